@@ -1,0 +1,124 @@
+using LabPortal.Domain;
+using NodaTime;
+
+namespace LabPortal.Data.Images;
+
+public enum PresenceState
+{
+    Present,
+    Missing,
+    Importing,
+    Failed,
+}
+
+/// <summary>
+/// Whether an image's version is on a host, or how far its import is. <paramref name="Note"/> says the way out; <paramref name="File"/> is what
+/// an import reads; <paramref name="SeenAt"/> moves with each look and with each beat of an import.
+/// </summary>
+public sealed record PresenceRow(
+    PoolId Pool, string Host, string Image, string Version, PresenceState State, string? Digest, long Bytes, long BytesDone, string? Note, string? File, Instant SeenAt);
+
+/// <summary>Which images are where.</summary>
+public static class ImagePresenceStore
+{
+    public static async Task<IReadOnlyList<PresenceRow>> ListAsync(Session session)
+        => await ReadAsync(session, "ORDER BY image, version, host", new { });
+
+    public static Task<IReadOnlyList<PresenceRow>> OfPoolAsync(Session session, PoolId pool)
+        => ReadAsync(session, "WHERE pool_id = @pool ORDER BY image, version, host", new { pool });
+
+    public static Task<IReadOnlyList<PresenceRow>> OfImageAsync(Session session, string image, string version)
+        => ReadAsync(session, "WHERE image = @image AND version = @version", new { image, version });
+
+    public static Task<IReadOnlyList<PresenceRow>> ImportingAsync(Session session) => ReadAsync(session, "WHERE state = 'importing' ORDER BY pool_id, host, image", new { });
+
+    /// <summary>What a look found. An import that goes on, or one that failed and left nothing, is not overwritten by <i>missing</i>.</summary>
+    public static async Task SawAsync(Session session, PresenceRow row)
+    {
+        await session.ExecuteAsync("""
+            INSERT INTO image_presence (pool_id, host, image, version, state, digest, bytes, bytes_done, note, seen_at)
+            VALUES (@Pool, @Host, @Image, @Version, @State, @Digest, @Bytes, @BytesDone, @Note, @SeenAt)
+            ON CONFLICT (pool_id, host, image, version) DO UPDATE SET state = excluded.state, digest = excluded.digest, bytes = excluded.bytes,
+                bytes_done = excluded.bytes_done, note = excluded.note, file = NULL, seen_at = excluded.seen_at
+            WHERE image_presence.state <> 'importing' AND (image_presence.state <> 'failed' OR excluded.state = 'present')
+            """, Parameters(row));
+    }
+
+    /// <summary>Asks for an import; one that goes on already stays as it is.</summary>
+    public static async Task AskImportAsync(Session session, PoolId pool, string host, string image, string version, string file, long bytes)
+    {
+        await session.ExecuteAsync("""
+            INSERT INTO image_presence (pool_id, host, image, version, state, bytes, bytes_done, file, seen_at)
+            VALUES (@pool, @host, @image, @version, 'importing', @bytes, 0, @file, 0)
+            ON CONFLICT (pool_id, host, image, version) DO UPDATE SET state = 'importing', digest = NULL, bytes = excluded.bytes, bytes_done = 0, note = NULL,
+                file = excluded.file, seen_at = 0
+            WHERE image_presence.state <> 'importing'
+            """, new { pool, host, image, version, file, bytes });
+        session.Raise(Signal.Operations, "");
+    }
+
+    /// <summary>True where the import is now the caller's: nobody has given it a beat since <paramref name="deadSince"/>.</summary>
+    public static async Task<bool> ClaimImportAsync(Session session, PresenceRow row, Instant deadSince, Instant now) => await session.ExecuteAsync("""
+        UPDATE image_presence SET seen_at = @now, bytes_done = 0
+        WHERE pool_id = @Pool AND host = @Host AND image = @Image AND version = @Version AND state = 'importing' AND seen_at <= @deadSince
+        """, new { row.Pool, row.Host, row.Image, row.Version, deadSince, now }) == 1;
+
+    /// <summary>The beat of an import, with how far it is.</summary>
+    public static async Task SetProgressAsync(Session session, PresenceRow row, long bytesDone, Instant now)
+    {
+        await session.ExecuteAsync("""
+            UPDATE image_presence SET seen_at = @now, bytes_done = @bytesDone
+            WHERE pool_id = @Pool AND host = @Host AND image = @Image AND version = @Version AND state = 'importing'
+            """, new { row.Pool, row.Host, row.Image, row.Version, bytesDone, now });
+        session.Raise(Signal.Operations, "");
+    }
+
+    /// <summary>How an import ended.</summary>
+    public static async Task EndImportAsync(Session session, PresenceRow row)
+    {
+        await session.ExecuteAsync("""
+            UPDATE image_presence SET state = @State, digest = @Digest, bytes = @Bytes, bytes_done = @BytesDone, note = @Note, file = NULL, seen_at = @SeenAt
+            WHERE pool_id = @Pool AND host = @Host AND image = @Image AND version = @Version AND state = 'importing'
+            """, Parameters(row));
+        session.Raise(Signal.Operations, "");
+    }
+
+    /// <summary>Forgets hosts that the pool no longer has, and images that are no longer looked for.</summary>
+    public static Task ForgetAsync(Session session, PoolId pool, Instant notSeenSince)
+        => session.ExecuteAsync("DELETE FROM image_presence WHERE pool_id = @pool AND state <> 'importing' AND seen_at < @notSeenSince", new { pool, notSeenSince });
+
+    private static object Parameters(PresenceRow row) => new
+    {
+        row.Pool,
+        row.Host,
+        row.Image,
+        row.Version,
+        State = row.State.Word(),
+        row.Digest,
+        row.Bytes,
+        row.BytesDone,
+        row.Note,
+        row.SeenAt,
+    };
+
+    private static async Task<IReadOnlyList<PresenceRow>> ReadAsync(Session session, string tail, object parameters)
+        => [.. (await session.QueryAsync<Row>(
+            $"SELECT pool_id AS pool, host, image, version, state, digest, bytes, bytes_done, note, file, seen_at FROM image_presence {tail}", parameters))
+            .Select(row => new PresenceRow(
+                row.Pool, row.Host, row.Image, row.Version, Words.Read<PresenceState>(row.State), row.Digest, row.Bytes, row.BytesDone, row.Note, row.File, row.SeenAt))];
+
+    private sealed class Row
+    {
+        public PoolId Pool { get; init; }
+        public string Host { get; init; } = "";
+        public string Image { get; init; } = "";
+        public string Version { get; init; } = "";
+        public string State { get; init; } = "";
+        public string? Digest { get; init; }
+        public long Bytes { get; init; }
+        public long BytesDone { get; init; }
+        public string? Note { get; init; }
+        public string? File { get; init; }
+        public Instant SeenAt { get; init; }
+    }
+}

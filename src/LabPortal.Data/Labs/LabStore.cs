@@ -1,0 +1,256 @@
+using LabPortal.Domain;
+using LabPortal.Domain.Labs;
+using LabPortal.Domain.Leases;
+using LabPortal.Domain.Machines;
+using NodaTime;
+
+namespace LabPortal.Data.Labs;
+
+/// <summary>Labs with their machines and events.</summary>
+public static class LabStore
+{
+    public static async Task InsertAsync(Session session, Lab lab)
+    {
+        await session.ExecuteAsync("""
+            INSERT INTO labs (id, name, blueprint, blueprint_version, team_id, owner_id, state, version, asked_pool, labels, parameters,
+                lease_start, lease_length, lease_end, lease_grace, zone, requested_at)
+            VALUES (@Id, @Name, @Blueprint, @BlueprintVersion, @Team, @Owner, @State, 0, @AskedPool, @Labels, @Parameters,
+                @LeaseStart, @LeaseLength, @LeaseEnd, @LeaseGrace, @Zone, @RequestedAt)
+            """,
+            new
+            {
+                lab.Id,
+                lab.Name,
+                lab.Blueprint,
+                lab.BlueprintVersion,
+                lab.Team,
+                lab.Owner,
+                State = lab.State.Word(),
+                lab.AskedPool,
+                Labels = StoredJson.Write(lab.Labels),
+                Parameters = StoredJson.Write(lab.Parameters),
+                LeaseStart = lab.Lease.Start,
+                LeaseLength = lab.Lease.Length,
+                LeaseEnd = lab.Lease.End,
+                LeaseGrace = lab.Lease.Grace,
+                lab.Lease.Zone,
+                lab.RequestedAt,
+            });
+        await session.ExecuteAsync("""
+            INSERT INTO machines (id, lab_id, name, state, generation, image, image_version, cpu, memory_mib, disk_gib, position)
+            VALUES (@Id, @Lab, @Name, @State, @Generation, @Image, @ImageVersion, @Cpu, @MemoryMiB, @DiskGiB, @Position)
+            """,
+            lab.Machines.Select((machine, position) => new
+            {
+                machine.Id,
+                machine.Lab,
+                machine.Name,
+                State = machine.State.Word(),
+                machine.Generation,
+                machine.Image,
+                machine.ImageVersion,
+                machine.Cpu,
+                machine.MemoryMiB,
+                machine.DiskGiB,
+                Position = position,
+            }).ToList());
+    }
+
+    public static async Task<Lab?> FindAsync(Session session, LabId id) => (await ReadAsync(session, "WHERE id = @id", new { id })).SingleOrDefault();
+
+    /// <summary>The lab with its row locked until the transaction ends: whoever changes a lab does it under this lock.</summary>
+    public static async Task<Lab?> LockAsync(Session session, LabId id)
+        => (await ReadAsync(session, $"WHERE id = @id {session.Dialect.ForUpdate}", new { id })).SingleOrDefault();
+
+    /// <summary>Newest first, by key: <paramref name="after"/> is the id of the last lab of the page before.</summary>
+    public static Task<IReadOnlyList<Lab>> ListAsync(Session session, LabFilter filter, int limit, LabId? after)
+    {
+        var where = new List<string>();
+        if (filter.States is { Count: > 0 }) where.Add($"state IN ({string.Join(", ", filter.States.Select(state => $"'{state.Word()}'"))})");
+        if (filter.Team is not null) where.Add("team_id = @Team");
+        if (filter.Owner is not null) where.Add("owner_id = @Owner");
+        if (filter.Blueprint is not null) where.Add("blueprint = @Blueprint");
+        if (filter.Text is not null) where.Add("lower(name) LIKE @Like ESCAPE '!'");
+        if (filter.SeenTeams is { } teams)
+        {
+            var list = teams.Count == 0 ? "''" : string.Join(", ", teams.Select(team => $"'{team}'"));
+            where.Add($"(team_id IN ({list}) OR owner_id = @Caller)");
+        }
+
+        if (after is not null) where.Add("id < @after");
+        return ReadAsync(session, $"{(where.Count > 0 ? "WHERE " + string.Join(" AND ", where) : "")} ORDER BY id DESC LIMIT @limit", new
+        {
+            filter.Team,
+            filter.Owner,
+            filter.Blueprint,
+            filter.Caller,
+            Like = filter.Text is null ? null : $"%{filter.Text.ToLowerInvariant().Replace("!", "!!").Replace("%", "!%").Replace("_", "!_")}%",
+            after,
+            limit,
+        });
+    }
+
+    public static Task SetStateAsync(Session session, LabId id, LabState state, Reason? reason = null) => session.ExecuteAsync(
+        "UPDATE labs SET state = @State, reason = @Reason WHERE id = @id",
+        new { id, State = state.Word(), Reason = reason is null ? null : StoredJson.Write(reason) });
+
+    public static Task SetHealthAsync(Session session, LabId id, LabHealth health) => session.ExecuteAsync(
+        "UPDATE labs SET health = @Health WHERE id = @id", new { id, Health = health.Word() });
+
+    public static Task SetLeaseAsync(Session session, LabId id, Lease lease) => session.ExecuteAsync("""
+        UPDATE labs SET lease_start = @Start, lease_length = @Length, lease_end = @End, lease_grace = @Grace, zone = @Zone WHERE id = @id
+        """,
+        new { id, lease.Start, lease.Length, lease.End, lease.Grace, lease.Zone });
+
+    public static Task SetReadyAtAsync(Session session, LabId id, Instant at) => session.ExecuteAsync("UPDATE labs SET ready_at = @at WHERE id = @id", new { id, at });
+
+    public static Task SetEndedAtAsync(Session session, LabId id, Instant at) => session.ExecuteAsync("UPDATE labs SET ended_at = @at, next_at = NULL WHERE id = @id", new { id, at });
+
+    /// <summary>Writes the machine's changeable columns.</summary>
+    public static Task SaveMachineAsync(Session session, Machine machine) => session.ExecuteAsync("""
+        UPDATE machines SET state = @State, generation = @Generation, pool_id = @Pool, host = @Host, external_id = @ExternalId, addresses = @Addresses
+        WHERE id = @Id
+        """,
+        new
+        {
+            machine.Id,
+            State = machine.State.Word(),
+            machine.Generation,
+            machine.Pool,
+            machine.Host,
+            machine.ExternalId,
+            Addresses = StoredJson.Write(machine.Addresses),
+        });
+
+    /// <summary>
+    /// Raises the lab's version under its row's lock and writes the event with it. Everything that people can see changes together
+    /// with such an event, in one transaction.
+    /// </summary>
+    public static async Task<long> AppendEventAsync(Session session, LabId id, Instant at, LabEventKind kind, params (string Name, string Value)[] data)
+    {
+        // Two statements in one round trip: a turn writes several events.
+        var version = await session.FindAsync<long>("""
+            UPDATE labs SET version = version + 1 WHERE id = @id;
+            INSERT INTO events (lab_id, version, at, kind, data) SELECT id, version, @at, @Kind, @Data FROM labs WHERE id = @id RETURNING version;
+            """,
+            new { id, at, Kind = kind.Word(), Data = StoredJson.Write(data.ToDictionary(pair => pair.Name, pair => pair.Value)) });
+        session.Raise(Signal.Labs, $"{id} {version}");
+        return version;
+    }
+
+    /// <summary>What happened to a lab after this version, in order.</summary>
+    public static async Task<IReadOnlyList<LabEvent>> EventsAsync(Session session, LabId id, long after, int limit)
+    {
+        var rows = await session.QueryAsync<EventRow>(
+            "SELECT version, at, kind, data FROM events WHERE lab_id = @id AND version > @after ORDER BY version LIMIT @limit", new { id, after, limit });
+        return [.. rows.Select(row => new LabEvent(id, row.Version, row.At, Words.Read<LabEventKind>(row.Kind), StoredJson.Read<Dictionary<string, string>>(row.Data)))];
+    }
+
+    private static async Task<IReadOnlyList<Lab>> ReadAsync(Session session, string tail, object parameters)
+    {
+        var rows = await session.QueryAsync<LabRow>($"""
+            SELECT id, name, blueprint, blueprint_version, team_id AS team, owner_id AS owner, state, health, frozen, reason, version, asked_pool, labels,
+                parameters, lease_start, lease_length, lease_end, lease_grace, zone, requested_at, ready_at, ended_at
+            FROM labs {tail}
+            """, parameters);
+        if (rows.Count == 0) return [];
+        var machines = (await session.QueryAsync<MachineRow>($"""
+            SELECT id, lab_id AS lab, name, state, generation, image, image_version, cpu, memory_mib, disk_gib, pool_id AS pool, host, external_id, addresses
+            FROM machines WHERE lab_id IN ({string.Join(", ", rows.Select(row => $"'{row.Id}'"))}) ORDER BY position
+            """)).ToLookup(row => row.Lab, row => row.ToMachine());
+        return [.. rows.Select(row => row.ToLab([.. machines[row.Id]]))];
+    }
+
+    private sealed class LabRow
+    {
+        public LabId Id { get; init; }
+        public string Name { get; init; } = "";
+        public string Blueprint { get; init; } = "";
+        public int BlueprintVersion { get; init; }
+        public TeamId Team { get; init; }
+        public PersonId Owner { get; init; }
+        public string State { get; init; } = "";
+        public string Health { get; init; } = "";
+        public bool Frozen { get; init; }
+        public string? Reason { get; init; }
+        public long Version { get; init; }
+        public string? AskedPool { get; init; }
+        public string Labels { get; init; } = "";
+        public string Parameters { get; init; } = "";
+        public Instant LeaseStart { get; init; }
+        public Duration? LeaseLength { get; init; }
+        public Instant? LeaseEnd { get; init; }
+        public Duration LeaseGrace { get; init; }
+        public string Zone { get; init; } = "";
+        public Instant RequestedAt { get; init; }
+        public Instant? ReadyAt { get; init; }
+        public Instant? EndedAt { get; init; }
+
+        public Lab ToLab(IReadOnlyList<Machine> machines) => new()
+        {
+            Id = Id,
+            Name = Name,
+            Blueprint = Blueprint,
+            BlueprintVersion = BlueprintVersion,
+            Team = Team,
+            Owner = Owner,
+            State = Words.Read<LabState>(State),
+            Health = Words.Read<LabHealth>(Health),
+            Frozen = Frozen,
+            Reason = StoredJson.ReadOrDefault<Reason>(Reason),
+            Version = Version,
+            AskedPool = AskedPool,
+            Labels = StoredJson.Read<Dictionary<string, string>>(Labels),
+            Parameters = StoredJson.Read<Dictionary<string, string>>(Parameters),
+            Lease = new Lease { Start = LeaseStart, Length = LeaseLength, End = LeaseEnd, Grace = LeaseGrace, Zone = Zone },
+            RequestedAt = RequestedAt,
+            ReadyAt = ReadyAt,
+            EndedAt = EndedAt,
+            Machines = machines,
+        };
+    }
+
+    private sealed class EventRow
+    {
+        public long Version { get; init; }
+        public Instant At { get; init; }
+        public string Kind { get; init; } = "";
+        public string Data { get; init; } = "";
+    }
+
+    private sealed class MachineRow
+    {
+        public MachineId Id { get; init; }
+        public LabId Lab { get; init; }
+        public string Name { get; init; } = "";
+        public string State { get; init; } = "";
+        public int Generation { get; init; }
+        public string Image { get; init; } = "";
+        public string ImageVersion { get; init; } = "";
+        public int Cpu { get; init; }
+        public int MemoryMiB { get; init; }
+        public int DiskGiB { get; init; }
+        public PoolId? Pool { get; init; }
+        public string? Host { get; init; }
+        public string? ExternalId { get; init; }
+        public string Addresses { get; init; } = "";
+
+        public Machine ToMachine() => new()
+        {
+            Id = Id,
+            Lab = Lab,
+            Name = Name,
+            State = Words.Read<MachineState>(State),
+            Generation = Generation,
+            Image = Image,
+            ImageVersion = ImageVersion,
+            Cpu = Cpu,
+            MemoryMiB = MemoryMiB,
+            DiskGiB = DiskGiB,
+            Pool = Pool,
+            Host = Host,
+            ExternalId = ExternalId,
+            Addresses = StoredJson.Read<string[]>(Addresses),
+        };
+    }
+}

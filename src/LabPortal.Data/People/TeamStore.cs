@@ -1,0 +1,92 @@
+using LabPortal.Domain;
+using LabPortal.Domain.People;
+using NodaTime;
+
+namespace LabPortal.Data.People;
+
+public sealed record Membership(TeamId Team, PersonId Person, TeamRole Role);
+
+/// <summary>Teams, who is in them, and what they may use.</summary>
+public static class TeamStore
+{
+    /// <summary>Adds the team, or changes the one of this id.</summary>
+    public static Task SaveAsync(Session session, Team team, Instant now) => session.ExecuteAsync("""
+        INSERT INTO teams (id, name, zone, declared, created_at) VALUES (@Id, @Name, @Zone, @Declared, @now)
+        ON CONFLICT (id) DO UPDATE SET name = excluded.name, zone = excluded.zone, declared = excluded.declared
+        """, new { team.Id, team.Name, team.Zone, team.Declared, now });
+
+    public static async Task<Team?> FindAsync(Session session, string name) => (await ReadAsync(session, "WHERE name = @name", new { name })).SingleOrDefault();
+
+    public static async Task<Team?> FindAsync(Session session, TeamId id) => (await ReadAsync(session, "WHERE id = @id", new { id })).SingleOrDefault();
+
+    public static Task<IReadOnlyList<Team>> ListAsync(Session session) => ReadAsync(session, "ORDER BY name", new { });
+
+    /// <summary>Takes the team away with its memberships, quotas and webhooks; labs that ever were in it keep it (a foreign key).</summary>
+    public static async Task DeleteAsync(Session session, TeamId team)
+    {
+        await session.ExecuteAsync("DELETE FROM memberships WHERE team_id = @team", new { team });
+        await session.ExecuteAsync("DELETE FROM quotas WHERE team_id = @team", new { team });
+        await session.ExecuteAsync("DELETE FROM secrets WHERE name IN (SELECT secret_name FROM webhooks WHERE team_id = @team)", new { team });
+        await session.ExecuteAsync("DELETE FROM webhooks WHERE team_id = @team", new { team });
+        await session.ExecuteAsync("DELETE FROM teams WHERE id = @team", new { team });
+    }
+
+    public static async Task<IReadOnlyList<Membership>> MembershipsAsync(Session session, TeamId? team = null, PersonId? person = null)
+    {
+        var where = (team, person) switch
+        {
+            (not null, _) => "WHERE team_id = @Team",
+            (_, not null) => "WHERE person_id = @Person",
+            _ => "",
+        };
+        return [.. (await session.QueryAsync<MembershipRow>(
+            $"SELECT team_id AS team, person_id AS person, role FROM memberships {where}", new { Team = team?.ToString(), Person = person?.ToString() }))
+            .Select(row => new Membership(row.Team, row.Person, Words.Read<TeamRole>(row.Role)))];
+    }
+
+    public static Task SetMemberAsync(Session session, Membership membership) => session.ExecuteAsync("""
+        INSERT INTO memberships (team_id, person_id, role) VALUES (@Team, @Person, @Role) ON CONFLICT (team_id, person_id) DO UPDATE SET role = excluded.role
+        """, new { membership.Team, membership.Person, Role = membership.Role.Word() });
+
+    public static async Task<bool> RemoveMemberAsync(Session session, TeamId team, PersonId person)
+        => await session.ExecuteAsync("DELETE FROM memberships WHERE team_id = @team AND person_id = @person", new { team, person }) == 1;
+
+    /// <summary>The limits of a scope (<c>team</c>, or <c>person</c> for each member), by dimension.</summary>
+    public static async Task<IReadOnlyDictionary<string, long>> LimitsAsync(Session session, TeamId team, string scope)
+        => (await session.QueryAsync<LimitRow>("SELECT dimension, amount FROM quotas WHERE team_id = @team AND scope = @scope", new { team, scope }))
+            .ToDictionary(row => row.Dimension, row => row.Amount, StringComparer.Ordinal);
+
+    /// <summary>The limits become exactly these.</summary>
+    public static async Task SetLimitsAsync(Session session, TeamId team, string scope, IReadOnlyDictionary<string, long> limits)
+    {
+        await session.ExecuteAsync("DELETE FROM quotas WHERE team_id = @team AND scope = @scope", new { team, scope });
+        await session.ExecuteAsync(
+            "INSERT INTO quotas (team_id, scope, dimension, amount) VALUES (@team, @scope, @Key, @Value)",
+            limits.OrderBy(limit => limit.Key, StringComparer.Ordinal).Select(limit => new { team, scope, limit.Key, limit.Value }).ToList());
+    }
+
+    private static async Task<IReadOnlyList<Team>> ReadAsync(Session session, string tail, object parameters)
+        => [.. (await session.QueryAsync<Row>($"SELECT id, name, zone, declared FROM teams {tail}", parameters))
+            .Select(row => new Team { Id = row.Id, Name = row.Name, Zone = row.Zone, Declared = row.Declared })];
+
+    private sealed class Row
+    {
+        public TeamId Id { get; init; }
+        public string Name { get; init; } = "";
+        public string Zone { get; init; } = "";
+        public bool Declared { get; init; }
+    }
+
+    private sealed class MembershipRow
+    {
+        public TeamId Team { get; init; }
+        public PersonId Person { get; init; }
+        public string Role { get; init; } = "";
+    }
+
+    private sealed class LimitRow
+    {
+        public string Dimension { get; init; } = "";
+        public long Amount { get; init; }
+    }
+}

@@ -1,0 +1,240 @@
+using LabPortal.Domain;
+using LabPortal.Domain.Labs;
+using LabPortal.Domain.Workflows;
+using NodaTime;
+
+namespace LabPortal.Data.Workflows;
+
+/// <summary>Runs: one execution of a workflow each. At most one of a lab is live; the database holds that.</summary>
+public static class RunStore
+{
+    /// <summary>
+    /// Makes a run that is due at once, and wakes the pump when the transaction commits. <see cref="RuleViolated"/> with
+    /// <see cref="Rules.OneLiveRun"/> where the lab has a live run.
+    /// </summary>
+    public static async Task InsertAsync(Session session, Run run)
+    {
+        await session.ExecuteAsync("""
+            INSERT INTO runs (id, lab_id, team_id, workflow, version, state, arguments, asked_by, steps_total, created_at, due_at, since)
+            VALUES (@Id, @Lab, @Team, @Workflow, @Version, @State, @Arguments, @AskedBy, @StepsTotal, @CreatedAt, @DueAt, @Since)
+            """,
+            new
+            {
+                run.Id,
+                run.Lab,
+                run.Team,
+                run.Workflow,
+                run.Version,
+                State = run.State.Word(),
+                Arguments = StoredJson.Write(run.Arguments),
+                run.AskedBy,
+                run.StepsTotal,
+                run.CreatedAt,
+                run.DueAt,
+                run.Since,
+            });
+        session.Raise(Signal.Runs, "");
+    }
+
+    public static async Task<Run?> FindAsync(Session session, RunId id) => (await ReadAsync(session, "WHERE id = @id", new { id })).SingleOrDefault();
+
+    /// <summary>The lab's live run, if it has one; with its row locked where it is going to be changed.</summary>
+    public static async Task<Run?> LiveOfAsync(Session session, LabId lab, bool locked = false)
+        => (await ReadAsync(session, $"WHERE lab_id = @lab AND state IN ('running', 'undoing', 'stuck') {(locked ? session.Dialect.ForUpdate : "")}", new { lab })).SingleOrDefault();
+
+    /// <summary>The lab's live run, or its last.</summary>
+    public static async Task<Run?> LastOfAsync(Session session, LabId lab)
+        => (await ReadAsync(session, "WHERE lab_id = @lab ORDER BY CASE WHEN state IN ('running', 'undoing', 'stuck') THEN 0 ELSE 1 END, id DESC LIMIT 1", new { lab })).SingleOrDefault();
+
+    /// <summary>Newest first, by key; <paramref name="lab"/> and <paramref name="state"/> empty for all.</summary>
+    public static Task<IReadOnlyList<Run>> ListAsync(Session session, RunState? state, LabId? lab, int limit, RunId? after)
+    {
+        var where = new List<string>();
+        if (state is not null) where.Add("state = @State");
+        if (lab is not null) where.Add("lab_id = @lab");
+        if (after is not null) where.Add("id < @after");
+        return ReadAsync(session, $"{(where.Count > 0 ? "WHERE " + string.Join(" AND ", where) : "")} ORDER BY id DESC LIMIT @limit", new { State = state?.Word(), lab, limit, after });
+    }
+
+    /// <summary>The names of lab and team of each run, for showing.</summary>
+    public static async Task<IReadOnlyDictionary<RunId, (string Lab, string Team)>> NamesAsync(Session session, IEnumerable<Run> runs)
+    {
+        var ids = runs.Select(run => $"'{run.Id}'").ToList();
+        return ids.Count == 0 ? new Dictionary<RunId, (string, string)>() : (await session.QueryAsync<NamesRow>($"""
+            SELECT runs.id, labs.name AS lab, teams.name AS team FROM runs JOIN labs ON labs.id = runs.lab_id JOIN teams ON teams.id = runs.team_id
+            WHERE runs.id IN ({string.Join(", ", ids)})
+            """)).ToDictionary(row => row.Id, row => (row.Lab, row.Team));
+    }
+
+    public static Task RequestCancelAsync(Session session, RunId id, Instant now)
+    {
+        session.Raise(Signal.Runs, "");
+        return session.ExecuteAsync("UPDATE runs SET cancel_requested = true, due_at = @now WHERE id = @id", new { id, now });
+    }
+
+    public static Task RequestEndAsync(Session session, RunId id, string askedBy, Instant now)
+    {
+        session.Raise(Signal.Runs, "");
+        return session.ExecuteAsync("UPDATE runs SET cancel_requested = true, end_asked_by = coalesce(end_asked_by, @askedBy), due_at = @now WHERE id = @id", new { id, askedBy, now });
+    }
+
+    /// <summary>The run goes on in this state, due at once (but not while it is stuck), and nobody has it.</summary>
+    public static Task SetStateAsync(Session session, RunId id, RunState state, Reason? problem, Instant now)
+    {
+        session.Raise(Signal.Runs, "");
+        session.Raise(Signal.Operations, "");
+        return session.ExecuteAsync(
+            "UPDATE runs SET state = @State, problem = @Problem, since = @now, due_at = @now, worker = NULL WHERE id = @id",
+            new { id, State = state.Word(), Problem = Json(problem), now });
+    }
+
+    public static Task FinishAsync(Session session, RunId id, RunState state, Reason? problem, Instant now)
+    {
+        session.Raise(Signal.Operations, "");
+        return session.ExecuteAsync(
+            "UPDATE runs SET state = @State, problem = @Problem, since = @now, finished_at = @now, step = NULL, worker = NULL WHERE id = @id",
+            new { id, State = state.Word(), Problem = Json(problem), now });
+    }
+
+    /// <summary>
+    /// Claims runs that are due and that nobody turns: free ones, those of <paramref name="lapsed"/> workers, and those that this worker
+    /// has without turning them. Fair between teams: the first of each, then the second of each. Each claim raises the run's fencing token.
+    /// </summary>
+    public static async Task<IReadOnlyList<Run>> ClaimAsync(
+        Session session, string worker, IReadOnlyCollection<string> lapsed, IReadOnlyCollection<RunId> turning, IReadOnlyCollection<string> versions, int limit, Instant now)
+    {
+        // Ranked without locks, more than are taken, because others lock some; the conditions are asked again of each row that is locked.
+        var due = $"state IN ('running', 'undoing') AND due_at <= @now AND {Free(lapsed, turning, versions)}";
+        var ranked = await session.QueryAsync<RunId>($"""
+            SELECT id FROM (SELECT id, due_at, row_number() OVER (PARTITION BY team_id ORDER BY due_at, id) AS place FROM runs WHERE {due}) AS ranked
+            ORDER BY place, due_at LIMIT @wide
+            """, new { worker, wide = limit * 8, now });
+        var ids = new List<RunId>();
+        foreach (var some in ranked.Chunk(limit))
+        {
+            ids.AddRange(await session.QueryAsync<RunId>(
+                $"SELECT id FROM runs WHERE id IN ({List(some.Select(id => id.ToString()))}) AND {due} LIMIT @room {session.Dialect.ForUpdateSkipLocked}", new { worker, now, room = limit - ids.Count }));
+            if (ids.Count == limit) break;
+        }
+
+        if (ids.Count == 0) return [];
+        var list = string.Join(", ", ids.Select(id => $"'{id}'"));
+        await session.ExecuteAsync($"UPDATE runs SET worker = @worker, token = token + 1 WHERE id IN ({list})", new { worker });
+        return await ReadAsync(session, $"WHERE id IN ({list})", new { });
+    }
+
+    /// <summary>Is this claim still good? Then lab and run are locked until the transaction ends, and what was asked meanwhile is told; else nothing.</summary>
+    public static Task<ClaimCheck?> GuardAsync(Session session, Run claim) => session.FindAsync<ClaimCheck>($"""
+        SELECT runs.cancel_requested, runs.end_asked_by FROM labs JOIN runs ON runs.lab_id = labs.id
+        WHERE runs.id = @Id AND runs.worker = @Worker AND runs.token = @Token {session.Dialect.ForUpdate}
+        """, new { claim.Id, claim.Worker, claim.Token });
+
+    /// <summary>Where the run is, for showing. Under <see cref="GuardAsync"/>.</summary>
+    public static Task SetProgressAsync(Session session, Run run) => session.ExecuteAsync(
+        "UPDATE runs SET state = @State, since = @Since, step = @Step, steps_done = @StepsDone, steps_total = @StepsTotal, problem = @Problem WHERE id = @Id",
+        new { run.Id, State = run.State.Word(), run.Since, run.Step, run.StepsDone, run.StepsTotal, Problem = Json(run.Problem) });
+
+    /// <summary>Gives the claim back until <paramref name="due"/>; false where it was lost.</summary>
+    public static async Task<bool> ReleaseAsync(Session session, Run claim, Instant due) => await session.ExecuteAsync(
+        "UPDATE runs SET worker = NULL, due_at = @due WHERE id = @Id AND worker = @Worker AND token = @Token",
+        new { claim.Id, claim.Worker, claim.Token, due }) == 1;
+
+    /// <summary>At the start of the one process that holds the database: whatever earlier workers had is free at once.</summary>
+    public static async Task<int> ReclaimAllAsync(Session session)
+    {
+        await session.ExecuteAsync("DELETE FROM workers");
+        session.Raise(Signal.Runs, "");
+        return await session.ExecuteAsync("UPDATE runs SET worker = NULL WHERE worker IS NOT NULL");
+    }
+
+    /// <summary>When the next run that nobody turns is due.</summary>
+    public static Task<Instant?> NextDueAsync(
+        Session session, string worker, IReadOnlyCollection<string> lapsed, IReadOnlyCollection<RunId> turning, IReadOnlyCollection<string> versions) => session.FindAsync<Instant?>($"""
+        SELECT min(due_at) FROM runs WHERE state IN ('running', 'undoing') AND {Free(lapsed, turning, versions)}
+        """, new { worker });
+
+    public static Task SetProblemAsync(Session session, RunId id, Reason problem) => session.ExecuteAsync(
+        "UPDATE runs SET problem = @Problem WHERE id = @id", new { id, Problem = Json(problem) });
+
+    /// <summary>What this worker may take: ids and versions are our own words, never text of people.</summary>
+    private static string Free(IEnumerable<string> lapsed, IReadOnlyCollection<RunId> turning, IEnumerable<string> versions) => $"""
+        (worker IS NULL OR worker = @worker OR worker IN ({List(lapsed)})) AND workflow || '/' || version IN ({List(versions)})
+        {(turning.Count == 0 ? "" : $"AND id NOT IN ({List(turning.Select(id => id.ToString()))})")}
+        """;
+
+    private static string List(IEnumerable<string> words) => string.Join(", ", words.Select(word => $"'{word.Replace("'", "''")}'").DefaultIfEmpty("''"));
+
+    private static string? Json(Reason? problem) => problem is null ? null : StoredJson.Write(problem);
+
+    internal static async Task<IReadOnlyList<Run>> ReadAsync(Session session, string tail, object parameters)
+    {
+        var rows = await session.QueryAsync<RunRow>($"""
+            SELECT id, lab_id AS lab, team_id AS team, workflow, version, state, arguments, asked_by, cancel_requested, end_asked_by, step, steps_done, steps_total, problem,
+                created_at, due_at, since, finished_at, worker, token
+            FROM runs {tail}
+            """, parameters);
+        return [.. rows.Select(row => row.ToRun())];
+    }
+
+    private sealed class NamesRow
+    {
+        public RunId Id { get; init; }
+        public string Lab { get; init; } = "";
+        public string Team { get; init; } = "";
+    }
+
+    private sealed class RunRow
+    {
+        public RunId Id { get; init; }
+        public LabId Lab { get; init; }
+        public TeamId Team { get; init; }
+        public string Workflow { get; init; } = "";
+        public int Version { get; init; }
+        public string State { get; init; } = "";
+        public string Arguments { get; init; } = "";
+        public string AskedBy { get; init; } = "";
+        public bool CancelRequested { get; init; }
+        public string? EndAskedBy { get; init; }
+        public string? Step { get; init; }
+        public int StepsDone { get; init; }
+        public int StepsTotal { get; init; }
+        public string? Problem { get; init; }
+        public Instant CreatedAt { get; init; }
+        public Instant DueAt { get; init; }
+        public Instant Since { get; init; }
+        public Instant? FinishedAt { get; init; }
+        public string? Worker { get; init; }
+        public long Token { get; init; }
+
+        public Run ToRun() => new()
+        {
+            Id = Id,
+            Lab = Lab,
+            Team = Team,
+            Workflow = Workflow,
+            Version = Version,
+            State = Words.Read<RunState>(State),
+            Arguments = StoredJson.Read<Dictionary<string, string>>(Arguments),
+            AskedBy = AskedBy,
+            CancelRequested = CancelRequested,
+            EndAskedBy = EndAskedBy,
+            Step = Step,
+            StepsDone = StepsDone,
+            StepsTotal = StepsTotal,
+            Problem = StoredJson.ReadOrDefault<Reason>(Problem),
+            CreatedAt = CreatedAt,
+            DueAt = DueAt,
+            Since = Since,
+            FinishedAt = FinishedAt,
+            Worker = Worker,
+            Token = Token,
+        };
+    }
+}
+
+/// <summary>What was asked of a run while its worker was busy with it.</summary>
+public sealed class ClaimCheck
+{
+    public bool CancelRequested { get; init; }
+    public string? EndAskedBy { get; init; }
+}

@@ -1,0 +1,46 @@
+using LabPortal.Data.Pools;
+using LabPortal.Domain;
+using NodaTime;
+
+namespace LabPortal.Data.Workflows;
+
+public enum SlotKind
+{
+    /// <summary>Something is being made or removed.</summary>
+    Operation,
+
+    /// <summary>A guest was started, or is made by a provider that starts it, and has no address yet.</summary>
+    Boot,
+}
+
+/// <summary>How much of a pool is busy, over all nodes: rows that are counted under the pool row's lock.</summary>
+public static class SlotStore
+{
+    /// <summary>True when the target has all these slots, now or already; otherwise it was given none of those that it lacked.</summary>
+    public static async Task<bool> TryTakeAsync(Session session, PoolId pool, IReadOnlyList<SlotKind> kinds, RunId run, string target, Instant now)
+    {
+        if (kinds.Count == 0 || await PoolStore.LockAsync(session, pool) is not { } locked) return true;
+        var taken = await session.QueryAsync<Row>("SELECT kind, run_id AS run, target FROM pool_slots WHERE pool_id = @pool", new { pool });
+        var lacking = kinds.Where(kind => !taken.Any(slot => slot.Kind == kind.Word() && slot.Run == run && slot.Target == target)).ToList();
+        if (lacking.Exists(kind => taken.Count(slot => slot.Kind == kind.Word()) >= (kind == SlotKind.Operation ? locked.Limits.OperationsAtOnce : locked.Limits.BootsAtOnce))) return false;
+        await session.ExecuteAsync(
+            "INSERT INTO pool_slots (pool_id, kind, run_id, target, taken_at) VALUES (@pool, @Kind, @run, @target, @now)",
+            lacking.Select(kind => new { pool, Kind = kind.Word(), run, target, now }).ToList());
+        return true;
+    }
+
+    public static Task ReleaseAsync(Session session, SlotKind kind, RunId run, string target)
+        => session.ExecuteAsync("DELETE FROM pool_slots WHERE run_id = @run AND kind = @Kind AND target = @target", new { run, Kind = kind.Word(), target });
+
+    public static Task ClearAsync(Session session, RunId run) => session.ExecuteAsync("DELETE FROM pool_slots WHERE run_id = @run", new { run });
+
+    public static Task<int> CountAsync(Session session, PoolId pool, SlotKind kind)
+        => session.FindAsync<int>("SELECT count(*) FROM pool_slots WHERE pool_id = @pool AND kind = @Kind", new { pool, Kind = kind.Word() });
+
+    private sealed class Row
+    {
+        public string Kind { get; init; } = "";
+        public RunId Run { get; init; }
+        public string Target { get; init; } = "";
+    }
+}

@@ -1,0 +1,93 @@
+using System.Globalization;
+using System.Text.RegularExpressions;
+using LabPortal.Domain.Leases;
+
+namespace LabPortal.Domain.Blueprints;
+
+/// <summary>A catalogue entry. A lab keeps the version that it was requested with.</summary>
+public sealed record Blueprint
+{
+    public required string Name { get; init; }
+    public int Version { get; init; } = 1;
+    public required string Title { get; init; }
+    public string Description { get; init; } = "";
+
+    /// <summary>The teams that may request it, by name; empty for all.</summary>
+    public IReadOnlyList<string> Teams { get; init; } = [];
+    public IReadOnlyList<Parameter> Parameters { get; init; } = [];
+    public required IReadOnlyList<MachineTemplate> Machines { get; init; }
+    public PlacementRules Placement { get; init; } = new([], []);
+    public required LeaseRules Lease { get; init; }
+    public bool Retired { get; init; }
+    public bool Declared { get; init; }
+}
+
+/// <summary>
+/// A machine of a blueprint. It names a <see cref="Size"/>, or its amounts itself. Strings in <see cref="UserData"/> may name
+/// parameters as <c>${name}</c>; the value goes in as data, never as text of the document.
+/// </summary>
+public sealed record MachineTemplate
+{
+    public required string Name { get; init; }
+    public required string Image { get; init; }
+    public string? Size { get; init; }
+    public int? Cpu { get; init; }
+    public int? MemoryMiB { get; init; }
+    public int? DiskGiB { get; init; }
+    public IReadOnlyDictionary<string, object> UserData { get; init; } = new Dictionary<string, object>();
+}
+
+/// <summary>Labels and capabilities that a pool must have, or that make it better.</summary>
+public sealed record PlacementRules(IReadOnlyList<string> Require, IReadOnlyList<string> Prefer);
+
+public enum ParameterType
+{
+    String,
+    Integer,
+    Boolean,
+    Choice,
+}
+
+/// <summary>Something that the requester may choose. Values travel as text in one canonical form for each type.</summary>
+public sealed record Parameter
+{
+    public required string Name { get; init; }
+    public required ParameterType Type { get; init; }
+    public string Title { get; init; } = "";
+    public string Help { get; init; } = "";
+    public string? Default { get; init; }
+    public int? MinLength { get; init; }
+    public int? MaxLength { get; init; }
+    public long? Min { get; init; }
+    public long? Max { get; init; }
+    public string? Pattern { get; init; }
+    public IReadOnlyList<string> Choices { get; init; } = [];
+
+    public bool Required => Default is null;
+
+    /// <summary>The mistake in this value, or nothing.</summary>
+    public FieldError? Check(string value)
+    {
+        var field = $"parameters.{Name}";
+        switch (Type)
+        {
+            case ParameterType.Integer:
+                if (!long.TryParse(value, NumberStyles.AllowLeadingSign, CultureInfo.InvariantCulture, out var number)) return new(field, "parameter.not-an-integer");
+                return number < (Min ?? long.MinValue) || number > (Max ?? long.MaxValue)
+                    ? new(field, "parameter.range", [("min", Min ?? long.MinValue), ("max", Max ?? long.MaxValue)])
+                    : null;
+            case ParameterType.Boolean:
+                return value is "true" or "false" ? null : new(field, "parameter.not-a-boolean");
+            case ParameterType.Choice:
+                return Choices.Contains(value) ? null : new(field, "parameter.choice", [("choices", string.Join(", ", Choices))]);
+            default:
+                if (value.Any(char.IsControl)) return new(field, "parameter.control-characters");
+                if (value.Length < (MinLength ?? 0)) return new(field, "parameter.too-short", [("min", MinLength ?? 0)]);
+                if (value.Length > (MaxLength ?? 4096)) return new(field, "parameter.too-long", [("max", MaxLength ?? 4096)]);
+                // Anchored, without backtracking: a pattern comes from a person and meets a value from another.
+                return Pattern is { } pattern && !Regex.IsMatch(value, $"^(?:{pattern})$", RegexOptions.NonBacktracking | RegexOptions.CultureInvariant)
+                    ? new(field, "parameter.pattern", [("pattern", pattern)])
+                    : null;
+        }
+    }
+}

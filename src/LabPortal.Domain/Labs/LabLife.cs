@@ -1,0 +1,88 @@
+using LabPortal.Domain.Workflows;
+
+namespace LabPortal.Domain.Labs;
+
+/// <summary>
+/// The one table of a lab's life: which verbs each state allows and where each leads. Buttons, refusals and the diagram in
+/// README.md come from it.
+/// </summary>
+public static class LabLife
+{
+    /// <summary>A verb in a state: where the lab is when its run is done, and what it is while the run lives.</summary>
+    public sealed record Passage(LabState From, LabVerb Verb, LabState To);
+
+    /// <summary>What people may ask for.</summary>
+    public static readonly IReadOnlyList<Passage> Passages =
+    [
+        new(LabState.Ready, LabVerb.Extend, LabState.Ready),
+        new(LabState.Stopped, LabVerb.Extend, LabState.Stopped),
+        new(LabState.Grace, LabVerb.Extend, LabState.Ready),
+        new(LabState.Scheduled, LabVerb.Extend, LabState.Scheduled),
+        new(LabState.Stopped, LabVerb.Start, LabState.Ready),
+        new(LabState.Ready, LabVerb.Start, LabState.Ready),
+        new(LabState.Ready, LabVerb.Stop, LabState.Stopped),
+        new(LabState.Ready, LabVerb.Restart, LabState.Ready),
+        new(LabState.Requested, LabVerb.End, LabState.Ended),
+        new(LabState.AwaitingApproval, LabVerb.End, LabState.Ended),
+        new(LabState.Scheduled, LabVerb.End, LabState.Ended),
+        new(LabState.Provisioning, LabVerb.End, LabState.Ended),
+        new(LabState.Ready, LabVerb.End, LabState.Ended),
+        new(LabState.Stopped, LabVerb.End, LabState.Ended),
+        new(LabState.Grace, LabVerb.End, LabState.Ended),
+    ];
+
+    /// <summary>What time and runs do by themselves; the diagram shows them beside the verbs.</summary>
+    public static readonly IReadOnlyList<(LabState From, string Cause, LabState To)> ByThemselves =
+    [
+        (LabState.Requested, "begun", LabState.Provisioning),
+        (LabState.Requested, "starts later", LabState.Scheduled),
+        (LabState.Scheduled, "start time", LabState.Provisioning),
+        (LabState.Provisioning, "all machines answer", LabState.Ready),
+        (LabState.Provisioning, "cannot be built", LabState.Failed),
+        (LabState.Ready, "lease ends", LabState.Grace),
+        (LabState.Stopped, "lease ends", LabState.Grace),
+        (LabState.Grace, "grace ends", LabState.Ending),
+        (LabState.Ending, "all gone", LabState.Ended),
+    ];
+
+    /// <summary>Nothing lives any more: nothing at a provider, no quota held.</summary>
+    public static bool IsOver(this LabState state) => state is LabState.Ended or LabState.Failed;
+
+    /// <summary>
+    /// May this verb begin in this state, with this run alive (or none)? <see langword="null"/> when it may; else the refusal's code.
+    /// </summary>
+    public static string? WhyNot(LabState state, LabVerb verb, RunState? liveRun, string? liveWorkflow)
+    {
+        switch (verb)
+        {
+            case LabVerb.Retry or LabVerb.Abandon:
+                return liveRun == RunState.Stuck ? null : "lab.run-not-stuck";
+            case LabVerb.Cancel:
+                if (liveRun is not (RunState.Running or RunState.Undoing)) return "lab.nothing-to-cancel";
+                return liveWorkflow == WorkflowNames.End ? "lab.end-cannot-be-cancelled" : liveRun == RunState.Undoing ? "lab.cancel-already" : null;
+            case LabVerb.End:
+                if (state.IsOver()) return "lab.over";
+                return state == LabState.Ending ? "lab.ending-already" : null;
+        }
+
+        if (liveRun is not null) return liveRun == RunState.Stuck ? "lab.run-stuck" : "lab.busy";
+        return Passages.Any(passage => passage.From == state && passage.Verb == verb) ? null : "lab.not-in-this-state";
+    }
+
+    /// <summary>The verbs that a lab in this state can be asked for now, whoever asks.</summary>
+    public static IEnumerable<LabVerb> VerbsOf(LabState state, RunState? liveRun, string? liveWorkflow)
+        => Enum.GetValues<LabVerb>().Where(verb => WhyNot(state, verb, liveRun, liveWorkflow) is null);
+
+    /// <summary>The table as a state diagram in Mermaid's language, for README.md.</summary>
+    public static string Diagram()
+    {
+        var moves = Passages.Where(passage => passage.From != passage.To).Select(passage => (passage.From, Why: passage.Verb.Word(), passage.To))
+            .Where(move => move.Why != LabVerb.End.Word())
+            .Concat(ByThemselves.Select(move => (move.From, Why: move.Cause, move.To)));
+        var ends = Passages.Where(passage => passage.Verb == LabVerb.End).Select(passage => $"    {Id(passage.From)} --> ending: end");
+        return string.Join('\n', ["stateDiagram-v2", "    [*] --> requested", .. moves.Select(move => $"    {Id(move.From)} --> {Id(move.To)}: {move.Why}"), .. ends,
+            "    ended --> [*]", "    failed --> [*]"]);
+
+        static string Id(LabState state) => state.Word().Replace('-', '_');
+    }
+}

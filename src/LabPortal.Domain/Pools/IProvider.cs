@@ -1,0 +1,218 @@
+using System.Net;
+using LabPortal.Domain.Machines;
+using NodaTime;
+
+namespace LabPortal.Domain.Pools;
+
+/// <summary>
+/// One pool's way to its provider. Every call is safe to repeat, ends within the deadline of its token
+/// (<see cref="OperationCanceledException"/>), and reports a broken world as <see cref="ProviderFault"/>.
+/// What a pool can do beyond these verbs it shows by implementing one of the ability interfaces
+/// (<see cref="IPowerAbility"/>, <see cref="ICapacityAbility"/>, <see cref="IImagesAbility"/>, <see cref="ISerialLogAbility"/>).
+/// </summary>
+public interface IProvider : IAsyncDisposable
+{
+    /// <summary>
+    /// How long after a change the provider's own reads may still show the world before it. <i>Absent</i> means
+    /// absent in two reads at least this far apart.
+    /// </summary>
+    Duration SettlingTime { get; }
+
+    /// <summary>Is the pool usable? Every problem at once, each with the way to mend it. Never throws for a sick pool.</summary>
+    Task<PoolCheck> CheckAsync(CancellationToken cancellation);
+
+    /// <summary>
+    /// The state of many machines (or lab-scope resources) at once, one answer for each reference, in any order.
+    /// What cannot be read is <see cref="Observation.Unknown"/>, never <see cref="Observation.Absent"/>; a pool that does not answer
+    /// at all may throw a <see cref="ProviderFault"/> instead.
+    /// </summary>
+    Task<IReadOnlyList<Observation>> ObserveAsync(IReadOnlyList<ResourceRef> references, CancellationToken cancellation);
+
+    /// <summary>
+    /// Makes the machine with all that belongs to it (disk, seed, card, log), or adopts what an earlier, cut-off call left.
+    /// Returns once the provider has taken the order; building may go on, as <see cref="ObserveAsync"/> shows.
+    /// A repeated call changes nothing. The machine may come into being running or stopped: the caller looks.
+    /// </summary>
+    Task EnsureExistsAsync(MachineSpec machine, CancellationToken cancellation);
+
+    /// <summary>
+    /// Removes the machine or lab-scope resource, and everything that was made with it, whatever state it is in and whatever
+    /// a cut-off create left of it. A repeated call, or one for what never was, is fine.
+    /// Returns once the provider has taken the order; <see cref="ObserveAsync"/> shows when it is gone.
+    /// </summary>
+    Task EnsureGoneAsync(ResourceRef reference, CancellationToken cancellation);
+
+    /// <summary>
+    /// Every resource of every kind that carries our installation id, and nothing else. Complete, or a
+    /// <see cref="ProviderFault"/>: a listing that failed on one host is never returned as if that host were empty.
+    /// </summary>
+    Task<IReadOnlyList<OwnedResource>> ListOwnedAsync(CancellationToken cancellation);
+}
+
+/// <summary>Start, stop and restart. Each returns once the order is taken and does nothing where the state is already right.</summary>
+public interface IPowerAbility
+{
+    Task StartAsync(ResourceRef machine, CancellationToken cancellation);
+
+    /// <summary>
+    /// <see cref="StopMode.Graceful"/> asks the guest and returns (whether it obeys shows in the observation);
+    /// <see cref="StopMode.Hard"/> takes the power away.
+    /// </summary>
+    Task StopAsync(ResourceRef machine, StopMode mode, CancellationToken cancellation);
+
+    /// <summary>Power cycle of a running machine; its disks stay.</summary>
+    Task RestartAsync(ResourceRef machine, CancellationToken cancellation);
+}
+
+public enum StopMode
+{
+    Graceful,
+    Hard,
+}
+
+/// <summary>How much each host of the pool has. A host that does not answer is listed with <see cref="HostCapacity.Problem"/>, never left out.</summary>
+public interface ICapacityAbility
+{
+    Task<IReadOnlyList<HostCapacity>> ReadCapacityAsync(CancellationToken cancellation);
+}
+
+/// <summary>
+/// What one host has: physical amounts, before over-commit. <paramref name="DiskFreeGiB"/> is what is free now; the others are totals.
+/// <paramref name="Acceleration"/> says how guests run there (<c>kvm</c>, <c>emulated</c>), empty where the question makes no sense.
+/// <paramref name="Problem"/> is one sentence where the host takes no machines now.
+/// </summary>
+public sealed record HostCapacity(string Host, int Cpu, long MemoryMiB, long DiskGiB, long DiskFreeGiB, string? Acceleration, string? Problem);
+
+/// <summary>Which images the pool has, and how they get there.</summary>
+public interface IImagesAbility
+{
+    /// <summary>Is the image of this binding on each host of the pool? One answer for each host.</summary>
+    Task<IReadOnlyList<ImagePresence>> FindAsync(ImageBinding image, CancellationToken cancellation);
+
+    /// <summary>
+    /// Copies an image file to one host under the name that the binding gives it. Progress is in bytes.
+    /// A cut-off import leaves nothing under that name. The format is explicit (<c>qcow2</c> or <c>raw</c>); a file with a
+    /// backing or data file is refused as <see cref="FaultKind.Rejected"/>.
+    /// </summary>
+    Task ImportAsync(ImageBinding image, string host, string file, IProgress<long> progress, CancellationToken cancellation);
+}
+
+/// <summary>Is an image on a host? <paramref name="Mend"/> is the command or deed that brings it there, where it is not.</summary>
+public sealed record ImagePresence(string Host, bool Present, string? Digest, long Bytes, string? Mend);
+
+/// <summary>What one machine printed on its serial port, for people to read: hostile text, never interpreted.</summary>
+public interface ISerialLogAbility
+{
+    /// <summary>The last <paramref name="maxBytes"/> bytes at the most; empty where nothing was printed yet.</summary>
+    Task<byte[]> ReadSerialLogAsync(ResourceRef machine, int maxBytes, CancellationToken cancellation);
+}
+
+/// <summary>
+/// A machine (or a lab-scope resource, where <see cref="Owner.Machine"/> is empty) that we made or may have made.
+/// <paramref name="Host"/> is where placement put it; empty lets the provider look on every host.
+/// </summary>
+public sealed record ResourceRef(Owner Owner, string? Host = null);
+
+/// <summary>What a look at one reference showed.</summary>
+public abstract record Observation(ResourceRef Reference)
+{
+    /// <summary>It is there. <paramref name="Problem"/> is the provider's own sentence where it is there but failed.</summary>
+    public sealed record Present(
+        ResourceRef Reference,
+        PowerState Power,
+        string ExternalId,
+        string? Host,
+        IReadOnlyList<IPAddress> Addresses,
+        string? Problem = null) : Observation(Reference);
+
+    /// <summary>The provider answered well and does not have it. One read only: see <see cref="IProvider.SettlingTime"/>.</summary>
+    public sealed record Absent(ResourceRef Reference) : Observation(Reference);
+
+    /// <summary>It could not be read; <paramref name="Why"/> is one sentence.</summary>
+    public sealed record Unknown(ResourceRef Reference, string Why) : Observation(Reference);
+}
+
+public enum PowerState
+{
+    /// <summary>The provider is still making it.</summary>
+    Building,
+    Stopped,
+    Running,
+
+    /// <summary>On its way from running to stopped, or to gone.</summary>
+    Stopping,
+
+    /// <summary>There, but the provider says that it failed.</summary>
+    Failed,
+}
+
+public enum ResourceKind
+{
+    Machine,
+    Disk,
+    Seed,
+    Log,
+    Card,
+    Network,
+    Address,
+    Group,
+    Snapshot,
+}
+
+/// <summary>One object at the provider that carries our installation id. <paramref name="Id"/> is the machine's or lab's, as its name or tag says.</summary>
+public sealed record OwnedResource(ResourceKind Kind, string ExternalId, string Name, Guid Id, int Generation, string? Host);
+
+/// <summary>What a check found. <see cref="Usable"/> when there is no problem that stops new machines.</summary>
+public sealed record PoolCheck(IReadOnlyList<PoolProblem> Problems)
+{
+    public bool Usable => Problems.All(problem => !problem.Blocks);
+}
+
+/// <summary>One thing that is wrong: what, where (a host, or empty), the way to mend it, and whether it stops new machines on that host.</summary>
+public sealed record PoolProblem(string What, string? Host, string Mend, bool Blocks = true);
+
+/// <summary>
+/// The machine that we want. The same spec gives the same request to the provider, whatever was made before.
+/// <paramref name="HostName"/> is an RFC 1123 label; <paramref name="Title"/> is free text for people (lab and machine name).
+/// </summary>
+public sealed record MachineSpec(
+    Owner Owner,
+    string? Host,
+    string HostName,
+    string Title,
+    ImageBinding Image,
+    int Cpu,
+    int MemoryMiB,
+    int DiskGiB,
+    GuestSeed Seed)
+{
+    public ResourceRef Reference => new(Owner, Host);
+}
+
+/// <summary>What a pool calls an image: the provider's own keys (<c>volume</c>, <c>ami</c>, <c>vhdx</c>), from the catalogue.</summary>
+public sealed record ImageBinding(string Image, string Version, IReadOnlyDictionary<string, string> Settings)
+{
+    public string Require(string key) => Settings.TryGetValue(key, out var value)
+        ? value
+        : throw new ProviderFault(FaultKind.Rejected, $"Image \"{Image}\" has no \"{key}\" in its binding for this kind of pool.");
+}
+
+/// <summary>
+/// What the guest is told at its first boot (cloud-init's NoCloud, or what the provider has instead).
+/// <paramref name="UserName"/> gets the keys and, where there is none, the password (never logged; hidden from <c>ToString</c>).
+/// <paramref name="UserData"/> is structured data (maps, lists, strings, numbers, booleans) that the provider writes out as cloud-config.
+/// </summary>
+public sealed record GuestSeed(
+    string UserName,
+    IReadOnlyList<string> AuthorizedKeys,
+    Secret? Password,
+    IReadOnlyDictionary<string, object> UserData);
+
+/// <summary>Text that must not be shown: <c>ToString</c> gives three stars, so that no log, record or exception shows it by accident.</summary>
+public sealed class Secret(string value)
+{
+    /// <summary>The text itself, for the one place that has to send it.</summary>
+    public string Reveal() => value;
+
+    public override string ToString() => "***";
+}

@@ -1,0 +1,74 @@
+using LabPortal.Domain.Machines;
+using NodaTime;
+
+namespace LabPortal.Domain.Quotas;
+
+/// <summary>What is counted. The words of API and YAML are these in camelCase.</summary>
+public enum Dimension
+{
+    Labs,
+    Machines,
+    Cpu,
+    MemoryMiB,
+    DiskGiB,
+}
+
+public static class Dimensions
+{
+    /// <summary>The dimension's name in API, YAML and the database.</summary>
+    public static string Name(this Dimension dimension) => dimension switch
+    {
+        Dimension.Labs => "labs",
+        Dimension.Machines => "machines",
+        Dimension.Cpu => "cpu",
+        Dimension.MemoryMiB => "memoryMiB",
+        _ => "diskGiB",
+    };
+
+    public static Dimension? Find(string name) => Enum.GetValues<Dimension>().Where(dimension => dimension.Name() == name).Select(dimension => (Dimension?)dimension).FirstOrDefault();
+
+    /// <summary>What a lab with these machines holds, from its request until its end is confirmed.</summary>
+    public static IReadOnlyDictionary<Dimension, long> Of(IReadOnlyCollection<(int Cpu, int MemoryMiB, int DiskGiB)> machines) => new Dictionary<Dimension, long>
+    {
+        [Dimension.Labs] = 1,
+        [Dimension.Machines] = machines.Count,
+        [Dimension.Cpu] = machines.Sum(machine => (long)machine.Cpu),
+        [Dimension.MemoryMiB] = machines.Sum(machine => (long)machine.MemoryMiB),
+        [Dimension.DiskGiB] = machines.Sum(machine => (long)machine.DiskGiB),
+    };
+}
+
+/// <summary>One ledger line: so much, from (inclusive) to (exclusive; open while the end is unconfirmed).</summary>
+public readonly record struct Hold(long Amount, Instant From, Instant? To);
+
+public static class Peak
+{
+    /// <summary>
+    /// The most that these holds add up to at any moment of [<paramref name="from"/>, <paramref name="to"/>), and the first such moment.
+    /// Half-open: a hold that ends where another begins does not clash with it.
+    /// </summary>
+    public static (long Amount, Instant At) Of(IEnumerable<Hold> holds, Instant from, Instant? to)
+    {
+        var changes = new List<(Instant At, long Change)>();
+        foreach (var hold in holds)
+        {
+            if (to is { } end && hold.From >= end) continue;
+            if (hold.To is { } over && over <= from) continue;
+            if (hold.To is { } empty && empty <= hold.From) continue;
+            changes.Add((Instant.Max(hold.From, from), hold.Amount));
+            if (hold.To is { } until) changes.Add((until, -hold.Amount));
+        }
+
+        // At the same instant what ends goes first.
+        changes.Sort((a, b) => a.At != b.At ? a.At.CompareTo(b.At) : a.Change.CompareTo(b.Change));
+        long sum = 0, most = 0;
+        var at = from;
+        foreach (var (when, change) in changes)
+        {
+            sum += change;
+            if (sum > most) (most, at) = (sum, when);
+        }
+
+        return (most, at);
+    }
+}

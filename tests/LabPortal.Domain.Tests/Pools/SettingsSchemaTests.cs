@@ -1,0 +1,115 @@
+using System.Text.Json.Nodes;
+using LabPortal.Domain.Pools;
+using Xunit;
+
+namespace LabPortal.Domain.Tests.Pools;
+
+public sealed class SettingsSchemaTests
+{
+    private static readonly SettingsSchema Schema = new(
+    [
+        new("hosts", SettingKind.List, "Hosts", "The hosts.", Required: true, Min: 1, Max: 3, Items:
+        [
+            new("name", SettingKind.Text, "Name", "Its name.", Required: true),
+            new("uri", SettingKind.Text, "URI", "Its address.", Default: "qemu:///system"),
+            new("slots", SettingKind.Integer, "Slots", "How many.", Min: 1, Max: 8),
+        ]),
+        new("rate", SettingKind.Number, "Rate", "A share.", Default: 0, Min: 0, Max: 1),
+        new("count", SettingKind.Integer, "Count", "A number.", Default: 4),
+        new("fast", SettingKind.Boolean, "Fast", "Whether.", Default: true),
+        new("mode", SettingKind.Text, "Mode", "One of two.", OneOf: ["nat", "bridge"]),
+        new("password", SettingKind.Secret, "Password", "Goes to the secret store."),
+    ]);
+
+    [Fact]
+    public void A_good_value_has_no_mistakes() => Assert.Empty(Mistakes("""
+        {"hosts": [{"name": "a"}, {"name": "b", "uri": "x", "slots": 8}], "rate": 0.5, "count": -3, "fast": false, "mode": "nat", "password": "p"}
+        """));
+
+    [Fact]
+    public void Every_mistake_is_told_at_once_with_its_field() => Assert.Equal(
+        [
+            "settings.colour setting.unknown",
+            "settings.hosts[0].nmae setting.unknown",
+            "settings.hosts[0].name setting.required",
+            "settings.hosts[1].slots setting.range",
+            "settings.hosts[2] setting.not-an-object",
+            "settings.rate setting.range",
+            "settings.count setting.not-an-integer",
+            "settings.fast setting.not-a-boolean",
+            "settings.mode setting.one-of",
+            "settings.password setting.not-text",
+        ],
+        Mistakes("""
+        {"hosts": [{"nmae": "a"}, {"name": "b", "slots": 9}, 5], "rate": 1.5, "count": 1.5, "fast": "yes", "mode": "wifi", "password": 5, "colour": "red"}
+        """));
+
+    [Theory]
+    [InlineData("""{}""", "settings.hosts setting.required")]
+    [InlineData("""{"hosts": null}""", "settings.hosts setting.required")]
+    [InlineData("""{"hosts": {}}""", "settings.hosts setting.not-a-list")]
+    [InlineData("""{"hosts": []}""", "settings.hosts setting.length")]
+    [InlineData("""{"hosts": [{"name": "a"}, {"name": "a"}, {"name": "a"}, {"name": "a"}]}""", "settings.hosts setting.length")]
+    [InlineData("""{"hosts": [null]}""", "settings.hosts[0] setting.not-an-object")]
+    [InlineData("""{"hosts": [{"name": "a"}], "rate": "0.5"}""", "settings.rate setting.not-a-number")]
+    [InlineData("""{"hosts": [{"name": "a"}], "rate": -1}""", "settings.rate setting.range")]
+    [InlineData("""{"hosts": [{"name": "a"}], "rate": true}""", "settings.rate setting.not-a-number")]
+    [InlineData("""{"hosts": [{"name": "a"}], "mode": ["nat"]}""", "settings.mode setting.not-text")]
+    [InlineData("""{"hosts": [{"name": "a"}], "mode": "NAT"}""", "settings.mode setting.one-of")]
+    [InlineData("""{"Hosts": [{"name": "a"}], "hosts": [{"name": "a"}]}""", "settings.Hosts setting.unknown")]
+    public void A_mistake_names_its_field_and_its_code(string json, string mistake) => Assert.Equal([mistake], Mistakes(json));
+
+    [Fact]
+    public void A_range_tells_its_bounds_and_a_choice_its_words()
+    {
+        var errors = Schema.Validate(Read("""{"hosts": [{"name": "a"}], "rate": 2, "mode": "wifi", "bogus": 1}"""), "pool");
+        Assert.Equal([("min", 0d), ("max", 1d)], errors.Single(error => error.Field == "pool.rate").Arguments!);
+        Assert.Equal([("allowed", "nat, bridge")], errors.Single(error => error.Field == "pool.mode").Arguments!);
+        Assert.Equal([("known", "hosts, rate, count, fast, mode, password")], errors.Single(error => error.Field == "pool.bogus").Arguments!);
+    }
+
+    [Fact]
+    public void An_error_never_repeats_the_value_that_was_given()
+    {
+        var errors = Schema.Validate(Read("""{"hosts": "hunter2", "rate": "hunter2", "password": ["hunter2"], "mode": "hunter2"}"""));
+        Assert.Equal(4, errors.Count);
+        Assert.All(errors, error => Assert.DoesNotContain("hunter2", $"{error} {string.Join(' ', error.Arguments ?? [])}", StringComparison.Ordinal));
+    }
+
+    [Fact]
+    public void Numbers_made_in_code_pass_as_those_read_from_text()
+    {
+        var value = new JsonObject { ["hosts"] = new JsonArray(new JsonObject { ["name"] = "a", ["slots"] = 3L }), ["rate"] = 1, ["count"] = 7.0 };
+        Assert.Empty(Schema.Validate(value));
+    }
+
+    [Fact]
+    public void Defaults_fill_what_is_absent_and_leave_the_rest()
+    {
+        var given = Read("""{"hosts": [{"name": "a"}, {"name": "b", "uri": "mine"}], "rate": 0.25, "fast": false}""");
+        var before = given.ToJsonString();
+        var filled = Schema.WithDefaults(given);
+        Assert.Equal(before, given.ToJsonString());
+        Assert.True(JsonNode.DeepEquals(filled, Read("""
+            {"hosts": [{"name": "a", "uri": "qemu:///system"}, {"name": "b", "uri": "mine"}], "rate": 0.25, "fast": false, "count": 4}
+            """)), filled.ToJsonString());
+        Assert.True(JsonNode.DeepEquals(filled, Schema.WithDefaults(filled)));
+        Assert.Empty(Schema.Validate(filled));
+    }
+
+    [Fact]
+    public void A_default_is_given_out_as_a_copy()
+    {
+        var first = Schema.WithDefaults(Read("{}"));
+        first["rate"] = 9;
+        Assert.Equal(0, Schema.WithDefaults(Read("{}"))["rate"]!.GetValue<int>());
+    }
+
+    [Fact]
+    public void An_explicit_null_means_the_default() =>
+        Assert.Equal(4, Schema.WithDefaults(Read("""{"count": null}"""))["count"]?.GetValue<int>());
+
+    private static IEnumerable<string> Mistakes(string json) => Schema.Validate(Read(json)).Select(error => $"{error.Field} {error.Code}");
+
+    private static JsonObject Read(string json) => JsonNode.Parse(json)!.AsObject();
+}

@@ -1,0 +1,96 @@
+using System.Diagnostics;
+using System.Globalization;
+using System.Net;
+using System.Net.Sockets;
+
+namespace LabPortal.Testing;
+
+/// <summary>Debian's sshd on a loopback port, with keys of its own: whoever has <see cref="KeyFile"/> comes in as root, nobody else.</summary>
+public sealed class LoopbackSshd : IAsyncDisposable
+{
+    private readonly Process _process;
+    private readonly string _folder;
+
+    private LoopbackSshd(string folder, int port, Process process)
+    {
+        _folder = folder;
+        Port = port;
+        _process = process;
+    }
+
+    public int Port { get; }
+
+    public string KeyFile => Path.Combine(_folder, "key");
+
+    /// <summary>An ssh that knows this sshd's host key, and leaves the user's own files alone: for the <c>command</c> of a URI.</summary>
+    public string ClientFile => Path.Combine(_folder, "ssh");
+
+    /// <summary>A key that this sshd does not know.</summary>
+    public string StrangersKeyFile => Path.Combine(_folder, "stranger");
+
+    public static async Task<LoopbackSshd> StartAsync(CancellationToken cancellation)
+    {
+        var folder = Directory.CreateTempSubdirectory("lp-sshd-").FullName;
+        foreach (var name in new[] { "host", "key", "stranger" })
+            await Tool.RunAsync(cancellation, "ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", name, "-f", Path.Combine(folder, name));
+        var port = FreePort();
+        await File.WriteAllTextAsync(Path.Combine(folder, "known_hosts"), $"[127.0.0.1]:{port} {await File.ReadAllTextAsync(Path.Combine(folder, "host.pub"), cancellation)}", cancellation);
+        await File.WriteAllTextAsync(Path.Combine(folder, "ssh"), $"#!/bin/sh\nexec ssh -F none -o UserKnownHostsFile={folder}/known_hosts -o StrictHostKeyChecking=yes -o IdentitiesOnly=yes \"$@\"\n", cancellation);
+        await Tool.RunAsync(cancellation, "chmod", "700", Path.Combine(folder, "ssh"));
+        await File.WriteAllTextAsync(Path.Combine(folder, "config"), $"""
+            Port {port}
+            ListenAddress 127.0.0.1
+            HostKey {folder}/host
+            PidFile none
+            AuthorizedKeysFile {folder}/key.pub
+            PasswordAuthentication no
+            KbdInteractiveAuthentication no
+            UsePAM no
+            StrictModes no
+            PermitRootLogin prohibit-password
+            MaxStartups 200
+            UseDNS no
+            KexAlgorithms curve25519-sha256
+            """, cancellation);
+        // sshd's own folder, which its init script makes elsewhere.
+        Directory.CreateDirectory("/run/sshd");
+        var start = new ProcessStartInfo("/usr/sbin/sshd", ["-D", "-e", "-f", Path.Combine(folder, "config")]) { UseShellExecute = false, RedirectStandardError = true };
+        var sshd = new LoopbackSshd(folder, port, Process.Start(start)!);
+        sshd._process.ErrorDataReceived += (_, _) => { };
+        sshd._process.BeginErrorReadLine();
+        await sshd.AwaitAsync(cancellation);
+        return sshd;
+    }
+
+    public async ValueTask DisposeAsync()
+    {
+        _process.Kill(entireProcessTree: true);
+        await _process.WaitForExitAsync();
+        _process.Dispose();
+        Directory.Delete(_folder, recursive: true);
+    }
+
+    private async Task AwaitAsync(CancellationToken cancellation)
+    {
+        while (true)
+        {
+            try
+            {
+                using var probe = new TcpClient();
+                await probe.ConnectAsync(IPAddress.Loopback, Port, cancellation);
+                return;
+            }
+            catch (SocketException) when (!_process.HasExited)
+            {
+                await Task.Delay(20, cancellation);
+            }
+        }
+    }
+
+    private static int FreePort()
+    {
+        using var listener = new TcpListener(IPAddress.Loopback, 0);
+        listener.Start();
+        return int.Parse(listener.LocalEndpoint.ToString()!.Split(':')[^1], CultureInfo.InvariantCulture);
+    }
+}
