@@ -1,0 +1,194 @@
+using System.Collections;
+using System.Globalization;
+using System.Text;
+using System.Text.Encodings.Web;
+using System.Text.Json;
+using System.Text.Json.Nodes;
+using System.Text.RegularExpressions;
+using System.Xml;
+using System.Xml.Linq;
+using LabPortal.Domain.Machines;
+using LabPortal.Domain.Pools;
+
+namespace LabPortal.Providers.Libvirt;
+
+/// <summary>A spec → what libvirt and the guest are told. Pure: the same spec gives the same bytes.</summary>
+internal static partial class LibvirtMapping
+{
+    public const string DiskSuffix = ".qcow2";
+    public const string SeedSuffix = ".seed";
+    public const string LogSuffix = ".log";
+
+    private static readonly XNamespace Lab = "urn:labportal:owner:1";
+
+    // As many letters as may stay themselves: YAML, which cloud-init reads this as, has no surrogate pairs in escapes.
+    private static readonly JsonSerializerOptions Json = new() { Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping };
+
+    public static string DiskName(Owner owner) => owner.ResourceName + DiskSuffix;
+
+    public static string SeedName(Owner owner) => owner.ResourceName + SeedSuffix;
+
+    public static string LogName(Owner owner) => owner.ResourceName + LogSuffix;
+
+    /// <summary>What a volume of ours is, by what stands behind its name: <c>.log.0</c> is a log that libvirt rotated.</summary>
+    public static ResourceKind KindOf(string suffix) => suffix switch
+    {
+        SeedSuffix => ResourceKind.Seed,
+        _ when suffix == LogSuffix || suffix.StartsWith(LogSuffix + ".", StringComparison.Ordinal) => ResourceKind.Log,
+        _ => ResourceKind.Disk,
+    };
+
+    /// <summary>A copy-on-write clone: never smaller than its image, and with the image's format said rather than guessed.</summary>
+    public static XElement Disk(MachineSpec machine, VolumeDescription image) => new("volume",
+        new XElement("name", DiskName(machine.Owner)),
+        Bytes("capacity", DiskBytes(machine, image)),
+        Bytes("allocation", 0),
+        Target("qcow2"),
+        new XElement("backingStore", new XElement("path", image.Path), new XElement("format", new XAttribute("type", image.Format))));
+
+    public static long DiskBytes(MachineSpec machine, VolumeDescription image) => Math.Max((long)machine.DiskGiB << 30, image.Capacity);
+
+    public static XElement Raw(string name, long capacity) => new("volume",
+        new XElement("name", name), Bytes("capacity", capacity), Bytes("allocation", 0), Target("raw"));
+
+    /// <param name="machine">What is wanted.</param>
+    /// <param name="host">Where.</param>
+    /// <param name="logPath">The log volume's path on the host: a serial port takes no volume.</param>
+    /// <param name="acceleration"><c>kvm</c>, or emulated.</param>
+    public static XElement Domain(MachineSpec machine, LibvirtHostSettings host, string logPath, string acceleration)
+    {
+        var owner = machine.Owner;
+        var kvm = acceleration == Acceleration.Kvm;
+        return new XElement("domain", new XAttribute("type", kvm ? "kvm" : "qemu"),
+            new XElement("name", owner.ResourceName),
+            new XElement("uuid", owner.DerivedUuid("domain").ToString("D")),
+            new XElement("title", OneLine(machine.Title)),
+            new XElement("metadata", new XElement(Lab + "owner",
+                new XAttribute("installation", owner.Installation.ToString()),
+                new XAttribute("lab", owner.Lab.ToString()),
+                new XAttribute("machine", owner.Machine?.ToString() ?? ""),
+                new XAttribute("generation", owner.Generation))),
+            new XElement("memory", new XAttribute("unit", "MiB"), machine.MemoryMiB),
+            new XElement("vcpu", machine.Cpu),
+            new XElement("os", new XElement("type", new XAttribute("arch", "x86_64"), new XAttribute("machine", "pc"), "hvm"), new XElement("boot", new XAttribute("dev", "hd"))),
+            new XElement("features", new XElement("acpi"), new XElement("apic")),
+            kvm ? new XElement("cpu", new XAttribute("mode", "host-model")) : null,
+            new XElement("clock", new XAttribute("offset", "utc")),
+            new XElement("on_poweroff", "destroy"),
+            new XElement("on_reboot", "restart"),
+            new XElement("on_crash", "destroy"),
+            new XElement("devices",
+                VolumeDisk(host, DiskName(owner), "qcow2", "vda"),
+                VolumeDisk(host, SeedName(owner), "raw", "vdb", new XElement("readonly")),
+                // Without a USB controller, which no guest of a lab needs, an emulated boot is shorter.
+                new XElement("controller", new XAttribute("type", "usb"), new XAttribute("model", "none")),
+                new XElement("interface", new XAttribute("type", "network"),
+                    new XElement("mac", new XAttribute("address", owner.DerivedMac(0))),
+                    new XElement("source", new XAttribute("network", host.Network)),
+                    new XElement("model", new XAttribute("type", "virtio"))),
+                new XElement("serial", new XAttribute("type", "file"),
+                    new XElement("source", new XAttribute("path", logPath), new XAttribute("append", "on")),
+                    new XElement("target", new XAttribute("port", 0))),
+                new XElement("channel", new XAttribute("type", "unix"),
+                    new XElement("target", new XAttribute("type", "virtio"), new XAttribute("name", "org.qemu.guest_agent.0"))),
+                new XElement("graphics", new XAttribute("type", "vnc"), new XAttribute("port", -1), new XAttribute("autoport", "yes"), new XAttribute("listen", "127.0.0.1")),
+                new XElement("video", new XElement("model", new XAttribute("type", "vga"))),
+                new XElement("memballoon", new XAttribute("model", "none")),
+                new XElement("rng", new XAttribute("model", "virtio"), new XElement("backend", new XAttribute("model", "random"), "/dev/urandom"))));
+    }
+
+    /// <summary>cloud-init's NoCloud (https://docs.cloud-init.io, "NoCloud"): an ISO labelled <c>cidata</c> with three files.</summary>
+    public static byte[] Seed(MachineSpec machine) => Iso9660.Write("cidata",
+    [
+        ("meta-data", Text(new JsonObject { ["instance-id"] = machine.Owner.ResourceName, ["local-hostname"] = machine.HostName })),
+        ("user-data", Text(UserData(machine.Seed), "#cloud-config\n")),
+        ("network-config", Text(new JsonObject
+        {
+            ["version"] = 2,
+            ["ethernets"] = new JsonObject
+            {
+                ["first"] = new JsonObject { ["match"] = new JsonObject { ["macaddress"] = machine.Owner.DerivedMac(0) }, ["dhcp4"] = true },
+            },
+        })),
+    ]);
+
+    /// <summary>The caller's own data, with our user in front of its users. JSON, which is YAML as well.</summary>
+    public static JsonObject UserData(GuestSeed seed)
+    {
+        var data = (JsonObject)ToJson(seed.UserData)!;
+        var user = new JsonObject { ["name"] = seed.UserName, ["lock_passwd"] = seed.Password is null, ["shell"] = "/bin/bash" };
+        if (seed.Password is { } password) user["plain_text_passwd"] = password.Reveal();
+        if (seed.UserName != "root") user["sudo"] = "ALL=(ALL) NOPASSWD:ALL";
+        if (seed.AuthorizedKeys.Count > 0) user["ssh_authorized_keys"] = new JsonArray([.. seed.AuthorizedKeys.Select(key => JsonValue.Create(key.Trim()))]);
+        var users = new JsonArray(user);
+        if (data["users"] is JsonArray others)
+        {
+            foreach (var other in others) users.Add(other?.DeepClone());
+        }
+
+        data["users"] = users;
+        data["ssh_pwauth"] = seed.Password is not null;
+        data["disable_root"] = seed.UserName != "root";
+        return data;
+    }
+
+    private static JsonNode? ToJson(object? value) => value switch
+    {
+        null => null,
+        JsonNode node => node.DeepClone(),
+        JsonElement element => JsonNode.Parse(element.GetRawText()),
+        string text => JsonValue.Create(text),
+        bool truth => JsonValue.Create(truth),
+        Secret secret => JsonValue.Create(secret.Reveal()),
+        IEnumerable<KeyValuePair<string, object>> map => new JsonObject(map.Select(pair => KeyValuePair.Create(pair.Key, ToJson(pair.Value)))),
+        IEnumerable list => new JsonArray([.. list.Cast<object?>().Select(ToJson)]),
+        IFormattable and (int or long or short or byte or uint or double or float or decimal) => JsonSerializer.SerializeToNode(value, value.GetType()),
+        _ => throw new ProviderFault(FaultKind.Rejected, $"User data holds a value of the kind {value.GetType().Name}, which cloud-config has not."),
+    };
+
+    private static byte[] Text(JsonObject value, string head = "") => Encoding.UTF8.GetBytes(head + value.ToJsonString(Json) + "\n");
+
+    private static XElement VolumeDisk(LibvirtHostSettings host, string volume, string format, string device, XElement? more = null) =>
+        new("disk", new XAttribute("type", "volume"), new XAttribute("device", "disk"),
+            new XElement("driver", new XAttribute("name", "qemu"), new XAttribute("type", format)),
+            new XElement("source", new XAttribute("pool", host.StoragePool), new XAttribute("volume", volume)),
+            new XElement("target", new XAttribute("dev", device), new XAttribute("bus", "virtio")),
+            more);
+
+    private static XElement Bytes(string name, long value) => new(name, new XAttribute("unit", "bytes"), value.ToString(CultureInfo.InvariantCulture));
+
+    // The owner's alone: a seed may hold a password.
+    private static XElement Target(string format) =>
+        new("target", new XElement("format", new XAttribute("type", format)), new XElement("permissions", new XElement("mode", "0600")));
+
+    /// <summary>A title of libvirt is one line, and XML has no other control characters at all.</summary>
+    private static string OneLine(string title)
+    {
+        var line = Breaks().Replace(title, " ").Trim();
+        var clean = new StringBuilder(line.Length);
+        for (var i = 0; i < line.Length; i++)
+        {
+            if (XmlConvert.IsXmlChar(line[i])) clean.Append(line[i]);
+            else if (i + 1 < line.Length && XmlConvert.IsXmlSurrogatePair(line[i + 1], line[i])) clean.Append(line[i]).Append(line[++i]);
+            else clean.Append(' ');
+        }
+
+        return clean.Length == 0 ? "machine" : clean.ToString();
+    }
+
+    [GeneratedRegex(@"\s+")]
+    private static partial Regex Breaks();
+}
+
+/// <summary>What libvirt says of a volume. <paramref name="Physical"/> is the length of its file.</summary>
+internal sealed record VolumeDescription(string Path, string Format, long Capacity, long Physical, string? BackingPath)
+{
+    public static VolumeDescription Read(XElement volume) => new(
+        volume.Element("target")?.Element("path")?.Value ?? "",
+        volume.Element("target")?.Element("format")?.Attribute("type")?.Value ?? "",
+        ReadBytes(volume.Element("capacity")),
+        ReadBytes(volume.Element("physical") ?? volume.Element("allocation")),
+        volume.Element("backingStore")?.Element("path")?.Value);
+
+    private static long ReadBytes(XElement? element) => long.TryParse(element?.Value, CultureInfo.InvariantCulture, out var bytes) ? bytes : 0;
+}

@@ -1,0 +1,42 @@
+using System.Text.Json.Nodes;
+using LabPortal.Domain.Pools;
+
+namespace LabPortal.Providers.Libvirt;
+
+/// <summary>One hypervisor: what the pool calls it, where its libvirtd is, and which storage pool and network of it are ours to use.</summary>
+internal sealed record LibvirtHostSettings(string Name, string Uri, string StoragePool, string Network);
+
+internal sealed record LibvirtSettings(IReadOnlyList<LibvirtHostSettings> Hosts, string Acceleration, TimeSpan CallDeadline)
+{
+    public static readonly SettingsSchema Schema = new(
+    [
+        new Setting("hosts", SettingKind.List, "Hosts", "The hypervisors of this pool.", Required: true, Min: 1, Max: 200, Items:
+        [
+            new Setting("name", SettingKind.Text, "Name", "What this pool calls the host; machines remember it.", Required: true),
+            new Setting("uri", SettingKind.Text, "URI", "Where its libvirtd is: qemu:///system, qemu+ssh://user@host/system?keyfile=…, qemu+tls://host/system.", Required: true),
+            new Setting("pool", SettingKind.Text, "Storage pool", "Its storage pool, where it is not the one below."),
+            new Setting("network", SettingKind.Text, "Network", "Its network, where it is not the one below."),
+        ]),
+        new Setting("storagePool", SettingKind.Text, "Storage pool", "The storage pool (a folder of files) for images, disks, seeds and logs.", Default: "default"),
+        new Setting("network", SettingKind.Text, "Network", "The libvirt network that machines are joined to.", Default: "default"),
+        new Setting("reach", SettingKind.Text, "Reach", "direct: the portal reaches machines by their address, and a machine is ready when SSH answers; none: it is ready when it runs.",
+            Default: "direct", OneOf: ["direct", "none"]),
+        new Setting("acceleration", SettingKind.Text, "Acceleration", "auto: KVM where a probe shows that guests really run with it; kvm or emulated: always so, without asking.",
+            Default: Libvirt.Acceleration.Auto, OneOf: [Libvirt.Acceleration.Auto, Libvirt.Acceleration.Kvm, Libvirt.Acceleration.Emulated]),
+        new Setting("callSeconds", SettingKind.Integer, "Deadline of a call", "After so many seconds a call that a host does not answer is given up and tried again later.",
+            Default: 30, Min: 2, Max: 600),
+    ]);
+
+    public static LibvirtSettings Read(JsonObject value)
+    {
+        var filled = Schema.WithDefaults(value);
+        var pool = filled["storagePool"]!.GetValue<string>();
+        var network = filled["network"]!.GetValue<string>();
+        var hosts = filled["hosts"]!.AsArray().Select(host => new LibvirtHostSettings(
+            host!["name"]!.GetValue<string>(),
+            host["uri"]!.GetValue<string>(),
+            host["pool"]?.GetValue<string>() ?? pool,
+            host["network"]?.GetValue<string>() ?? network));
+        return new LibvirtSettings([.. hosts], filled["acceleration"]!.GetValue<string>(), TimeSpan.FromSeconds(double.Parse(filled["callSeconds"]!.ToJsonString(), System.Globalization.CultureInfo.InvariantCulture)));
+    }
+}

@@ -1,0 +1,143 @@
+using LabPortal.Domain;
+using LabPortal.Domain.Pools;
+using LabPortal.Providers.Libvirt;
+using LabPortal.Testing;
+using Xunit;
+
+namespace LabPortal.Providers.Tests.Libvirt;
+
+/// <summary>Over the Unix socket of a private libvirtd, with guests that really boot.</summary>
+[Collection(OnLibvirt.Name)]
+[ConformanceOf(typeof(LibvirtKind))]
+public class LibvirtConformance(LibvirtPeer peer) : ProviderConformance
+{
+    private const string FullPool = "full";
+
+    private readonly string _folder = Directory.CreateTempSubdirectory("lp-").FullName;
+    private CutWire? _wire;
+    private bool _full;
+
+    protected override string DataFolder => _folder;
+
+    protected override IReadOnlyList<string> Hosts => ["here"];
+
+    /// <summary>What the tiny guest boots with.</summary>
+    protected override int MemoryMiB => 128;
+
+    /// <summary>A boot takes six seconds here, and many times that beside other tests that boot.</summary>
+    protected override TimeSpan Patience => TimeSpan.FromSeconds(90);
+
+    protected override int FewestWireCallsOfACreate => 12;
+
+    protected override IReadOnlySet<Type> Abilities { get; } =
+        new HashSet<Type> { typeof(IPowerAbility), typeof(ICapacityAbility), typeof(IImagesAbility), typeof(ISerialLogAbility) };
+
+    protected override IReadOnlyDictionary<Type, string> CannotHave { get; } = new Dictionary<Type, string>
+    {
+        [typeof(WireFault.Throttled)] = "No answer of libvirt says: come back later.",
+        [typeof(WireFault.RefusedLogin)] = "A Unix socket of one's own asks nobody who they are.",
+    };
+
+    protected override ImageBinding Image => LibvirtPeer.Tiny;
+
+    /// <summary>Whether a cut counts every call, or only those that change something at the peer.</summary>
+    protected virtual bool CutsReads => true;
+
+    protected PrivateLibvirt Libvirt => peer.Libvirt;
+
+    private string WirePath => Path.Combine(_folder, "wire");
+
+    protected override ImageBinding NewImage(string name, string format) =>
+        new(name, "1", new Dictionary<string, string> { ["volume"] = name + ".img", ["format"] = format });
+
+    /// <summary>The URI by which this libvirtd is reached behind that socket.</summary>
+    protected virtual string UriOf(string socket) => $"qemu:///system?socket={socket}";
+
+    protected override IProvider Open(InstallationId installation) => LibvirtPeer.Open(installation, UriOf(Libvirt.Socket), _folder);
+
+    protected override async Task<IProvider> OpenAsync(InstallationId installation, WireFault fault, CancellationToken cancellation)
+    {
+        switch (fault)
+        {
+            case WireFault.CutOff or WireFault.Silent:
+                _wire = new CutWire(WirePath, Libvirt.Socket, fault, CutsReads);
+                return LibvirtPeer.Open(installation, UriOf(WirePath), _folder);
+            case WireFault.Away:
+                return LibvirtPeer.Open(installation, UriOf(WirePath), _folder);
+            case WireFault.Full:
+                await FillAsync(cancellation);
+                return LibvirtPeer.Open(installation, UriOf(Libvirt.Socket), _folder, storagePool: FullPool);
+            default:
+                throw new NotSupportedException(fault.ToString());
+        }
+    }
+
+    protected override async Task MendWireAsync(CancellationToken cancellation)
+    {
+        if (_wire is not null) await _wire.DisposeAsync();
+        _wire = null;
+        if (_full)
+        {
+            await Libvirt.VirshAsync(cancellation, "pool-destroy", FullPool);
+            await Libvirt.VirshAsync(cancellation, "pool-undefine", FullPool);
+            await InNamespaceAsync(cancellation, "umount", FullFolder);
+        }
+
+        _full = false;
+    }
+
+    protected override async Task<IReadOnlyList<PeerResource>> ListEverythingAsync(CancellationToken cancellation)
+    {
+        var domains = Rows(await Libvirt.VirshAsync(cancellation, "list", "--all", "--name", "--uuid"))
+            .Select(row => new PeerResource(ResourceKind.Machine, row[0], row[1]));
+        var networks = Rows(await Libvirt.VirshAsync(cancellation, "net-list", "--all", "--name"))
+            .Where(row => row[0] != "lab")
+            .Select(row => new PeerResource(ResourceKind.Network, row[0], row[0]));
+        // The folder itself, which libvirt does not always see.
+        var volumes = Directory.EnumerateFiles(Libvirt.Volumes).Select(file => Path.GetFileName(file))
+            .Select(name => new PeerResource(
+                name.EndsWith(".seed", StringComparison.Ordinal) ? ResourceKind.Seed : name.EndsWith(".log", StringComparison.Ordinal) ? ResourceKind.Log : ResourceKind.Disk, name, name));
+        return [.. domains, .. networks, .. volumes];
+    }
+
+    protected override async Task RemoveImageAsync(ImageBinding image, CancellationToken cancellation)
+    {
+        File.Delete(Path.Combine(Libvirt.Volumes, image.Require("volume")));
+        await Libvirt.VirshAsync(cancellation, "pool-refresh", "lab");
+    }
+
+    public override async ValueTask DisposeAsync()
+    {
+        try
+        {
+            await base.DisposeAsync();
+        }
+        finally
+        {
+            Directory.Delete(_folder, recursive: true);
+        }
+
+        GC.SuppressFinalize(this);
+    }
+
+    private string FullFolder => Path.Combine(Libvirt.Folder, FullPool);
+
+    /// <summary>A storage pool on a file system of its own with the image, and room for nothing else.</summary>
+    private async Task FillAsync(CancellationToken cancellation)
+    {
+        Directory.CreateDirectory(FullFolder);
+        var image = new FileInfo(Path.Combine(Libvirt.Volumes, PrivateLibvirt.ImageVolume));
+        await InNamespaceAsync(cancellation, "mount", "-t", "tmpfs", "-o", $"size={image.Length + 8192}", "full", FullFolder);
+        await InNamespaceAsync(cancellation, "cp", image.FullName, FullFolder);
+        await Libvirt.VirshAsync(cancellation, "pool-define-as", FullPool, "dir", "--target", FullFolder);
+        await Libvirt.VirshAsync(cancellation, "pool-start", FullPool);
+        _full = true;
+    }
+
+    private async Task InNamespaceAsync(CancellationToken cancellation, params string[] command) =>
+        await Tool.RunAsync(cancellation, "nsenter", ["--mount", "--target", $"{await Libvirt.PidAsync(cancellation)}", .. command]);
+
+    private static IEnumerable<string[]> Rows(string table) => table.Split('\n')
+        .Select(line => line.Split(' ', StringSplitOptions.RemoveEmptyEntries | StringSplitOptions.TrimEntries))
+        .Where(row => row.Length > 0);
+}

@@ -1,0 +1,138 @@
+using System.Diagnostics;
+using LabPortal.Domain;
+using LabPortal.Domain.Machines;
+using LabPortal.Domain.Pools;
+using LabPortal.Providers.Libvirt;
+using LabPortal.Testing;
+using Xunit;
+
+namespace LabPortal.Providers.Tests.Libvirt;
+
+/// <summary>One machine from nothing to nothing with a guest that people could use, and what a host can really do.</summary>
+[Collection(OnLibvirt.Name)]
+public sealed class LibvirtGuests(LibvirtPeer peer) : IAsyncLifetime
+{
+    private const string Password = "p\"a's$(s)`w`\\o rd";
+
+    private readonly string _folder = Directory.CreateTempSubdirectory("lp-").FullName;
+    private readonly InstallationId _installation = new(Ids.New(TimeProvider.System));
+
+    private static CancellationToken Cancellation => TestContext.Current.CancellationToken;
+
+    public ValueTask InitializeAsync() => ValueTask.CompletedTask;
+
+    public ValueTask DisposeAsync()
+    {
+        Directory.Delete(_folder, recursive: true);
+        return ValueTask.CompletedTask;
+    }
+
+    [Fact]
+    public async Task A_guest_takes_name_key_password_and_files_obeys_and_leaves_nothing()
+    {
+        var key = Path.Combine(_folder, "key");
+        await Tool.RunAsync(Cancellation, "ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", key);
+        var machine = new MachineSpec(
+            new Owner(_installation, new LabId(Ids.New(TimeProvider.System)), new MachineId(Ids.New(TimeProvider.System)), 1),
+            "here", "web-7", "guest", LibvirtPeer.Tiny, 1, 128, 1,
+            new GuestSeed("ada", [await File.ReadAllTextAsync(key + ".pub", Cancellation)], new Secret(Password), new Dictionary<string, object>
+            {
+                ["write_files"] = new List<object> { new Dictionary<string, object> { ["path"] = "/etc/motd", ["content"] = "$(reboot) \"héllo\"\n" } },
+            }));
+        await using var provider = LibvirtPeer.Open(_installation, peer.Libvirt.Uri);
+        var power = (IPowerAbility)provider;
+        try
+        {
+            await provider.EnsureExistsAsync(machine, Cancellation);
+            Assert.Equal("web-7 ada $(reboot) \"héllo\"", await SignInAsync(provider, machine, "-i", key, "-o", "BatchMode=yes", "echo $(hostname) $(whoami) \"$(cat /etc/motd)\"; echo kept > kept"));
+            Assert.Equal("web-7", await SignInAsync(provider, machine, "-o", "PubkeyAuthentication=no", "hostname"));
+
+            await power.StopAsync(machine.Reference, StopMode.Graceful, Cancellation);
+            await AwaitAsync(provider, machine, present => present.Power == PowerState.Stopped);
+            await power.StartAsync(machine.Reference, Cancellation);
+            Assert.Equal("kept", await SignInAsync(provider, machine, "-i", key, "-o", "BatchMode=yes", "cat kept"));
+            Assert.Contains("web-7", System.Text.Encoding.UTF8.GetString(await ((ISerialLogAbility)provider).ReadSerialLogAsync(machine.Reference, 100_000, Cancellation)), StringComparison.Ordinal);
+        }
+        finally
+        {
+            await provider.EnsureGoneAsync(machine.Reference, CancellationToken.None);
+        }
+
+        Assert.DoesNotContain(machine.Owner.ResourceName, await peer.Libvirt.VirshAsync(Cancellation, "list", "--all"), StringComparison.Ordinal);
+        Assert.DoesNotContain(Directory.EnumerateFiles(peer.Libvirt.Volumes), file => file.Contains(machine.Owner.ResourceName, StringComparison.Ordinal));
+        Assert.Empty(await provider.ListOwnedAsync(Cancellation));
+    }
+
+    [Fact]
+    public async Task The_probe_tells_a_host_whose_guests_really_run_and_leaves_nothing()
+    {
+        var before = Directory.EnumerateFiles(peer.Libvirt.Volumes).Order().ToList();
+        await using var host = new LibvirtHost(new LibvirtHostSettings("here", peer.Libvirt.Uri, "lab", "lab"), TimeSpan.FromSeconds(30), TimeProvider.System);
+        using var acceleration = new Acceleration(host, Acceleration.Auto, _installation, TimeProvider.System);
+        Assert.NotNull(await acceleration.BootAsync("qemu", TimeSpan.FromSeconds(20), Cancellation));
+
+        // What the operating system shows, by the emulator itself and not through libvirt.
+        var kvm = await BootsUnderKvmAsync();
+        Assert.Equal(kvm ? Acceleration.Kvm : Acceleration.Emulated, await acceleration.ReadAsync(Cancellation));
+        Assert.Equal(before, Directory.EnumerateFiles(peer.Libvirt.Volumes).Order());
+        Assert.DoesNotContain("probe", await peer.Libvirt.VirshAsync(Cancellation, "list", "--all", "--name"), StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task A_check_names_everything_that_is_wrong_at_once()
+    {
+        await using var provider = new LibvirtKind().Open(new PoolContext(_installation, "pool", new System.Text.Json.Nodes.JsonObject
+        {
+            ["hosts"] = new System.Text.Json.Nodes.JsonArray(
+                Host("one", peer.Libvirt.Uri, "nowhere", "nothing"), Host("two", "qemu:///system?socket=/nonexistent/socket", "lab", "lab"), Host("one", peer.Libvirt.Uri, "lab", "lab")),
+        }, _folder, TimeProvider.System));
+        var problems = (await provider.CheckAsync(Cancellation)).Problems;
+        Assert.Equal(["one", "one", "one", "two"], problems.Select(problem => problem.Host).Order());
+        Assert.Contains(problems, problem => problem.What.Contains("storage pool \"nowhere\"", StringComparison.Ordinal) && problem.Mend.Contains("virsh pool-define-as nowhere", StringComparison.Ordinal));
+        Assert.Contains(problems, problem => problem.What.Contains("network \"nothing\"", StringComparison.Ordinal));
+        Assert.Contains(problems, problem => problem.What.Contains("Two hosts are called \"one\"", StringComparison.Ordinal));
+        Assert.Contains(problems, problem => problem.Host == "two" && problem.Mend.Contains("Start libvirtd", StringComparison.Ordinal));
+
+        static System.Text.Json.Nodes.JsonObject Host(string name, string uri, string pool, string network) =>
+            new() { ["name"] = name, ["uri"] = uri, ["pool"] = pool, ["network"] = network };
+    }
+
+    private async Task<string> SignInAsync(IProvider provider, MachineSpec machine, params string[] how)
+    {
+        var present = await AwaitAsync(provider, machine, seen => seen.Addresses.Count > 0);
+        var ask = Path.Combine(_folder, "ask");
+        await File.WriteAllTextAsync(Path.Combine(_folder, "password"), Password + "\n", Cancellation);
+        await File.WriteAllTextAsync(ask, $"#!/bin/sh\ncat {_folder}/password\n", Cancellation);
+        await Tool.RunAsync(Cancellation, "chmod", "700", ask);
+        string[] options = ["-F", "none", "-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null", "-o", "LogLevel=ERROR", "-o", "ConnectTimeout=3", "-o", "NumberOfPasswordPrompts=1", "-l", "ada"];
+        var said = "";
+        for (var watch = Stopwatch.StartNew(); watch.Elapsed < TimeSpan.FromSeconds(30);)
+        {
+            var (exit, output, error) = await Tool.TryAsync(Cancellation, "env",
+                ["SSH_ASKPASS=" + ask, "SSH_ASKPASS_REQUIRE=force", "ssh", .. options, .. how[..^1], present.Addresses[0].ToString(), how[^1]]);
+            if (exit == 0) return output.Trim();
+            said = error;
+            await Task.Delay(200, Cancellation);
+        }
+
+        throw new InvalidOperationException($"Nobody could sign in: {said}");
+    }
+
+    private static async Task<Observation.Present> AwaitAsync(IProvider provider, MachineSpec machine, Func<Observation.Present, bool> wanted)
+    {
+        for (var watch = Stopwatch.StartNew(); watch.Elapsed < TimeSpan.FromSeconds(60); await Task.Delay(100, Cancellation))
+        {
+            if (Assert.Single(await provider.ObserveAsync([machine.Reference], Cancellation)) is Observation.Present present && wanted(present)) return present;
+        }
+
+        throw new InvalidOperationException("The machine did not come to what was wanted of it.");
+    }
+
+    private async Task<bool> BootsUnderKvmAsync()
+    {
+        var log = Path.Combine(_folder, "kvm.log");
+        await Tool.TryAsync(Cancellation, "timeout", "10", "qemu-system-x86_64", "-accel", "kvm", "-m", "128", "-display", "none", "-monitor", "none", "-serial", "file:" + log,
+            "-drive", $"file={Path.Combine(peer.Libvirt.Volumes, PrivateLibvirt.ImageVolume)},if=virtio,format=qcow2,snapshot=on", "-nic", "none");
+        return File.Exists(log) && (await File.ReadAllTextAsync(log, Cancellation)).Contains("tiny: ssh ready", StringComparison.Ordinal);
+    }
+}

@@ -1,0 +1,53 @@
+using System.Text.Json.Nodes;
+using LabPortal.Domain;
+using LabPortal.Domain.Pools;
+using LabPortal.Providers.Libvirt;
+using LabPortal.Testing;
+using Xunit;
+
+namespace LabPortal.Providers.Tests.Libvirt;
+
+/// <summary>One private libvirtd for a collection of test classes.</summary>
+public class LibvirtPeer : IAsyncLifetime
+{
+    private PrivateLibvirt? _libvirt;
+
+    public PrivateLibvirt Libvirt
+    {
+        get
+        {
+            Assert.SkipWhen(PrivateLibvirt.WhyNot is not null, PrivateLibvirt.WhyNot ?? "");
+            return _libvirt!;
+        }
+    }
+
+    public virtual async ValueTask InitializeAsync()
+    {
+        if (PrivateLibvirt.WhyNot is null) _libvirt = await PrivateLibvirt.StartAsync(TestContext.Current.CancellationToken);
+    }
+
+    public virtual async ValueTask DisposeAsync()
+    {
+        if (_libvirt is not null) await _libvirt.DisposeAsync();
+        GC.SuppressFinalize(this);
+    }
+
+    public static ImageBinding Tiny { get; } = new("tiny", "1", new Dictionary<string, string> { ["volume"] = PrivateLibvirt.ImageVolume });
+
+    /// <summary>A provider of the pool with these hosts, all of which use the storage pool and network <c>lab</c>.</summary>
+    public static IProvider Open(InstallationId installation, string uri, string dataFolder = "/nonexistent", int callSeconds = 30, string acceleration = "emulated", string storagePool = "lab") =>
+        new LibvirtKind().Open(new PoolContext(installation, "here", new JsonObject
+        {
+            ["hosts"] = new JsonArray(new JsonObject { ["name"] = "here", ["uri"] = uri }),
+            ["storagePool"] = storagePool,
+            ["network"] = "lab",
+            ["acceleration"] = acceleration,
+            ["callSeconds"] = callSeconds,
+        }, dataFolder, TimeProvider.System));
+}
+
+[CollectionDefinition(Name)]
+public sealed class OnLibvirt : ICollectionFixture<LibvirtPeer>
+{
+    public const string Name = "on libvirt";
+}
