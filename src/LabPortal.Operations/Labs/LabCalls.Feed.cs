@@ -1,0 +1,170 @@
+using System.Runtime.CompilerServices;
+using System.Text;
+using LabPortal.Data;
+using LabPortal.Data.Labs;
+using LabPortal.Data.People;
+using LabPortal.Domain;
+using LabPortal.Domain.Labs;
+using LabPortal.Domain.Machines;
+using LabPortal.Domain.People;
+using LabPortal.Domain.Pools;
+using LabPortal.Operations.Audit;
+using LabPortal.Operations.Machines;
+
+namespace LabPortal.Operations.Labs;
+
+/// <summary>What a lab tells: its events, its machines' logs, its password.</summary>
+public sealed partial class LabCalls
+{
+    private const int EventsAtOnce = 500;
+    private const int LogBytes = 256 * 1024;
+    private const int LongestLine = 2000;
+    private static readonly TimeSpan s_lookAnyway = TimeSpan.FromSeconds(30);
+
+    /// <summary>
+    /// The lab's events after <paramref name="afterVersion"/>, then each new one as it happens, from whichever process; without gap or repeat.
+    /// Ends when the caller may no longer see the lab.
+    /// </summary>
+    public async IAsyncEnumerable<LabEvent> EventsAsync(Actor actor, LabId id, long afterVersion, [EnumeratorCancellation] CancellationToken cancellation)
+    {
+        // Subscribed before the first look: what happens in between is heard, and the version keeps it from being told twice.
+        using var heard = database.Signals.Subscribe(Signal.Labs);
+        var mine = $"{id} ";
+        var version = afterVersion;
+        while (!cancellation.IsCancellationRequested)
+        {
+            IReadOnlyList<LabEvent> events;
+            do
+            {
+                var look = await database.ReadAsync(async session => await MaySeeNowAsync(session, actor, id) ? await LabStore.EventsAsync(session, id, version, EventsAtOnce) : null, cancellation);
+                if (look is null) yield break;
+                events = look;
+                foreach (var one in events)
+                {
+                    yield return one;
+                    version = one.Version;
+                }
+            }
+            while (events.Count == EventsAtOnce);
+
+            await WaitAsync(heard, mine, cancellation);
+        }
+    }
+
+    /// <summary>Until this lab was heard of, a gap, or the time is over.</summary>
+    private async Task WaitAsync(Signals.Subscription heard, string mine, CancellationToken cancellation)
+    {
+        var until = time.GetTimestamp();
+        while (true)
+        {
+            var left = s_lookAnyway - time.GetElapsedTime(until);
+            if (left <= TimeSpan.Zero) return;
+            var signals = await heard.WaitAsync(left, cancellation);
+            if (signals.Any(signal => signal.Topic == Signal.Gap || signal.Payload.StartsWith(mine, StringComparison.Ordinal))) return;
+        }
+    }
+
+    /// <summary>Rights are read anew: a role that was taken away counts while a page is open.</summary>
+    private static async Task<bool> MaySeeNowAsync(Session session, Actor actor, LabId id)
+    {
+        if (actor.Person is { } person)
+        {
+            var fromPerson = actor.Channel is Channel.Session or Channel.Token;
+            // The bootstrap token's person cannot sign in and counts as disabled; the token is what has the rights.
+            if (await PersonStore.FindAsync(session, person) is not { } now || (fromPerson && now.Disabled)) return false;
+            actor = actor with
+            {
+                IsAdmin = fromPerson ? now.IsAdmin : actor.IsAdmin,
+                IsAuditor = fromPerson ? now.IsAuditor : actor.IsAuditor,
+                Teams = (await TeamStore.MembershipsAsync(session, person: person)).ToDictionary(member => member.Team, member => member.Role),
+            };
+        }
+
+        return (await SeeAsync(session, actor, id)).Ok;
+    }
+
+    /// <summary>The history that is there, oldest first.</summary>
+    public Task<Outcome<IReadOnlyList<LabEvent>>> HistoryAsync(Actor actor, LabId id, CancellationToken cancellation) => database.ReadAsync<Outcome<IReadOnlyList<LabEvent>>>(
+        async session =>
+        {
+            var seen = await SeeAsync(session, actor, id);
+            if (seen.Refusal is { } no) return no;
+            return new List<LabEvent>(await LabStore.EventsAsync(session, id, 0, int.MaxValue));
+        },
+        cancellation);
+
+    /// <summary>The end of what the machine printed on its serial port, as text with control characters made visible.</summary>
+    public async Task<Outcome<string>> SerialLogAsync(Actor actor, LabId id, string machine, CancellationToken cancellation)
+    {
+        var draft = new AuditDraft(Verb.ReadSerialLog.Word(), "lab", id.ToString());
+        draft.Detail["machine"] = machine.Length <= 100 ? machine : machine[..100];
+        var found = await _audited.DoAsync<Machine>(actor, draft, async (session, _) =>
+        {
+            var seen = await SeeAsync(session, actor, id);
+            if (seen.Refusal is { } no) return no;
+            draft.Team = seen.Value.Team;
+            if (!May.Do(actor, Verb.ReadSerialLog, seen.Value.Owner, seen.Value.Team)) return Refusal.Forbidden(Verb.ReadSerialLog.Word());
+            return seen.Value.Machines.FirstOrDefault(entry => entry.Name == machine) is { } one ? one : Refusal.NotFound("machine", machine);
+        }, cancellation);
+        if (found.Refusal is { } refused) return refused;
+        if (found.Value.Pool is not { } pool) return "";
+        var installation = await database.ReadAsync(Installation.ReadAsync, cancellation);
+        try
+        {
+            var open = await pools.OpenAsync(pool, cancellation);
+            if (open.Provider is not ISerialLogAbility serial) return Refusal.Conflict("machine.no-serial-log", ("pool", open.Pool.Name));
+            return Visible(await serial.ReadSerialLogAsync(new ResourceRef(found.Value.OwnerIn(installation), found.Value.Host), LogBytes, cancellation));
+        }
+        catch (ProviderFault fault)
+        {
+            return Refusal.Conflict("pool.does-not-answer", ("why", fault.Message));
+        }
+    }
+
+    /// <summary>The generated password of the lab's machines, for its owner alone; audited each time. Not found where keys are used.</summary>
+    public Task<Outcome<string>> RevealPasswordAsync(Actor actor, LabId id, CancellationToken cancellation)
+    {
+        var draft = new AuditDraft(Verb.RevealPassword.Word(), "lab", id.ToString());
+        return _audited.DoAsync<string>(actor, draft, async (session, _) =>
+        {
+            var seen = await SeeAsync(session, actor, id);
+            if (seen.Refusal is { } no) return no;
+            draft.Team = seen.Value.Team;
+            if (!May.Do(actor, Verb.RevealPassword, seen.Value.Owner, seen.Value.Team)) return Refusal.Forbidden(Verb.RevealPassword.Word());
+            return await secrets.FindAsync(session, GuestSeeds.PasswordName(id)) is { } password ? password.Reveal() : Refusal.NotFound("password", id.ToString());
+        }, cancellation);
+    }
+
+    /// <summary>
+    /// What a guest printed, as text for people: control and formatting characters (escape sequences, text direction) as their code in
+    /// angle brackets, lines cut, bytes that are no UTF-8 as U+FFFD.
+    /// </summary>
+    internal static string Visible(byte[] log)
+    {
+        var text = new StringBuilder();
+        var column = 0;
+        foreach (var rune in Encoding.UTF8.GetString(log).Replace("\r\n", "\n", StringComparison.Ordinal).EnumerateRunes())
+        {
+            if (rune.Value == '\n')
+            {
+                text.Append('\n');
+                column = 0;
+                continue;
+            }
+
+            if (++column > LongestLine)
+            {
+                if (column == LongestLine + 1) text.Append('…');
+                continue;
+            }
+
+            var category = Rune.GetUnicodeCategory(rune);
+            if (rune.Value == '\t') text.Append('\t');
+            else if (category is System.Globalization.UnicodeCategory.Control or System.Globalization.UnicodeCategory.Format
+                or System.Globalization.UnicodeCategory.LineSeparator or System.Globalization.UnicodeCategory.ParagraphSeparator) text.Append($"<{rune.Value:x2}>");
+            else text.Append(rune.ToString());
+        }
+
+        return text.ToString();
+    }
+}

@@ -1,0 +1,128 @@
+using LabPortal.Domain;
+using LabPortal.Domain.Costs;
+using LabPortal.Domain.Labs;
+using LabPortal.Domain.Leases;
+using LabPortal.Domain.Machines;
+using LabPortal.Domain.Workflows;
+using NodaTime;
+
+namespace LabPortal.Operations.Labs;
+
+/// <summary>What somebody asks for. Nothing is trusted: every field is checked, and all mistakes are told at once.</summary>
+public sealed record LabRequest
+{
+    public required string Blueprint { get; init; }
+
+    /// <summary>The team's name.</summary>
+    public required string Team { get; init; }
+
+    /// <summary>Empty: made from the blueprint's name.</summary>
+    public string? Name { get; init; }
+    public IReadOnlyDictionary<string, string> Parameters { get; init; } = new Dictionary<string, string>();
+
+    /// <summary>Insist on this pool; empty lets placement choose.</summary>
+    public string? Pool { get; init; }
+    public IReadOnlyDictionary<string, string> Labels { get; init; } = new Dictionary<string, string>();
+    public LeaseRequest? Lease { get; init; }
+
+    /// <summary>When building may begin; empty for now.</summary>
+    public Instant? Start { get; init; }
+}
+
+/// <summary>One of the two: decimal hours from <i>ready</i>, or until an instant.</summary>
+public sealed record LeaseRequest(decimal? Hours = null, Instant? Until = null);
+
+/// <summary>A lab as a caller sees it.</summary>
+public sealed record LabView
+{
+    public required LabId Id { get; init; }
+    public required string Name { get; init; }
+    public required string Blueprint { get; init; }
+    public required string BlueprintTitle { get; init; }
+    public required int BlueprintVersion { get; init; }
+    public required TeamId TeamId { get; init; }
+    public required string Team { get; init; }
+    public required PersonId OwnerId { get; init; }
+    public required string Owner { get; init; }
+    public required IReadOnlyDictionary<string, string> Labels { get; init; }
+    public required IReadOnlyDictionary<string, string> Parameters { get; init; }
+    public required LabState State { get; init; }
+    public required LabHealth Health { get; init; }
+    public required Reason? Reason { get; init; }
+    public required long Version { get; init; }
+    public required Lease Lease { get; init; }
+    public required Instant RequestedAt { get; init; }
+    public required Instant? ReadyAt { get; init; }
+    public required Instant? EndedAt { get; init; }
+    public required IReadOnlyList<MachineView> Machines { get; init; }
+
+    /// <summary>The live run, or the last one where none is live.</summary>
+    public required RunView? Run { get; init; }
+
+    /// <summary>What this caller may ask for now.</summary>
+    public required IReadOnlyList<LabVerb> Verbs { get; init; }
+    public required UsageView Usage { get; init; }
+}
+
+public sealed record MachineView
+{
+    public required MachineId Id { get; init; }
+    public required string Name { get; init; }
+    public required MachineState State { get; init; }
+    public required int Generation { get; init; }
+    public required string Image { get; init; }
+    public required string? Pool { get; init; }
+    public required string? Host { get; init; }
+    public required string? ExternalId { get; init; }
+    public required IReadOnlyList<string> Addresses { get; init; }
+    public required int Cpu { get; init; }
+    public required int MemoryMiB { get; init; }
+    public required int DiskGiB { get; init; }
+    public required IReadOnlyList<AccessView> Access { get; init; }
+
+    /// <summary>Why here, as placement explained it; empty before.</summary>
+    public string? WhyHere { get; init; }
+}
+
+/// <summary>A way in. <paramref name="Via"/> is <c>direct</c> (the caller's machine reaches the address) or <c>portal</c>.</summary>
+public sealed record AccessView(string Kind, string Via, string Host, int Port, string User);
+
+public sealed record RunView
+{
+    public required RunId Id { get; init; }
+    public required LabId Lab { get; init; }
+    public required string LabName { get; init; }
+    public required string Team { get; init; }
+    public required string Workflow { get; init; }
+    public required RunState State { get; init; }
+    public required string? Step { get; init; }
+    public required int StepsDone { get; init; }
+    public required int StepsTotal { get; init; }
+    public required Instant Since { get; init; }
+    public required string AskedBy { get; init; }
+    public required Reason? Problem { get; init; }
+
+    /// <summary>The steps in order, with where each machine is; only where one lab or run is shown.</summary>
+    public IReadOnlyList<StepView> Steps { get; init; } = [];
+}
+
+/// <summary>
+/// One step for one target. <paramref name="Machine"/> is the machine's name, empty for a step of the lab.
+/// <paramref name="State"/>: <c>pending</c>, <c>doing</c>, <c>waiting</c>, <c>done</c>, <c>failed</c>, <c>undoing</c>, <c>undone</c>.
+/// </summary>
+public sealed record StepView(string Step, string? Machine, string State, int Attempt, Instant? At, Instant? DueAt, string? Note);
+
+/// <summary>What the lab used until now. <paramref name="Cost"/> is empty where a pool has no prices.</summary>
+public sealed record UsageView(decimal MachineHours, Money? Cost);
+
+/// <summary>What a request would mean, without changing anything.</summary>
+public sealed record QuoteView(IReadOnlyList<PoolQuote> Pools, IReadOnlyList<QuotaEffect> Quota, Refusal? Refusal);
+
+/// <summary>
+/// A pool that was considered. <paramref name="Why"/> explains it as sentences' codes made text; <paramref name="ReadyBy"/> is the median of
+/// this image and pool's last 20 builds plus the queue, empty before there is history.
+/// </summary>
+public sealed record PoolQuote(string Pool, bool Chosen, string Why, Instant? ReadyBy, Money? PricePerHour, Money? PriceTotal);
+
+/// <summary>One dimension: <paramref name="Held"/> at the worst moment of the interval, <paramref name="After"/> with this request.</summary>
+public sealed record QuotaEffect(string Dimension, string Scope, long Limit, long Held, long After);

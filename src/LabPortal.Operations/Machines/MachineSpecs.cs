@@ -1,0 +1,23 @@
+using LabPortal.Data;
+using LabPortal.Data.Images;
+using LabPortal.Domain.Labs;
+using LabPortal.Domain.Machines;
+using LabPortal.Domain.Pools;
+
+namespace LabPortal.Operations.Machines;
+
+/// <summary>What a provider is told to make: the same for every attempt in one generation.</summary>
+public sealed class MachineSpecs(Database database, GuestSeeds seeds, PortalIdentity identity)
+{
+    public async Task<MachineSpec> OfAsync(Lab lab, Machine machine, Pool pool, CancellationToken cancellation)
+    {
+        var image = await database.ReadAsync(session => ImageStore.FindAsync(session, machine.Image, machine.ImageVersion), cancellation)
+            ?? throw new ProviderFault(FaultKind.Rejected, $"Version {machine.ImageVersion} of image \"{machine.Image}\" is no longer in the catalogue.");
+        var binding = image.Bindings.GetValueOrDefault(pool.Provider)
+            ?? throw new ProviderFault(FaultKind.Rejected, $"Image \"{machine.Image}\" has no binding for pools of the kind {pool.Provider}.");
+        return new MachineSpec(
+            machine.OwnerIn(identity.Installation), machine.Host, machine.Name, $"{lab.Name} / {machine.Name}",
+            new ImageBinding(image.Name, image.Version, binding), machine.Cpu, machine.MemoryMiB, machine.DiskGiB,
+            await seeds.OfAsync(lab, machine, cancellation));
+    }
+}

@@ -1,0 +1,172 @@
+using System.Globalization;
+using LabPortal.Domain;
+using LabPortal.Domain.Blueprints;
+using LabPortal.Domain.Labs;
+using LabPortal.Domain.Pools;
+
+namespace LabPortal.Operations.Pools;
+
+/// <summary>What a machine needs of the place where it is built.</summary>
+public sealed record MachineNeed(string Image, string ImageVersion, int Cpu, int MemoryMiB, int DiskGiB);
+
+/// <summary>Where should this machine go? <paramref name="Kinds"/> are the kinds of pool that the image is bound for.</summary>
+internal sealed record PlacementQuestion(
+    MachineNeed Machine,
+    IReadOnlyCollection<string> Kinds,
+    PlacementRules Rules,
+    string? AskedPool,
+    IReadOnlyList<(PoolId Pool, string? Host)> Full,
+    PoolId? PoolOfLab);
+
+/// <summary>A pool as placement sees it. Without hosts it is one place of unknown size (a cloud), which says itself when it is full.</summary>
+internal sealed record PoolNow(Pool Pool, IReadOnlyList<HostNow> Hosts, ImageNow? Image = null);
+
+internal sealed record HostNow(HostCapacity Capacity, long CpuHeld, long MemoryMiBHeld, long DiskGiBHeld, ImageNow? Image);
+
+/// <summary>What is known of the image on one host; empty where nothing is.</summary>
+internal sealed record ImageNow(bool Present, bool Coming, string? Note);
+
+/// <summary>
+/// What was decided about one place (a host, or a pool where the host is empty), and why. <paramref name="CanWait"/>: it would fit, and what
+/// is in the way may pass.
+/// </summary>
+internal sealed record Verdict(Pool Pool, string? Host, Reason Why, bool Fits, bool CanWait);
+
+/// <summary>The decision, with a verdict for every place that was considered, in the order of pool and host names.</summary>
+internal sealed record PlacementDecision(Verdict? Chosen, IReadOnlyList<Verdict> Verdicts)
+{
+    public bool CanWait => Chosen is null && Verdicts.Any(verdict => verdict.CanWait);
+
+    public string Why => PlacementText.Of(this);
+}
+
+/// <summary>
+/// Chooses a place for a machine; pure, and the same question always gives the same answer. What can never pass (kind, image, labels, size)
+/// is looked at first, then what may (mode, health, an import, other labs' holds). Of the places that fit, in this order: the pool of the lab's
+/// other machines; most preferred labels; lowest price per hour (where all that fit price in one currency or not at all); most left free by
+/// share of its scarcest amount; names.
+/// </summary>
+internal static class Placement
+{
+    public static PlacementDecision Decide(PlacementQuestion question, IReadOnlyList<PoolNow> pools)
+    {
+        var verdicts = new List<Verdict>();
+        var fitting = new List<(Verdict Verdict, bool Together, int Preferred, Domain.Costs.Money? Price, double Free)>();
+        foreach (var pool in pools.OrderBy(pool => pool.Pool.Name, StringComparer.Ordinal))
+        {
+            if (WhyNotPool(question, pool) is { } no)
+            {
+                verdicts.Add(no);
+                continue;
+            }
+
+            foreach (var host in pool.Hosts.Count == 0 ? [null] : pool.Hosts.OrderBy(host => host.Capacity.Host, StringComparer.Ordinal).Cast<HostNow?>())
+            {
+                var verdict = Consider(question, pool, host);
+                verdicts.Add(verdict);
+                if (!verdict.Fits) continue;
+                fitting.Add((verdict, pool.Pool.Id == question.PoolOfLab, question.Rules.Prefer.Count(LabelsOf(pool.Pool, host).Contains),
+                    pool.Pool.Prices?.Hour(question.Machine.Cpu, question.Machine.MemoryMiB, question.Machine.DiskGiB, running: true), FreeShare(question.Machine, pool.Pool, host)));
+            }
+        }
+
+        var comparable = fitting.Select(place => place.Price?.Currency).OfType<string>().Distinct().Count() <= 1;
+        var chosen = fitting
+            .OrderByDescending(place => place.Together)
+            .ThenByDescending(place => place.Preferred)
+            .ThenBy(place => comparable ? place.Price?.Millionths ?? 0 : 0)
+            .ThenByDescending(place => place.Free)
+            .ThenBy(place => place.Verdict.Pool.Name, StringComparer.Ordinal)
+            .ThenBy(place => place.Verdict.Host, StringComparer.Ordinal)
+            .Select(place => place.Verdict)
+            .FirstOrDefault();
+        return new PlacementDecision(chosen, verdicts);
+    }
+
+    /// <summary>How much of a host may be promised.</summary>
+    public static (double Cpu, double MemoryMiB, long DiskGiB) LimitOf(Pool pool, HostCapacity host)
+        => (Math.Floor(host.Cpu * pool.Overcommit.Cpu), Math.Floor(host.MemoryMiB * pool.Overcommit.Memory), host.DiskGiB);
+
+    /// <summary>What never passes for the whole pool.</summary>
+    private static Verdict? WhyNotPool(PlacementQuestion question, PoolNow now)
+    {
+        var pool = now.Pool;
+        if (question.AskedPool is { } asked && asked != pool.Name) return Never("pool.not-asked", ("asked", asked));
+        if (!question.Kinds.Contains(pool.Provider)) return Never("pool.image-not-bound", ("image", question.Machine.Image), ("kind", pool.Provider));
+
+        // How a host runs its guests (kvm, emulated) counts as a label of that host alone.
+        var missing = question.Rules.Require.Where(label => now.Hosts.Count == 0 ? !LabelsOf(pool, null).Contains(label) : !now.Hosts.Any(host => LabelsOf(pool, host).Contains(label))).ToList();
+        return missing.Count > 0 ? Never("pool.lacks-labels", ("labels", string.Join(", ", missing))) : null;
+
+        Verdict Never(string code, params (string, string)[] arguments) => new(pool, null, new Reason(code, arguments), Fits: false, CanWait: false);
+    }
+
+    private static Verdict Consider(PlacementQuestion question, PoolNow now, HostNow? host)
+    {
+        var (pool, need) = (now.Pool, question.Machine);
+        var name = host?.Capacity.Host;
+
+        var missing = question.Rules.Require.Where(label => !LabelsOf(pool, host).Contains(label)).ToList();
+        if (missing.Count > 0) return Never("host.lacks-labels", ("labels", string.Join(", ", missing)));
+        if (host is not null)
+        {
+            var (cpu, memory, disk) = LimitOf(pool, host.Capacity);
+            if (need.Cpu > cpu) return Never("host.too-small-cpu", ("asked", Text(need.Cpu)), ("limit", Text(cpu)));
+            if (need.MemoryMiB > memory) return Never("host.too-small-memory", ("asked", Text(need.MemoryMiB)), ("limit", Text(memory)));
+            if (need.DiskGiB > disk) return Never("host.too-small-disk", ("asked", Text(need.DiskGiB)), ("limit", Text(disk)));
+        }
+
+        if ((host is null ? now.Image : host.Image) is { Present: false } image)
+        {
+            return image.Coming
+                ? Later("host.image-coming", ("image", need.Image))
+                : Never("host.image-missing", ("image", need.Image), ("mend", image.Note ?? "An admin imports it on the page of the pool."));
+        }
+
+        if (pool.Mode == PoolMode.Maintenance) return Later("pool.maintenance");
+        if (pool.Mode == PoolMode.Draining) return Later("pool.draining");
+        if (pool.CheckedAt is null) return Later("pool.not-checked");
+        if (pool.IsSick) return Later("pool.sick", ("what", pool.Problems.First(problem => problem is { Blocks: true, Host: null }).What));
+        if (question.Full.Contains((pool.Id, null))) return Later("pool.said-full");
+        if (host is null)
+        {
+            // A pool that does not show its hosts is judged by all its problems.
+            return pool.Problems.FirstOrDefault(problem => problem.Blocks) is { } any ? Later("pool.sick", ("what", any.What)) : Fits();
+        }
+
+        if (host.Capacity.Problem is { } wrong) return Later("host.sick", ("what", wrong));
+        if (pool.Problems.FirstOrDefault(problem => problem.Blocks && problem.Host == name) is { } blocking) return Later("host.sick", ("what", blocking.What));
+        if (question.Full.Contains((pool.Id, name))) return Later("host.said-full");
+
+        var (cpuLimit, memoryLimit, diskLimit) = LimitOf(pool, host.Capacity);
+        if (need.Cpu > cpuLimit - host.CpuHeld) return Later("host.full-cpu", ("asked", Text(need.Cpu)), ("free", Text(Math.Max(0, cpuLimit - host.CpuHeld))));
+        if (need.MemoryMiB > memoryLimit - host.MemoryMiBHeld)
+            return Later("host.full-memory", ("asked", Text(need.MemoryMiB)), ("free", Text(Math.Max(0, memoryLimit - host.MemoryMiBHeld))));
+
+        // What others put on the disk counts as well: promises are measured against all of it, this machine against what is really free.
+        var diskFree = Math.Min(diskLimit - host.DiskGiBHeld, host.Capacity.DiskFreeGiB);
+        return need.DiskGiB > diskFree ? Later("host.full-disk", ("asked", Text(need.DiskGiB)), ("free", Text(Math.Max(0, diskFree)))) : Fits();
+
+        Verdict Fits() => new(pool, name, new Reason("place.fits"), Fits: true, CanWait: false);
+        Verdict Later(string code, params (string, string)[] arguments) => new(pool, name, new Reason(code, arguments), Fits: false, CanWait: true);
+        Verdict Never(string code, params (string, string)[] arguments) => new(pool, name, new Reason(code, arguments), Fits: false, CanWait: false);
+    }
+
+    private static HashSet<string> LabelsOf(Pool pool, HostNow? host)
+    {
+        var labels = new HashSet<string>(pool.Labels, StringComparer.Ordinal) { pool.Provider };
+        if (host?.Capacity.Acceleration is { Length: > 0 } acceleration) labels.Add(acceleration);
+        return labels;
+    }
+
+    /// <summary>The share that is left of the scarcest amount, once the machine is there.</summary>
+    private static double FreeShare(MachineNeed need, Pool pool, HostNow? host)
+    {
+        if (host is null) return 1;
+        var (cpu, memory, disk) = LimitOf(pool, host.Capacity);
+        return Math.Min((cpu - host.CpuHeld - need.Cpu) / Math.Max(1, cpu),
+            Math.Min((memory - host.MemoryMiBHeld - need.MemoryMiB) / Math.Max(1, memory), (disk - host.DiskGiBHeld - need.DiskGiB) / (double)Math.Max(1, disk)));
+    }
+
+    private static string Text(double amount) => amount.ToString(CultureInfo.InvariantCulture);
+}

@@ -1,0 +1,48 @@
+using LabPortal.Data;
+using LabPortal.Data.Machines;
+using LabPortal.Domain.Machines;
+using LabPortal.Operations.Machines;
+using LabPortal.Operations.Pools;
+using NodaTime;
+
+namespace LabPortal.Operations.Workflows.Steps;
+
+/// <summary>
+/// Chooses pool and host, in a new generation with each attempt. After <i>no capacity</i> the earlier generation is first taken away and
+/// confirmed gone, its hold is released, and its host is left out of the choice.
+/// </summary>
+internal sealed class Place() : Step("place")
+{
+    /// <summary>A host that said that it is full is asked again after this long.</summary>
+    private static readonly Duration s_fullFor = Duration.FromMinutes(10);
+
+    private static readonly Duration s_roomPause = Duration.FromSeconds(1);
+
+    public override bool Places => true;
+    public override bool CanUndo => true;
+    public override Duration Deadline => Duration.FromHours(2);
+
+    public override async Task<StepAnswer> DoAsync(StepContext context, CancellationToken cancellation)
+    {
+        var machine = context.Machine;
+        var earlier = (await context.Tools.Database.ReadAsync(session => GenerationStore.ListAsync(session, machine.Id), cancellation))
+            .Where(placed => placed.Generation < context.Attempt).ToList();
+        return await Vanishing.ConfirmAsync(context, [.. earlier.Where(placed => placed.Held)], async (session, now) =>
+        {
+            var full = earlier.Where(placed => now - placed.At < s_fullFor).Select(placed => (placed.Pool, placed.Host)).Distinct().ToList();
+            var placed = await context.Tools.Placing.PlaceAsync(session, context.Lab, machine, context.Attempt, full, now);
+            if (placed.Pool is null)
+                return placed.CanWait && now - context.FirstAt < Deadline ? StepAnswer.NotYet(Duration.Max(context.Pause, s_roomPause), why: placed.WhyNot) : throw new StepFailed(placed.WhyNot!);
+            await MachineChanges.SaveAsync(session, context.Lab,
+                machine with { Generation = context.Attempt, Pool = placed.Pool, Host = placed.Host, State = MachineState.Pending, ExternalId = null, Addresses = [] }, now, context.Tools.Time);
+            return StepAnswer.Done;
+        }, cancellation);
+    }
+
+    /// <summary>What was made is gone by now; what was only placed gives its room back.</summary>
+    public override Task<StepAnswer> UndoAsync(StepContext context, CancellationToken cancellation) => Task.FromResult(StepAnswer.DoneWith(async (session, now) =>
+    {
+        foreach (var placed in await GenerationStore.ListAsync(session, context.Machine.Id)) await Placing.ReleaseAsync(session, context.Machine.Id, placed.Generation, now);
+        await MachineChanges.SaveAsync(session, context.Lab, context.Machine with { State = MachineState.Gone, Addresses = [] }, now, context.Tools.Time);
+    }));
+}

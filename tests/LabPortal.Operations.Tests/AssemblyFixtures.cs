@@ -1,0 +1,4 @@
+using LabPortal.Testing;
+using Xunit;
+
+[assembly: AssemblyFixture(typeof(TestDatabases))]

@@ -1,0 +1,107 @@
+using LabPortal.Data.Labs;
+using LabPortal.Data.People;
+using LabPortal.Domain;
+using LabPortal.Domain.Blueprints;
+using LabPortal.Domain.Labs;
+using LabPortal.Domain.Leases;
+using LabPortal.Domain.People;
+using LabPortal.Domain.Pools;
+using LabPortal.Operations.Labs;
+using LabPortal.Operations.Machines;
+using LabPortal.Operations.Tests.Labs;
+using LabPortal.Testing;
+using NodaTime;
+using Xunit;
+
+namespace LabPortal.Operations.Tests.Machines;
+
+public sealed class GuestSeedsTests(TestDatabases databases)
+{
+    private static CancellationToken Cancellation => TestContext.Current.CancellationToken;
+
+    public static TheoryData<string> Values() =>
+    [
+        "plain", "it's \"quoted\"", "$(reboot)", "`reboot`; rm -rf / #", "${count}", "${motd}", "two\nlines\r\nruncmd:\n  - reboot", "runcmd: [reboot]", "- a: &x {b: *x}",
+        "#cloud-config", "%TAG ! x", "]]></a>", "null", "true", "007", "{{ jinja }}", "", "\u2028\u202e", "tab\there", "\\n \\u0041",
+    ];
+
+    [Theory, MemberData(nameof(Values))]
+    public void A_value_goes_in_as_data_and_can_add_neither_key_nor_line_nor_type(string value)
+    {
+        Parameter[] parameters = [new() { Name = "motd", Type = ParameterType.String }, new() { Name = "count", Type = ParameterType.Integer }, new() { Name = "loud", Type = ParameterType.Boolean }];
+        var values = new Dictionary<string, string> { ["motd"] = value, ["count"] = "7", ["loud"] = "true" };
+        var template = new Dictionary<string, object>
+        {
+            ["motd"] = "${motd}",
+            ["${motd}"] = "a key stays as it is",
+            ["count"] = "${count}",
+            ["loud"] = "${loud}",
+            ["number"] = 5L,
+            ["runcmd"] = new List<object> { new List<object> { "echo", "say ${motd}, ${count} times", "${HOME} $(hostname) $motd" } },
+            ["deep"] = new Dictionary<string, object> { ["list"] = new List<object> { "${motd}${motd}" } },
+        };
+
+        var filled = GuestSeeds.Fill(template, parameters, values);
+
+        Assert.Equal(template.Keys.Order(), filled.Keys.Order());
+        Assert.Equal(value, filled["motd"]);
+        Assert.Equal("a key stays as it is", filled["${motd}"]);
+        Assert.Equal((7L, true, 5L), ((long)filled["count"], (bool)filled["loud"], (long)filled["number"]));
+        // What a value says is not looked at again: "${count}" in it stays text. What is no parameter is the guest's own.
+        var command = (IReadOnlyList<object>)Assert.Single((IReadOnlyList<object>)filled["runcmd"]);
+        Assert.Equal(["echo", $"say {value}, 7 times", "${HOME} $(hostname) $motd"], command);
+        Assert.Equal([value + value], (IReadOnlyList<object>)((IReadOnlyDictionary<string, object>)filled["deep"])["list"]);
+    }
+
+    [Theory, InlineData(Engine.Sqlite), InlineData(Engine.Postgres)]
+    public async Task A_guest_gets_its_owners_keys_and_a_password_only_where_there_were_none(Engine engine)
+    {
+        await using var labs = await LabsUnderTest.CreateAsync(databases, engine);
+        var ada = await labs.TeamAsync("qa");
+        await labs.AddBlueprintAsync(new Blueprint
+        {
+            Name = "seeded",
+            Title = "Seeded",
+            Parameters = [new Parameter { Name = "motd", Type = ParameterType.String }],
+            Machines =
+            [
+                new MachineTemplate { Name = "one", Image = "tiny", Cpu = 1, MemoryMiB = 128, DiskGiB = 1, UserData = new Dictionary<string, object> { ["runcmd"] = new List<object> { "echo ${motd}" } } },
+                new MachineTemplate { Name = "two", Image = "tiny", Cpu = 1, MemoryMiB = 128, DiskGiB = 1 },
+            ],
+            Lease = new LeaseRules(Duration.FromHours(1), Duration.FromHours(2), Duration.Zero),
+        });
+        var seeds = new GuestSeeds(labs.Database, labs.Secrets);
+        var request = new LabRequest { Blueprint = "seeded", Team = "qa", Parameters = new Dictionary<string, string> { ["motd"] = "'; $(reboot) \"${x}\": - y" } };
+        async Task<(Lab Lab, GuestSeed One, GuestSeed Two)> RequestAsync()
+        {
+            var id = (await labs.Calls.RequestAsync(ada, request, null, Cancellation)).Value.Id;
+            var lab = (await labs.Database.ReadAsync(session => LabStore.FindAsync(session, id), Cancellation))!;
+            return (lab, await seeds.OfAsync(lab, lab.Machines[0], Cancellation), await seeds.OfAsync(lab, lab.Machines[1], Cancellation));
+        }
+
+        var without = await RequestAsync();
+        Assert.Equal("root", without.One.UserName);
+        Assert.Empty(without.One.AuthorizedKeys);
+        Assert.Equal(20, without.One.Password!.Reveal().Length);
+        Assert.Equal(without.One.Password.Reveal(), without.Two.Password!.Reveal());
+        Assert.DoesNotContain(without.One.Password.Reveal(), without.One.ToString(), StringComparison.Ordinal);
+        Assert.Equal(["echo '; $(reboot) \"${x}\": - y"], (IReadOnlyList<object>)without.One.UserData["runcmd"]);
+        Assert.Empty(without.Two.UserData);
+
+        var keys = new[] { "ssh-ed25519 AAAA1 ada@home", "ssh-ed25519 AAAA2 ada@work" };
+        foreach (var key in keys)
+        {
+            labs.Time.Advance(TimeSpan.FromMilliseconds(1));
+            await labs.Database.WriteAsync(session => SshKeyStore.AddAsync(session, new SshKey(Ids.New(labs.Time), ada.Person!.Value, "key", key, key, labs.Now)), Cancellation);
+        }
+
+        var with = await RequestAsync();
+        Assert.Equal(keys, with.One.AuthorizedKeys);
+        Assert.Null(with.One.Password);
+        Assert.Equal(RefusalKind.NotFound, (await labs.Calls.RevealPasswordAsync(ada, with.Lab.Id, Cancellation)).Refusal!.Kind);
+        // The first lab's owner has keys now: they count, and its password stays what it was.
+        var later = await seeds.OfAsync(without.Lab, without.Lab.Machines[0], Cancellation);
+        Assert.Equal((2, without.One.Password.Reveal()), (later.AuthorizedKeys.Count, later.Password!.Reveal()));
+        Assert.Equal(0, await labs.CountAsync("SELECT count(*) FROM labs WHERE parameters LIKE '%password%'"));
+    }
+}

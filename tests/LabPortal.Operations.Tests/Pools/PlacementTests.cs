@@ -1,0 +1,163 @@
+using CsCheck;
+using LabPortal.Domain;
+using LabPortal.Domain.Blueprints;
+using LabPortal.Domain.Costs;
+using LabPortal.Domain.Pools;
+using LabPortal.Operations.Pools;
+using NodaTime;
+using Xunit;
+
+namespace LabPortal.Operations.Tests.Pools;
+
+public sealed class PlacementTests
+{
+    private static readonly string[] s_labels = ["linux", "fast", "gpu"];
+    private static readonly string[] s_required = ["linux", "kvm", "gpu"];
+
+    private static readonly Gen<HostNow> s_host =
+        from cpu in Gen.Int[1, 8]
+        from memory in Gen.Int[1, 8]
+        from disk in Gen.Int[1, 20]
+        from heldCpu in Gen.Int[0, 10]
+        from heldMemory in Gen.Int[0, 10]
+        from heldDisk in Gen.Int[0, 20]
+        from diskFree in Gen.Int[0, 20]
+        from kvm in Gen.Bool
+        from broken in Gen.Int[0, 5]
+        from image in Gen.Int[0, 4].Select(state => state < 2 ? null : new ImageNow(state == 2, state == 3, null))
+        select new HostNow(new HostCapacity("", cpu, memory * 1024, disk, diskFree, kvm ? "kvm" : "emulated", broken == 0 ? "It does not answer." : null), heldCpu, heldMemory * 1024, heldDisk, image);
+
+    private static readonly Gen<PoolNow> s_pool =
+        from id in Gen.Guid
+        from kind in Gen.Int[0, 2].Select(kind => kind == 0 ? "other" : "simulated")
+        from labels in Gen.Shuffle(s_labels, 0, 3)
+        from mode in Gen.Int[0, 5].Select(mode => mode > 2 ? PoolMode.Open : (PoolMode)mode)
+        from sick in Gen.Int[0, 4]
+        from price in Gen.Int[-1, 3]
+        from cpuOver in Gen.Double[1, 4]
+        from hosts in s_host.List[0, 4]
+        select new PoolNow(
+            new Pool
+            {
+                Id = new PoolId(id),
+                Name = id.ToString("n"),
+                Provider = kind,
+                Labels = labels,
+                Mode = mode,
+                Problems = sick == 0 ? [new PoolProblem("Away.", null, "Wait.")] : [],
+                CheckedAt = Instant.MinValue,
+                Overcommit = new Overcommit(cpuOver, 1),
+                Prices = price < 0 ? null : new PriceList("EUR", price, 0, 0),
+            },
+            [.. hosts.Select((host, number) => host with { Capacity = host.Capacity with { Host = $"h{number}" } })]);
+
+    private static readonly Gen<(PlacementQuestion Question, List<PoolNow> Pools)> s_asked =
+        from pools in s_pool.List[0, 5]
+        from cpu in Gen.Int[1, 6]
+        from memory in Gen.Int[1, 6]
+        from disk in Gen.Int[1, 10]
+        from require in Gen.Shuffle(s_required, 0, 2)
+        from prefer in Gen.Shuffle(s_labels, 0, 2)
+        from asked in Gen.Int[-4, 4]
+        from full in Gen.Int[-3, 4]
+        select (new PlacementQuestion(new MachineNeed("tiny", "1", cpu, memory * 1024, disk), ["simulated"], new PlacementRules(require, prefer),
+            asked >= 0 && asked < pools.Count ? pools[asked].Pool.Name : null,
+            full >= 0 && full < pools.Count ? [(pools[full].Pool.Id, full % 2 == 0 ? null : "h0")] : [], null), pools);
+
+    [Fact]
+    public void A_machine_never_goes_where_it_has_no_room_or_may_not_be() => s_asked.Sample(
+        asked =>
+        {
+            var (question, pools) = asked;
+            if (Placement.Decide(question, pools).Chosen is not { } chosen) return;
+            var now = pools.Single(pool => pool.Pool.Id == chosen.Pool.Id);
+            Assert.Equal("healthy", now.Pool.State);
+            Assert.Contains(now.Pool.Provider, question.Kinds);
+            Assert.Equal(question.AskedPool ?? now.Pool.Name, now.Pool.Name);
+            Assert.DoesNotContain((now.Pool.Id, chosen.Host), question.Full);
+            Assert.DoesNotContain((now.Pool.Id, null), question.Full);
+            var host = now.Hosts.SingleOrDefault(host => host.Capacity.Host == chosen.Host);
+            Assert.Equal(now.Hosts.Count == 0, host is null);
+            Assert.All(question.Rules.Require, label => Assert.Contains(label, now.Pool.Labels.Append(host?.Capacity.Acceleration)));
+            if (host is null) return;
+            Assert.Null(host.Capacity.Problem);
+            Assert.True(host.Image is null or { Present: true });
+            Assert.True(host.CpuHeld + question.Machine.Cpu <= host.Capacity.Cpu * now.Pool.Overcommit.Cpu);
+            Assert.True(host.MemoryMiBHeld + question.Machine.MemoryMiB <= host.Capacity.MemoryMiB);
+            Assert.True(host.DiskGiBHeld + question.Machine.DiskGiB <= host.Capacity.DiskGiB);
+            Assert.True(question.Machine.DiskGiB <= host.Capacity.DiskFreeGiB);
+        },
+        iter: 20_000);
+
+    [Fact]
+    public void The_order_in_which_pools_and_hosts_are_named_changes_nothing() => s_asked.Sample(
+        asked =>
+        {
+            var (question, pools) = asked;
+            var (one, other) = (Placement.Decide(question, pools), Placement.Decide(question, [.. pools.AsEnumerable().Reverse().Select(pool => pool with { Hosts = [.. pool.Hosts.Reverse()] })]));
+            Assert.Equal(one.Why, other.Why);
+            Assert.Equal(one.Chosen?.Host, other.Chosen?.Host);
+        },
+        iter: 5_000);
+
+    [Fact]
+    public void Every_pool_and_host_is_explained_and_somewhere_that_fits_is_taken() => s_asked.Sample(
+        asked =>
+        {
+            var (question, pools) = asked;
+            var decision = Placement.Decide(question, pools);
+            Assert.Equal(decision.Verdicts.Any(verdict => verdict.Fits), decision.Chosen is not null);
+            foreach (var pool in pools)
+            {
+                var verdicts = decision.Verdicts.Where(verdict => verdict.Pool.Id == pool.Pool.Id).ToList();
+                if (verdicts is not [{ Host: null }]) Assert.Equal(pool.Hosts.Select(host => host.Capacity.Host).Order(), verdicts.Select(verdict => verdict.Host).Order());
+                Assert.DoesNotContain('{', PlacementText.OfPool(decision, pool.Pool.Name));
+                Assert.Contains(pool.Pool.Name, decision.Why);
+            }
+        },
+        iter: 5_000);
+
+    [Fact]
+    public void Emptying_what_others_hold_never_takes_a_place_away() => s_asked.Sample(
+        asked =>
+        {
+            var (question, pools) = asked;
+            var emptied = pools.Select(pool => pool with { Hosts = [.. pool.Hosts.Select(host => host with { CpuHeld = 0, MemoryMiBHeld = 0, DiskGiBHeld = 0 })] }).ToList();
+            if (Placement.Decide(question, pools).Chosen is not null) Assert.NotNull(Placement.Decide(question, emptied).Chosen);
+        },
+        iter: 2_000);
+
+    [Fact]
+    public void Of_two_that_fit_labels_come_before_price_and_price_before_room()
+    {
+        var question = new PlacementQuestion(new MachineNeed("tiny", "1", 1, 1024, 1), ["simulated"], new PlacementRules([], ["fast"]), null, [], null);
+        var (fast, cheap, roomy) = (APool("a-fast", price: 9, cpu: 4, "fast"), APool("b-cheap", price: 1, cpu: 4), APool("c-roomy", price: 2, cpu: 64));
+        Assert.Equal("a-fast", Placement.Decide(question, [roomy, cheap, fast]).Chosen?.Pool.Name);
+        Assert.Equal("b-cheap", Placement.Decide(question, [roomy, cheap]).Chosen?.Pool.Name);
+        Assert.Equal("c-roomy", Placement.Decide(question, [roomy, APool("a-same", price: 2, cpu: 4)]).Chosen?.Pool.Name);
+        Assert.Equal("c-roomy", Placement.Decide(question with { PoolOfLab = roomy.Pool.Id }, [roomy, cheap, fast]).Chosen?.Pool.Name);
+    }
+
+    [Fact]
+    public void What_only_time_or_others_keep_away_may_be_waited_for()
+    {
+        var question = new PlacementQuestion(new MachineNeed("tiny", "1", 1, 1024, 1), ["simulated"], new PlacementRules([], []), null, [], null);
+        var pool = APool("p", price: 1, cpu: 4);
+        Assert.True(Placement.Decide(question, [With(pool, held: 4)]).CanWait);
+        Assert.True(Placement.Decide(question, [pool with { Pool = pool.Pool with { Mode = PoolMode.Maintenance } }]).CanWait);
+        Assert.True(Placement.Decide(question with { Full = [(pool.Pool.Id, "h1")] }, [pool]).CanWait);
+        Assert.False(Placement.Decide(question with { Machine = question.Machine with { Cpu = 5 } }, [With(pool, held: 4)]).CanWait);
+        Assert.False(Placement.Decide(question with { AskedPool = "q" }, [pool]).CanWait);
+        Assert.False(Placement.Decide(question, [pool with { Hosts = [pool.Hosts[0] with { Image = new ImageNow(false, false, "Run infra/images tiny.") }] }]).CanWait);
+        Assert.Contains("Run infra/images tiny.", Placement.Decide(question, [pool with { Hosts = [pool.Hosts[0] with { Image = new ImageNow(false, false, "Run infra/images tiny.") }] }]).Why);
+    }
+
+    private static PoolNow With(PoolNow pool, int held) => pool with { Hosts = [pool.Hosts[0] with { CpuHeld = held }] };
+
+    private static PoolNow APool(string name, int price, int cpu, params string[] labels) => new(
+        new Pool
+        {
+            Id = new PoolId(Guid.NewGuid()), Name = name, Provider = "simulated", Labels = labels, CheckedAt = Instant.MinValue, Overcommit = new Overcommit(1, 1), Prices = new PriceList("EUR", price, 0, 0),
+        },
+        [new HostNow(new HostCapacity("h1", cpu, 65536, 100, 100, null, null), 0, 0, 0, null)]);
+}

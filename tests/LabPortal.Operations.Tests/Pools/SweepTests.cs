@@ -1,0 +1,307 @@
+using System.Text.Json.Nodes;
+using LabPortal.Data.Costs;
+using LabPortal.Data.Labs;
+using LabPortal.Data.Pools;
+using LabPortal.Domain;
+using LabPortal.Domain.Labs;
+using LabPortal.Domain.Machines;
+using LabPortal.Domain.Pools;
+using LabPortal.Operations.Pools;
+using LabPortal.Providers.Simulated;
+using LabPortal.Testing;
+using Xunit;
+
+namespace LabPortal.Operations.Tests.Pools;
+
+public sealed class SweepTests(TestDatabases databases)
+{
+    private static CancellationToken Cancellation => TestContext.Current.CancellationToken;
+
+    [Theory, InlineData(Engine.Sqlite), InlineData(Engine.Postgres)]
+    public async Task A_pass_looks_at_each_pool_that_is_due_once_and_after_an_edit_again(Engine engine)
+    {
+        await using var portal = await PoolsUnderTest.StartAsync(databases, engine, Cancellation);
+        var pool = new Pool { Id = new PoolId(Guid.NewGuid()), Name = "a", Provider = "simulated", Settings = new JsonObject { ["hosts"] = 3 } };
+        await portal.Database.WriteAsync(session => PoolStore.SaveAsync(session, pool), Cancellation);
+
+        await portal.Sweep.RunAsync(Cancellation);
+        var first = (await portal.FindAsync("a", Cancellation))!;
+        Assert.NotNull(first.CheckedAt);
+        Assert.Equal("healthy", first.State);
+        await portal.Sweep.RunAsync(Cancellation);
+        Assert.Equal(first.CheckedAt, (await portal.FindAsync("a", Cancellation))!.CheckedAt);
+
+        await portal.Database.WriteAsync(session => PoolStore.SaveAsync(session, pool with { Settings = new JsonObject { ["hosts"] = 5 } }), Cancellation);
+        await portal.Sweep.RunAsync(Cancellation);
+        Assert.Equal(5, (await portal.Calls.FindAsync(PoolsUnderTest.Admin, "a", Cancellation)).Value.Hosts.Count);
+    }
+
+    [Theory, InlineData(Engine.Sqlite), InlineData(Engine.Postgres)]
+    public async Task A_pool_that_hangs_delays_no_other(Engine engine)
+    {
+        await using var portal = await PoolsUnderTest.StartAsync(databases, engine, Cancellation);
+        foreach (var name in (string[])["hangs", "works"])
+            await portal.Database.WriteAsync(session => PoolStore.SaveAsync(session, new Pool { Id = new PoolId(Guid.NewGuid()), Name = name, Provider = "simulated" }), Cancellation);
+        await using var world = portal.WorldOf("hangs");
+        var script = await world.ScriptAsync(new ScriptedFault(Deed.Hang) { Verb = WireVerb.Check }, Cancellation);
+
+        var begun = System.Diagnostics.Stopwatch.StartNew();
+        await portal.Sweep.RunAsync(Cancellation);
+        Assert.InRange(begun.Elapsed.TotalSeconds, 0, 15);
+        Assert.NotNull((await portal.FindAsync("works", Cancellation))!.CheckedAt);
+        Assert.Null((await portal.FindAsync("hangs", Cancellation))!.CheckedAt);
+
+        await world.ReleaseAsync(script, Cancellation);
+        await EventuallyAsync(async () => (await portal.FindAsync("hangs", Cancellation))!.CheckedAt is not null);
+    }
+
+    [Theory, InlineData(Engine.Sqlite), InlineData(Engine.Postgres)]
+    public async Task A_sick_pool_takes_no_labs_and_says_why_and_takes_them_again_when_it_is_back(Engine engine)
+    {
+        await using var portal = await PoolsUnderTest.StartAsync(databases, engine, Cancellation);
+        var pool = await portal.AddPoolAsync("a", new JsonObject { ["hosts"] = 2 }, Cancellation);
+        await using var world = portal.WorldOf("a");
+        foreach (var host in (string[])["h1", "h2"]) await world.HostIsAwayAsync(host, "its power is off", Cancellation);
+        await portal.Sweep.CheckAsync(pool.Id, Cancellation);
+
+        Assert.Equal("sick", (await portal.FindAsync("a", Cancellation))!.State);
+        var lab = await portal.AddLabAsync(Cancellation);
+        var placed = await portal.Database.WriteAsync(session => new Placing().PlaceAsync(session, lab, lab.Machines[0], 1, [], PoolsUnderTest.Now), Cancellation);
+        Assert.Equal((null, true), (placed.Pool, placed.CanWait));
+        Assert.Contains("is sick", placed.Why);
+
+        // One host that is back makes the pool usable; the other is passed over.
+        await world.HostIsAwayAsync("h2", null, Cancellation);
+        await portal.Sweep.CheckAsync(pool.Id, Cancellation);
+        Assert.Equal("healthy", (await portal.FindAsync("a", Cancellation))!.State);
+        placed = await portal.Database.WriteAsync(session => new Placing().PlaceAsync(session, lab, lab.Machines[0], 1, [], PoolsUnderTest.Now), Cancellation);
+        Assert.Equal("h2", placed.Host);
+    }
+
+    [Theory, InlineData(Engine.Sqlite), InlineData(Engine.Postgres)]
+    public async Task A_pool_whose_secret_or_settings_are_wrong_is_sick_and_says_so(Engine engine)
+    {
+        await using var portal = await PoolsUnderTest.StartAsync(databases, engine, Cancellation);
+        var pool = await portal.AddPoolAsync("a", new JsonObject { ["hosts"] = 0 }, Cancellation);
+        Assert.Equal("sick", pool.State);
+        Assert.Contains("settings.hosts", Assert.Single(pool.Problems).What);
+    }
+
+    [Theory, InlineData(Engine.Sqlite), InlineData(Engine.Postgres)]
+    public async Task What_changed_from_outside_is_seen_and_health_follows(Engine engine)
+    {
+        await using var portal = await PoolsUnderTest.StartAsync(databases, engine, Cancellation);
+        var pool = await portal.AddPoolAsync("a", [], Cancellation);
+        var (off, offMachine) = await portal.AddRunningLabAsync(pool, Cancellation);
+        var (gone, goneMachine) = await portal.AddRunningLabAsync(pool, Cancellation);
+        var (same, _) = await portal.AddRunningLabAsync(pool, Cancellation);
+        await using var world = portal.WorldOf("a");
+        Assert.True(await world.ShutDownFromInsideAsync(offMachine.OwnerIn(portal.Portal.Installation), Cancellation));
+        Assert.True(await world.RemoveFromOutsideAsync(goneMachine.OwnerIn(portal.Portal.Installation).ResourceName, Cancellation));
+
+        await portal.Drift.RunAsync(Cancellation);
+        await AssertAsync(off.Id, MachineState.Stopped, LabHealth.Degraded);
+        await AssertAsync(gone.Id, MachineState.Missing, LabHealth.Degraded);
+        await AssertAsync(same.Id, MachineState.Running, LabHealth.Ok);
+        Assert.Equal(0, (await portal.FindLabAsync(same.Id, Cancellation)).Version);
+        Assert.Equal("stopped", Assert.Single(await portal.Database.ReadAsync(session => MeterStore.OfLabAsync(session, off.Id), Cancellation)).State);
+
+        // A host that is away makes machines unknown, never missing; when it is back they are what they were.
+        await world.HostIsAwayAsync("h1", "its power is off", Cancellation);
+        foreach (var host in (string[])["h2", "h3", "h4"]) await world.HostIsAwayAsync(host, "its power is off", Cancellation);
+        await portal.Drift.LookAsync(pool.Id, Cancellation);
+        await AssertAsync(same.Id, MachineState.Unknown, LabHealth.Degraded);
+        foreach (var host in (string[])["h1", "h2", "h3", "h4"]) await world.HostIsAwayAsync(host, null, Cancellation);
+        await portal.Drift.LookAsync(pool.Id, Cancellation);
+        await AssertAsync(same.Id, MachineState.Running, LabHealth.Ok);
+
+        async Task AssertAsync(LabId id, MachineState state, LabHealth health)
+        {
+            var lab = await portal.FindLabAsync(id, Cancellation);
+            Assert.Equal((state, health), (lab.Machines[0].State, lab.Health));
+        }
+    }
+
+    [Theory, InlineData(Engine.Sqlite), InlineData(Engine.Postgres)]
+    public async Task A_lab_on_which_a_run_works_is_left_to_it(Engine engine)
+    {
+        await using var portal = await PoolsUnderTest.StartAsync(databases, engine, Cancellation);
+        var pool = await portal.AddPoolAsync("a", [], Cancellation);
+        var (lab, machine) = await portal.AddRunningLabAsync(pool, Cancellation);
+        await using var world = portal.WorldOf("a");
+        await world.RemoveFromOutsideAsync(machine.OwnerIn(portal.Portal.Installation).ResourceName, Cancellation);
+        await AddRunAsync(portal, lab.Id, "running");
+        await portal.Drift.LookAsync(pool.Id, Cancellation);
+        Assert.Equal(MachineState.Running, (await portal.FindLabAsync(lab.Id, Cancellation)).Machines[0].State);
+    }
+
+    [Theory, InlineData(Engine.Sqlite), InlineData(Engine.Postgres)]
+    public async Task What_no_living_generation_accounts_for_is_an_orphan_until_it_is_deleted(Engine engine)
+    {
+        await using var portal = await PoolsUnderTest.StartAsync(databases, engine, Cancellation);
+        var pool = await portal.AddPoolAsync("a", [], Cancellation);
+        var (lab, machine) = await portal.AddRunningLabAsync(pool, Cancellation);
+        var stray = machine with { Generation = 7 };
+        await portal.MakeAsync(pool, stray, Cancellation);
+        await using var world = portal.WorldOf("a");
+
+        // A run that lives may still be making it.
+        await AddRunAsync(portal, lab.Id, "running");
+        await portal.Orphans.LookAsync(pool.Id, Cancellation);
+        Assert.Empty((await portal.Calls.OrphansAsync(PoolsUnderTest.Admin, Cancellation)).Value);
+
+        await portal.Database.WriteAsync(session => session.ExecuteAsync("UPDATE runs SET state = 'abandoned'"), Cancellation);
+        await portal.Orphans.LookAsync(pool.Id, Cancellation);
+        var orphans = (await portal.Calls.OrphansAsync(PoolsUnderTest.Admin, Cancellation)).Value;
+        Assert.Equal(5, orphans.Count);
+        Assert.All(orphans, orphan => Assert.Equal((7, "qa", lab.Id, "listed"), (orphan.Generation, orphan.Team, orphan.Lab, orphan.State)));
+        var resources = (await portal.Calls.ResourcesAsync(PoolsUnderTest.Admin, "a", Cancellation)).Value;
+        Assert.Equal([false, true], resources.GroupBy(resource => resource.Generation).OrderByDescending(group => group.Key).Select(group => group.All(resource => resource.Known)));
+        await portal.Orphans.LookAsync(pool.Id, Cancellation);
+        Assert.Equal(["orphan"], await MeterAsync());
+
+        Assert.Equal("actor.may-not", (await portal.Calls.DeleteOrphanAsync(PoolsUnderTest.Nobody, orphans[0].Id, Cancellation)).Refusal?.Code);
+        Assert.Equal("deleting", (await portal.Calls.DeleteOrphanAsync(PoolsUnderTest.Admin, orphans[0].Id, Cancellation)).Value.State);
+        await portal.Orphans.RunAsync(Cancellation);
+        Assert.Empty((await portal.Calls.OrphansAsync(PoolsUnderTest.Admin, Cancellation)).Value);
+        Assert.Equal(["orphan", "gone"], await MeterAsync());
+        Assert.All(await world.ResourcesAsync(Cancellation), resource => Assert.Contains("-g1", resource.Name));
+        Assert.Equal(5, (await world.ResourcesAsync(Cancellation)).Count);
+        Assert.Equal(
+            [("decide-orphan:delete", "actor.may-not"), ("decide-orphan:delete", "done")],
+            (await portal.Database.ReadAsync(session => session.QueryAsync<(string, string)>("SELECT verb, outcome FROM audit ORDER BY id"), Cancellation)));
+
+        async Task<IEnumerable<string>> MeterAsync()
+            => (await portal.Database.ReadAsync(session => MeterStore.OfLabAsync(session, lab.Id), Cancellation)).Where(meter => meter.Generation == 7).Select(meter => meter.State);
+    }
+
+    [Theory, InlineData(Engine.Sqlite), InlineData(Engine.Postgres)]
+    public async Task An_adopted_orphan_is_never_touched_and_automatic_deletion_keeps_its_cap(Engine engine)
+    {
+        await using var portal = await PoolsUnderTest.StartAsync(databases, engine, Cancellation);
+        var pool = await portal.AddPoolAsync("a", [], Cancellation);
+        await using var world = portal.WorldOf("a");
+
+        // Machines that this database does not know at all, as after it was restored.
+        var (lab, strays) = (await portal.AddLabAsync(Cancellation), new List<Machine>());
+        for (var i = 0; i < 4; i++) strays.Add(lab.Machines[0] with { Id = new MachineId(Guid.NewGuid()), Generation = 1 });
+        foreach (var stray in strays) await portal.MakeAsync(pool, stray, Cancellation);
+        await portal.Orphans.LookAsync(pool.Id, Cancellation);
+        var adopted = (await portal.Calls.OrphansAsync(PoolsUnderTest.Admin, Cancellation)).Value[0];
+        Assert.True((await portal.Calls.AdoptOrphanAsync(PoolsUnderTest.Admin, adopted.Id, Cancellation)).Ok);
+        Assert.Equal("orphan.adopted", (await portal.Calls.DeleteOrphanAsync(PoolsUnderTest.Admin, adopted.Id, Cancellation)).Refusal?.Code);
+        await portal.Orphans.LookAsync(pool.Id, Cancellation);
+        Assert.Equal(20, (await world.ResourcesAsync(Cancellation)).Count);
+
+        await portal.Database.WriteAsync(session => PoolStore.SaveAsync(session, pool with { Limits = new PoolLimits(OrphanDeletionsPerPass: 2) }), Cancellation);
+        await portal.Orphans.LookAsync(pool.Id, Cancellation);
+        await portal.Orphans.LookAsync(pool.Id, Cancellation);
+        Assert.Equal(10, (await world.ResourcesAsync(Cancellation)).Count);
+        await portal.Orphans.LookAsync(pool.Id, Cancellation);
+        await portal.Orphans.LookAsync(pool.Id, Cancellation);
+        var left = await world.ResourcesAsync(Cancellation);
+        Assert.Equal(5, left.Count);
+        Assert.Contains(left, resource => resource.Name == adopted.Name);
+    }
+
+    [Theory, InlineData(Engine.Sqlite), InlineData(Engine.Postgres)]
+    public async Task A_listing_that_fails_says_nothing_about_orphans(Engine engine)
+    {
+        await using var portal = await PoolsUnderTest.StartAsync(databases, engine, Cancellation);
+        var pool = await portal.AddPoolAsync("a", [], Cancellation);
+        var (_, machine) = await portal.AddRunningLabAsync(pool, Cancellation);
+        await portal.MakeAsync(pool, machine with { Generation = 2 }, Cancellation);
+        await portal.Orphans.LookAsync(pool.Id, Cancellation);
+        await using var world = portal.WorldOf("a");
+        await world.ScriptAsync(new ScriptedFault(Deed.Fail) { Verb = WireVerb.ListOwned }, Cancellation);
+        await Assert.ThrowsAsync<ProviderFault>(() => portal.Orphans.LookAsync(pool.Id, Cancellation));
+        Assert.Equal(5, (await portal.Calls.OrphansAsync(PoolsUnderTest.Admin, Cancellation)).Value.Count);
+    }
+
+    [Theory, InlineData(Engine.Sqlite), InlineData(Engine.Postgres)]
+    public async Task An_image_that_is_missing_is_imported_in_the_background_and_then_there(Engine engine)
+    {
+        await using var portal = await PoolsUnderTest.StartAsync(databases, engine, Cancellation);
+        await portal.AddPoolAsync("a", new JsonObject { ["hosts"] = 2, ["missingImages"] = new JsonArray(new JsonObject { ["image"] = "tiny" }) }, Cancellation);
+        var lab = await portal.AddLabAsync(Cancellation);
+        var placed = await portal.Database.WriteAsync(session => new Placing().PlaceAsync(session, lab, lab.Machines[0], 1, [], PoolsUnderTest.Now), Cancellation);
+        Assert.Equal((null, false), (placed.Pool, placed.CanWait));
+        Assert.Contains("does not have image tiny: Import image tiny", placed.Why);
+
+        var file = portal.Folder["tiny.img"];
+        Assert.Equal(["file"], (await portal.Calls.ImportImageAsync(PoolsUnderTest.Admin, "a", "tiny", file, Cancellation)).Refusal!.Errors!.Select(error => error.Field));
+        await File.WriteAllBytesAsync(file, new byte[3_000_000], Cancellation);
+        Assert.Equal("actor.may-not", (await portal.Calls.ImportImageAsync(PoolsUnderTest.Nobody, "a", "tiny", file, Cancellation)).Refusal?.Code);
+        var asked = (await portal.Calls.ImportImageAsync(PoolsUnderTest.Admin, "a", "tiny", file, Cancellation)).Value;
+        Assert.All(asked.Images, image => Assert.Equal(("importing", 3_000_000L, 0L), (image.State, image.Bytes, image.BytesDone)));
+
+        await portal.Imports.RunAsync(Cancellation);
+        await EventuallyAsync(async () => (await portal.Calls.FindAsync(PoolsUnderTest.Admin, "a", Cancellation)).Value.Images.All(image => image is { State: "present", BytesDone: 3_000_000 }));
+        placed = await portal.Database.WriteAsync(session => new Placing().PlaceAsync(session, lab, lab.Machines[0], 1, [], PoolsUnderTest.Now), Cancellation);
+        Assert.NotNull(placed.Pool);
+    }
+
+    [Theory, InlineData(Engine.Sqlite), InlineData(Engine.Postgres)]
+    public async Task An_import_that_was_cut_off_begins_again_and_one_that_fails_says_why(Engine engine)
+    {
+        await using var portal = await PoolsUnderTest.StartAsync(databases, engine, Cancellation);
+        await portal.AddPoolAsync("a", new JsonObject { ["hosts"] = 1, ["missingImages"] = new JsonArray(new JsonObject { ["image"] = "tiny" }) }, Cancellation);
+        await using var world = portal.WorldOf("a");
+        var file = portal.Folder["tiny.img"];
+        await File.WriteAllBytesAsync(file, new byte[1000], Cancellation);
+
+        await world.ScriptAsync(new ScriptedFault(Deed.Fail) { Verb = WireVerb.ImportImage, Fault = FaultKind.Rejected, Message = "The disk is full." }, Cancellation);
+        await portal.Calls.ImportImageAsync(PoolsUnderTest.Admin, "a", "tiny", file, Cancellation);
+        await portal.Imports.RunAsync(Cancellation);
+        await EventuallyAsync(async () => await StateAsync() is { State: "failed" } image && image.Note!.StartsWith("The disk is full."));
+
+        var script = await world.ScriptAsync(new ScriptedFault(Deed.Hang) { Verb = WireVerb.ImportImage }, Cancellation);
+        await portal.Calls.ImportImageAsync(PoolsUnderTest.Admin, "a", "tiny", file, Cancellation);
+        using (var portalEnds = CancellationTokenSource.CreateLinkedTokenSource(Cancellation))
+        {
+            await portal.Imports.RunAsync(portalEnds.Token);
+            await EventuallyAsync(async () => await world.HangingAsync(script, Cancellation) == 1);
+            await portalEnds.CancelAsync();
+        }
+
+        Assert.Equal("importing", (await StateAsync()).State);
+        await EventuallyAsync(async () =>
+        {
+            // As after half a minute without a beat.
+            await portal.Database.WriteAsync(session => session.ExecuteAsync("UPDATE image_presence SET seen_at = 0"), Cancellation);
+            await portal.Imports.RunAsync(Cancellation);
+            return (await StateAsync()).State == "present";
+        });
+
+        async Task<ImageOnHost> StateAsync() => Assert.Single((await portal.Calls.FindAsync(PoolsUnderTest.Admin, "a", Cancellation)).Value.Images);
+    }
+
+    [Theory, InlineData(Engine.Sqlite), InlineData(Engine.Postgres)]
+    public async Task A_pool_in_maintenance_keeps_its_open_provider_and_takes_nothing(Engine engine)
+    {
+        await using var portal = await PoolsUnderTest.StartAsync(databases, engine, Cancellation);
+        var pool = await portal.AddPoolAsync("a", [], Cancellation);
+        var before = await portal.Pools.OpenAsync(pool.Id, Cancellation);
+        Assert.Equal("actor.may-not", (await portal.Calls.SetModeAsync(PoolsUnderTest.Nobody, "a", PoolMode.Maintenance, Cancellation)).Refusal?.Code);
+        Assert.Equal("maintenance", (await portal.Calls.SetModeAsync(PoolsUnderTest.Admin, "a", PoolMode.Maintenance, Cancellation)).Value.State);
+        var lab = await portal.AddLabAsync(Cancellation);
+        var placed = await portal.Database.WriteAsync(session => new Placing().PlaceAsync(session, lab, lab.Machines[0], 1, [], PoolsUnderTest.Now), Cancellation);
+        Assert.Equal((null, true), (placed.Pool, placed.CanWait));
+
+        var after = await portal.Pools.OpenAsync(pool.Id, Cancellation);
+        Assert.Same(before.Provider, after.Provider);
+        await portal.Database.WriteAsync(session => PoolStore.SaveAsync(session, pool with { Settings = new JsonObject { ["hosts"] = 1 } }), Cancellation);
+        Assert.NotSame(before.Provider, (await portal.Pools.OpenAsync(pool.Id, Cancellation)).Provider);
+    }
+
+    private static Task AddRunAsync(PoolsUnderTest portal, LabId lab, string state) => portal.Database.WriteAsync(
+        session => session.ExecuteAsync("""
+            INSERT INTO runs (id, lab_id, team_id, workflow, version, state, asked_by, created_at, due_at, since) VALUES (@Id, @lab, @Team, 'start', 1, @state, 'x', 0, 0, 0)
+            """, new { Id = Guid.NewGuid(), lab, portal.Team, state }), Cancellation);
+
+    private static async Task EventuallyAsync(Func<Task<bool>> holds)
+    {
+        for (var deadline = System.Diagnostics.Stopwatch.StartNew(); !await holds(); await Task.Delay(50, Cancellation))
+            Assert.True(deadline.Elapsed < TimeSpan.FromSeconds(30), "It did not come true within 30 s.");
+    }
+}

@@ -1,0 +1,66 @@
+using LabPortal.Domain;
+using LabPortal.Domain.Labs;
+using LabPortal.Domain.People;
+using LabPortal.Operations.Quotas;
+using LabPortal.Operations.Tests.Labs;
+using LabPortal.Testing;
+using NodaTime;
+using Xunit;
+
+namespace LabPortal.Operations.Tests.Quotas;
+
+public sealed class QuotaCallsTests(TestDatabases databases)
+{
+    private static CancellationToken Cancellation => TestContext.Current.CancellationToken;
+
+    [Theory, InlineData(Engine.Sqlite), InlineData(Engine.Postgres)]
+    public async Task A_teams_quota_says_what_is_held_now_and_by_whom_from_now_on(Engine engine)
+    {
+        await using var labs = await LabsUnderTest.CreateAsync(databases, engine);
+        var ada = await labs.TeamAsync("qa", ("team", "labs", 5), ("team", "machines", 5), ("person", "labs", 3));
+        var eve = await labs.TeamAsync("others", ("team", "labs", 7));
+        var quotas = new QuotaCalls(labs.Database, labs.Time);
+        var living = (await labs.Calls.RequestAsync(ada, LabsUnderTest.Pair() with { Name = "now" }, null, Cancellation)).Value;
+        var booked = (await labs.Calls.RequestAsync(ada, LabsUnderTest.Pair() with { Name = "later", Start = labs.Now + Duration.FromHours(20) }, null, Cancellation)).Value;
+
+        var views = (await quotas.OfTeamAsync(ada, "qa", Cancellation)).Value;
+        Assert.Equal([("labs", 5, 1, 4), ("machines", 5, 2, 3)], views.Select(view => (view.Dimension, view.Limit, view.Held, view.Free)));
+        var machines = views.Single(view => view.Dimension == "machines").Holds.OrderBy(hold => hold.From).ToList();
+        Assert.Equal([(living.Id, "now", "Ada", 2L), (booked.Id, "later", "Ada", 2L)], machines.Select(hold => (hold.Lab, hold.LabName, hold.Owner, hold.Amount)));
+        // Until the end of grace.
+        Assert.Equal([labs.Now + Duration.FromHours(5), labs.Now + Duration.FromHours(25)], machines.Select(hold => hold.To!.Value));
+
+        Assert.Empty((await quotas.OfTeamAsync(eve, "others", Cancellation)).Value.Single().Holds);
+        Assert.Equal(RefusalKind.NotFound, (await quotas.OfTeamAsync(eve, "qa", Cancellation)).Refusal!.Kind);
+        Assert.Equal((await quotas.OfTeamAsync(eve, "nowhere", Cancellation)).Refusal!.Code, (await quotas.OfTeamAsync(eve, "qa", Cancellation)).Refusal!.Code);
+        Assert.Equal(2, (await quotas.OfTeamAsync(eve with { IsAuditor = true }, "qa", Cancellation)).Value.Count);
+
+        // An end that is not confirmed holds on, without an end.
+        Assert.True((await labs.Calls.AskAsync(ada, living.Id, LabVerb.End, Cancellation)).Ok);
+        labs.Time.Advance(TimeSpan.FromHours(10));
+        var still = (await quotas.OfTeamAsync(ada, "qa", Cancellation)).Value.Single(view => view.Dimension == "labs");
+        Assert.Equal((1, null), (still.Held, still.Holds.Single(hold => hold.Lab == living.Id).To));
+    }
+
+    [Theory, InlineData(Engine.Sqlite), InlineData(Engine.Postgres)]
+    public async Task What_each_person_may_hold_binds_each_alone_however_many_ask_at_once(Engine engine)
+    {
+        await using var labs = await LabsUnderTest.CreateAsync(databases, engine);
+        var ada = await labs.TeamAsync("qa", ("team", "labs", 50), ("person", "labs", 3));
+        var bob = await labs.PersonAsync(new Team { Id = ada.Teams.Keys.Single(), Name = "qa", Zone = "Europe/Berlin" }, "Bob");
+
+        var outcomes = await Task.WhenAll(Enumerable.Range(0, 24).Select(async i =>
+        {
+            var person = i % 2 == 0 ? ada : bob;
+            return (person.Name, Outcome: await Task.Run(() => labs.Calls.RequestAsync(person, LabsUnderTest.Pair(), null, Cancellation)));
+        }));
+
+        Assert.Equal([("Ada", 3), ("Bob", 3)], outcomes.Where(one => one.Outcome.Ok).GroupBy(one => one.Name).Select(group => (group.Key, group.Count())).Order());
+        foreach (var (name, outcome) in outcomes.Where(one => !one.Outcome.Ok))
+        {
+            var quota = outcome.Refusal!.Quota!;
+            Assert.Equal(("person.labs", 3L, 3L, 1L), (quota.Rule, quota.Limit, quota.Held, quota.Asked));
+            Assert.All(quota.Holders, holder => Assert.Equal(name, holder.Owner));
+        }
+    }
+}

@@ -1,0 +1,106 @@
+using Hangfire;
+using Hangfire.InMemory;
+using Hangfire.Server;
+using LabPortal.Data.Workflows;
+using LabPortal.Domain.Labs;
+using LabPortal.Domain.Workflows;
+using LabPortal.Operations.Workflows;
+using LabPortal.Testing;
+using Microsoft.Extensions.Logging.Abstractions;
+using Xunit;
+
+namespace LabPortal.Operations.Tests.Workflows;
+
+/// <summary>Pump and beat in a real Hangfire server: nothing here turns a run itself.</summary>
+public sealed class PumpTests(TestDatabases databases)
+{
+    private static CancellationToken Cancellation => TestContext.Current.CancellationToken;
+
+    [Theory, InlineData(Engine.Sqlite), InlineData(Engine.Postgres)]
+    public async Task Labs_get_ready_and_end_by_the_pump_alone_and_idle_it_orders_nothing(Engine engine)
+    {
+        await using var house = await House.BuildAsync(databases, engine, """{"bootSeconds": 0.5}""", time: TimeProvider.System);
+        await using var server = new PumpServer(house);
+        var labs = new List<Lab>();
+        for (var i = 0; i < 3; i++) labs.Add(await house.RequestAsync());
+        foreach (var lab in labs) await WaitAsync(async () => (await house.LabAsync(lab.Id)).State == LabState.Ready);
+        var jobs = server.Jobs;
+        await Task.Delay(TimeSpan.FromSeconds(3), Cancellation);
+        Assert.InRange(server.Jobs - jobs, 0, 4);
+        foreach (var lab in labs) await house.EndAsync(lab.Id);
+        foreach (var lab in labs) await WaitAsync(async () => (await house.LabAsync(lab.Id)).State == LabState.Ended);
+        Assert.Empty(await house.World.ResourcesAsync(Cancellation));
+    }
+
+    [Fact]
+    public async Task Where_look_and_claim_disagree_the_pump_rests_and_what_is_new_still_goes_at_once()
+    {
+        await using var house = await House.BuildAsync(databases, Engine.Sqlite, time: TimeProvider.System);
+        await using var server = new PumpServer(house);
+        var stuck = await house.RequestAsync();
+        await WaitAsync(async () => (await house.LabAsync(stuck.Id)).State == LabState.Ready);
+
+        // A run looks due to the pump, and no batch gets it.
+        server.Blind = true;
+        await house.BeginAsync(stuck, WorkflowNames.Stop);
+        await Task.Delay(500, Cancellation);
+        var jobs = server.Jobs;
+        await Task.Delay(TimeSpan.FromSeconds(3), Cancellation);
+        Assert.InRange(server.Jobs - jobs, 1, 4);
+        server.Blind = false;
+        var began = TimeProvider.System.GetTimestamp();
+        await house.RequestAsync();
+        await WaitAsync(async () => (await house.RunAsync(stuck.Id)).State == RunState.Done);
+        Assert.InRange(TimeProvider.System.GetElapsedTime(began), TimeSpan.Zero, TimeSpan.FromMilliseconds(900));
+    }
+
+    private static async Task WaitAsync(Func<Task<bool>> isSo)
+    {
+        for (var i = 0; !await isSo(); i++)
+        {
+            Assert.True(i < 600, "It does not come to be.");
+            await Task.Delay(25, Cancellation);
+        }
+    }
+
+    private sealed class PumpServer : IAsyncDisposable
+    {
+        private readonly InMemoryStorage _storage = new();
+        private readonly BackgroundJobServer _server;
+        private readonly Worker _worker;
+
+        public PumpServer(House house)
+        {
+            _worker = new Worker(house);
+            var client = new BackgroundJobClient(_storage);
+            _server = new BackgroundJobServer(
+                new BackgroundJobServerOptions { WorkerCount = 4, Activator = new Only(this) },
+                _storage,
+                [
+                    new WorkerBeat(_worker.Lease, _worker.Tools.Settings, NullLogger<WorkerBeat>.Instance),
+                    new TurnPump(house.Database, house.Workflows, _worker.Lease, _worker.Bell, _worker.Tools.Settings, house.Time, client, NullLogger<TurnPump>.Instance),
+                ]);
+        }
+
+        /// <summary>Batches find nothing, as if they saw another world than the pump.</summary>
+        public bool Blind { get; set; }
+
+        public long Jobs => _storage.GetMonitoringApi().GetStatistics() is var counts ? counts.Enqueued + counts.Processing + counts.Succeeded + counts.Failed + counts.Deleted : 0;
+
+        public async ValueTask DisposeAsync()
+        {
+            _server.SendStop();
+            await _server.WaitForShutdownAsync(CancellationToken.None);
+            _server.Dispose();
+            _worker.Dispose();
+            _storage.Dispose();
+        }
+
+        private sealed class Only(PumpServer server) : JobActivator
+        {
+            private readonly TurnBatch _blind = server._worker.WithWorkflows(new RegisteredWorkflows([]));
+
+            public override object ActivateJob(Type jobType) => server.Blind ? _blind : server._worker.Batch;
+        }
+    }
+}
