@@ -1,0 +1,125 @@
+using LabPortal.Domain.Labs;
+using LabPortal.Domain.Pools;
+using LabPortal.Operations.People;
+using LabPortal.Web.Hosting;
+using Microsoft.AspNetCore.Authorization;
+
+namespace LabPortal.Web.Api;
+
+/// <summary>The REST API: every route stands here, in the order of the contract.</summary>
+internal static class ApiRoutes
+{
+    public const string Prefix = "/api/v1";
+
+    public static void AddApi(this WebApplicationBuilder builder)
+    {
+        builder.Services.ConfigureHttpJsonOptions(json => Json.Configure(json.SerializerOptions));
+        builder.Services.AddPortalDocument();
+    }
+
+    public static void MapApi(this WebApplication app)
+    {
+        var api = app.MapGroup(Prefix).RequireAuthorization(new AuthorizeAttribute { AuthenticationSchemes = Callers.TokenScheme }).DisableAntiforgery();
+
+        var labs = api.MapGroup("/labs").WithTags("Labs");
+        labs.MapPost("", LabRoutes.RequestAsync).Says("requestLab", "Request a lab",
+            "The lab, its quota holds and its provision run are made in one transaction. With `Idempotency-Key` the same key and body give the same lab.")
+            .Takes<LabRequestBody>().Accepts<LabBody>().Refuses(400, 403, 409, 422);
+        labs.MapGet("/{id}", LabRoutes.FindAsync).Says("findLab", "One lab", "404 also where the caller may not see it.").Gives<LabBody>().Refuses(404);
+        labs.MapGet("", LabRoutes.ListAsync).Says("listLabs", "Labs, newest first",
+            "`state` may be repeated; `owner` is `me`, a person's id or e-mail address; `q` is part of the name.")
+            .Asks("state", "team", "owner", "blueprint", "q").Lists<LabBody>();
+        labs.MapPost("/{id}/extend", LabRoutes.ExtendAsync).Says("extendLab", "Extend a lab", "By decimal hours, or until an instant; in grace it is started again.")
+            .Takes<LeaseRequestBody>().Accepts<LabBody>().Refuses(400, 403, 404, 409);
+        labs.MapVerb(LabVerb.Start, "Start a stopped lab");
+        labs.MapVerb(LabVerb.Stop, "Stop a lab; it keeps its disks and its quota");
+        labs.MapVerb(LabVerb.Restart, "Restart a lab's machines");
+        labs.MapVerb(LabVerb.Cancel, "Take back what is going on; a lab that existed before stays");
+        labs.MapVerb(LabVerb.End, "End a lab: everything of it is deleted. From every state; it only goes forward");
+        labs.MapVerb(LabVerb.Retry, "Let a stuck run try again (admins)");
+        labs.MapPost("/{id}/abandon", LabRoutes.AbandonAsync).Says("abandonLab", "Give up a stuck run (admins)", "What it leaves stays on the orphan list and stays metered.")
+            .Takes<AbandonBody>().Accepts<LabBody>().Refuses(400, 403, 404, 409);
+        labs.MapMachineVerb(LabVerb.Start, "Start one machine");
+        labs.MapMachineVerb(LabVerb.Stop, "Stop one machine");
+        labs.MapMachineVerb(LabVerb.Restart, "Restart one machine");
+        labs.MapGet("/{id}/machines/{name}/serial", LabRoutes.SerialLogAsync).Says("serialLog", "The end of what a machine printed on its serial port", "Plain text.")
+            .Produces<string>(200, "text/plain").Refuses(403, 404);
+        labs.MapPost("/{id}/password", LabRoutes.PasswordAsync).Says("revealPassword", "The generated password of the lab's machines", "For its owner alone; audited each time.")
+            .Gives<PasswordBody>().Refuses(403, 404);
+        labs.MapGet("/{id}/events", LabEventRoutes.EventsAsync).Says("labEvents", "What happens to a lab, as server-sent events",
+            "id = the lab's version; data = `{\"version\",\"at\",\"kind\",…}`. From the beginning, or after `Last-Event-ID`; without loss or repeat. A comment every 15 s keeps the line open.")
+            .Produces<string>(200, "text/event-stream").Refuses(400, 404);
+        api.MapPost("/quotes", LabRoutes.QuoteAsync).WithTags("Labs").Says("quote", "What a request would cost, hold and wait", "Changes nothing. Takes what `POST /labs` takes.")
+            .Takes<LabRequestBody>().Gives<QuoteBody>().Refuses(400, 403);
+
+        var catalogue = api.MapGroup("").WithTags("Catalogue");
+        catalogue.MapGet("/blueprints", CatalogueRoutes.BlueprintsAsync).Says("listBlueprints", "What the caller may request").Lists<BlueprintBody>();
+        catalogue.MapGet("/blueprints/{name}", CatalogueRoutes.BlueprintAsync).Says("findBlueprint", "One blueprint").Gives<BlueprintBody>().Refuses(404);
+        catalogue.MapGet("/images", CatalogueRoutes.ImagesAsync).Says("listImages", "Images").Lists<ImageBody>();
+        catalogue.MapGet("/images/{name}", CatalogueRoutes.ImageAsync).Says("findImage", "One image").Gives<ImageBody>().Refuses(404);
+        catalogue.MapGet("/sizes", CatalogueRoutes.SizesAsync).Says("listSizes", "Sizes").Lists<SizeBody>();
+        catalogue.MapGet("/sizes/{name}", CatalogueRoutes.SizeAsync).Says("findSize", "One size").Gives<SizeBody>().Refuses(404);
+
+        var people = api.MapGroup("").WithTags("People");
+        people.MapGet("/teams", PeopleRoutes.TeamsAsync).Says("listTeams", "The caller's teams; all for admins and auditors").Lists<TeamBody>();
+        people.MapGet("/teams/{name}", PeopleRoutes.TeamAsync).Says("findTeam", "One team with its members").Gives<TeamBody>().Refuses(404);
+        people.MapGet("/people", PeopleRoutes.PeopleAsync).Says("listPeople", "People (admins)").Lists<PersonBody>().Refuses(403);
+        people.MapGet("/people/{name}", PeopleRoutes.PersonAsync).Says("findPerson", "One person, by id or e-mail address (admins)").Gives<PersonBody>().Refuses(403, 404);
+
+        var operations = api.MapGroup("").WithTags("Operations");
+        operations.MapGet("/runs", PoolRoutes.RunsAsync).Says("listRuns", "Runs, newest first").Asks("state").Lists<RunBody>().Refuses(403);
+        operations.MapGet("/runs/{id}", PoolRoutes.RunAsync).Says("findRun", "One run with its steps").Gives<RunBody>().Refuses(404);
+
+        var me = api.MapGroup("/me").WithTags("Me");
+        me.MapGet("", PeopleRoutes.MeAsync).Says("me", "Who calls").Gives<PersonBody>().Refuses(404);
+        me.MapGet("/tokens", PeopleRoutes.TokensAsync).Says("listTokens", "The caller's API tokens").Lists<TokenBody>();
+        me.MapPost("/tokens", PeopleRoutes.AddTokenAsync).Says("addToken", "Make an API token", "Its text is shown this once.").Takes<TokenRequestBody>().Creates<NewTokenBody>().Refuses(400, 403);
+        me.MapDelete("/tokens/{id}", PeopleRoutes.RemoveTokenAsync).Says("removeToken", "Take an API token back").Produces(204).Refuses(404);
+        me.MapGet("/keys", PeopleRoutes.KeysAsync).Says("listKeys", "The caller's SSH public keys").Lists<KeyBody>();
+        me.MapPost("/keys", PeopleRoutes.AddKeyAsync).Says("addKey", "Add an SSH public key", "OpenSSH's one-line form; ed25519, ecdsa, and rsa of 2048 bits or more.")
+            .Takes<KeyRequestBody>().Creates<KeyBody>().Refuses(400);
+        me.MapDelete("/keys/{id}", PeopleRoutes.RemoveKeyAsync).Says("removeKey", "Remove an SSH public key").Produces(204).Refuses(404);
+
+        people.MapGet("/teams/{team}/quota", PeopleRoutes.QuotaAsync).Says("teamQuota", "A team's quota, and which labs hold it").Gives<IReadOnlyList<QuotaBody>>().Refuses(404);
+        people.MapGet("/teams/{team}/webhooks", PeopleRoutes.WebhooksAsync).Says("listWebhooks", "Where a team's notices go (its managers, admins)").Lists<WebhookBody>().Refuses(403, 404);
+        people.MapPost("/teams/{team}/webhooks", PeopleRoutes.AddWebhookAsync).Says("addWebhook", "Send a team's notices to an address (its managers, admins)",
+            $"`https`, or a host that an admin listed. Each delivery is a POST with `{WebhookSweep.SignatureHeader}: sha256=HEX`, the HMAC of its body with the secret, which is shown this once; "
+            + $"`{WebhookSweep.DeliveryHeader}` stays the same when it is repeated.").Takes<WebhookRequestBody>().Creates<NewWebhookBody>().Refuses(400, 403, 404, 409);
+        people.MapDelete("/teams/{team}/webhooks/{id}", PeopleRoutes.RemoveWebhookAsync).Says("removeWebhook", "Send nothing there any more (its managers, admins)").Produces(204).Refuses(403, 404);
+
+        operations.MapGet("/pools", PoolRoutes.ListAsync).Says("listPools", "Pools with their hosts, capacity and load").Lists<PoolBody>();
+        operations.MapGet("/pools/{name}", PoolRoutes.FindAsync).Says("findPool", "One pool").Gives<PoolBody>().Refuses(404);
+        operations.MapGet("/pools/{name}/resources", PoolRoutes.ResourcesAsync).Says("poolResources", "What the provider itself lists as ours, now")
+            .Gives<IReadOnlyList<ResourceBody>>().Refuses(403, 404, 502, 503);
+        operations.MapPost("/pools/{name}/check", PoolRoutes.CheckAsync).Says("checkPool", "Check a pool now; all problems at once").Gives<PoolBody>().Refuses(403, 404);
+        operations.MapPost("/pools/{name}/open", PoolRoutes.SetMode(PoolMode.Open)).Says("openPool", "Let a pool take new machines").Gives<PoolBody>().Refuses(403, 404);
+        operations.MapPost("/pools/{name}/maintenance", PoolRoutes.SetMode(PoolMode.Maintenance)).Says("maintainPool", "Keep new machines away; what runs there stays").Gives<PoolBody>().Refuses(403, 404);
+        operations.MapPost("/pools/{name}/drain", PoolRoutes.SetMode(PoolMode.Draining)).Says("drainPool", "Keep new machines away until it is empty").Gives<PoolBody>().Refuses(403, 404);
+        operations.MapPost("/pools/{name}/images/{image}", PoolRoutes.ImportAsync).Says("importImage", "Copy an image file of the portal's machine to each host that lacks it",
+            "In the background; progress is in the pool.").Takes<ImportRequestBody>().Accepts<PoolBody>().Refuses(400, 403, 404);
+        operations.MapGet("/orphans", PoolRoutes.OrphansAsync).Says("listOrphans", "What carries our name at a provider and belongs to no living lab").Lists<OrphanBody>().Refuses(403);
+        operations.MapPost("/orphans/{id}/adopt", PoolRoutes.AdoptAsync).Says("adoptOrphan", "Leave an orphan to people: never touched again").Accepts<OrphanBody>().Refuses(403, 404, 409);
+        operations.MapPost("/orphans/{id}/delete", PoolRoutes.DeleteAsync).Says("deleteOrphan", "Delete an orphan at its provider, in the background").Accepts<OrphanBody>().Refuses(403, 404, 409);
+
+        catalogue.MapPut("/apply", CatalogueRoutes.ApplyAsync).Says("apply", "Apply YAML documents: all or nothing (admins)",
+            "All mistakes are told at once, with their lines. `prune` deletes declared objects that are not in the text; refused while labs live on them.")
+            .Asks("dryRun", "prune").TakesYaml().Gives<AppliedBody>().Refuses(400, 403, 409);
+
+        app.MapOpenApi(Prefix + "/openapi.json").AllowAnonymous();
+        // Nothing under /api answers with a page.
+        app.Map("/api/{**rest}", context => Problems.WriteAsync(context, StatusCodes.Status404NotFound, "call.unknown", ("path", context.Request.Path.Value!)))
+            .ExcludeFromDescription();
+    }
+
+    private static void MapVerb(this RouteGroupBuilder labs, LabVerb verb, string summary)
+    {
+        var word = Domain.Words.Word(verb);
+        labs.MapPost($"/{{id}}/{word}", LabRoutes.Ask(verb)).Says($"{word}Lab", summary).Accepts<LabBody>().Refuses(403, 404, 409);
+    }
+
+    private static void MapMachineVerb(this RouteGroupBuilder labs, LabVerb verb, string summary)
+    {
+        var word = Domain.Words.Word(verb);
+        labs.MapPost($"/{{id}}/machines/{{name}}/{word}", LabRoutes.AskMachine(verb)).Says($"{word}Machine", summary).Accepts<LabBody>().Refuses(403, 404, 409);
+    }
+}

@@ -1,0 +1,183 @@
+using System.Buffers;
+using System.Text.Json;
+using LabPortal.Domain;
+using NodaTime;
+using NodaTime.Text;
+
+namespace LabPortal.Web.Api;
+
+/// <summary>
+/// A JSON object that somebody sent, read field by field: what is missing, of the wrong type or unknown is noted, and all of it is told
+/// at once. Nothing thrown, nothing guessed.
+/// </summary>
+internal sealed class Body
+{
+    private static readonly JsonDocumentOptions s_options = new() { MaxDepth = 16 };
+    private readonly Dictionary<string, JsonElement> _fields;
+    private readonly string _path;
+    private readonly List<FieldError> _errors;
+    private readonly List<string> _known = [];
+    private readonly List<Body> _inner = [];
+
+    private Body(Dictionary<string, JsonElement> fields, string path, List<FieldError> errors)
+    {
+        _fields = fields;
+        _path = path;
+        _errors = errors;
+    }
+
+    /// <summary>An empty body reads as an empty object.</summary>
+    public static async Task<Body> ReadAsync(HttpContext context)
+    {
+        var errors = new List<FieldError>();
+        using var text = new MemoryStream();
+        await context.Request.Body.CopyToAsync(text, context.RequestAborted);
+        if (text.Length == 0) return new Body([], "", errors);
+        try
+        {
+            using var document = JsonDocument.Parse(text.GetBuffer().AsMemory(0, (int)text.Length), s_options);
+            if (document.RootElement.ValueKind == JsonValueKind.Object) return new Body(Fields(document.RootElement.Clone(), "", errors), "", errors);
+            errors.Add(new FieldError("", "body.not-an-object"));
+        }
+        catch (JsonException fault)
+        {
+            errors.Add(new FieldError("", "body.not-json", [("line", (fault.LineNumber ?? 0) + 1), ("column", (fault.BytePositionInLine ?? 0) + 1)]));
+        }
+
+        return new Body([], "", errors) { IsBroken = true };
+    }
+
+    /// <summary>It was no JSON object: there are no fields to speak of.</summary>
+    public bool IsBroken { get; private init; }
+
+    public string RequiredText(string name)
+    {
+        var text = Text(name);
+        if (text is null && !IsBroken && _errors.All(error => error.Field != Path(name))) Wrong(name, "field.required");
+        return text ?? "";
+    }
+
+    public string? Text(string name) => Take(name) switch
+    {
+        null => null,
+        { ValueKind: JsonValueKind.String } value => Clean(value.GetString()!, name),
+        _ => Wrong<string>(name, "field.not-text"),
+    };
+
+    public decimal? Number(string name) => Take(name) switch
+    {
+        null => null,
+        { ValueKind: JsonValueKind.Number } value when value.TryGetDecimal(out var number) => number,
+        _ => WrongValue<decimal>(name, "field.not-a-number"),
+    };
+
+    public int? Whole(string name) => Take(name) switch
+    {
+        null => null,
+        { ValueKind: JsonValueKind.Number } value when value.TryGetInt32(out var number) => number,
+        _ => WrongValue<int>(name, "field.not-whole"),
+    };
+
+    /// <summary>RFC 3339 with any offset.</summary>
+    public Instant? Instant(string name) => Take(name) switch
+    {
+        null => null,
+        { ValueKind: JsonValueKind.String } value when OffsetDateTimePattern.Rfc3339.Parse(value.GetString()!) is { Success: true } parsed => parsed.Value.ToInstant(),
+        _ => WrongValue<Instant>(name, "field.not-an-instant"),
+    };
+
+    /// <summary>An object of plain values; numbers and booleans become their text.</summary>
+    public IReadOnlyDictionary<string, string> Texts(string name)
+    {
+        var texts = new Dictionary<string, string>();
+        if (Object(name) is not { } inner) return texts;
+        foreach (var (key, value) in inner._fields)
+        {
+            inner._known.Add(key);
+            switch (value.ValueKind)
+            {
+                case JsonValueKind.String when inner.Clean(value.GetString()!, key) is { } text:
+                    texts[key] = text;
+                    break;
+                case JsonValueKind.String:
+                    break;
+                case JsonValueKind.Number or JsonValueKind.True or JsonValueKind.False:
+                    texts[key] = value.GetRawText();
+                    break;
+                default:
+                    inner.Wrong(key, "field.not-plain");
+                    break;
+            }
+        }
+
+        return texts;
+    }
+
+    public Body? Object(string name)
+    {
+        if (Take(name) is not { } value) return null;
+        if (value.ValueKind != JsonValueKind.Object) return Wrong<Body>(name, "field.not-an-object");
+        var inner = new Body(Fields(value, Path(name), _errors), Path(name), _errors);
+        _inner.Add(inner);
+        return inner;
+    }
+
+    /// <summary>Every mistake, once all fields were asked for; what nobody asked for is unknown.</summary>
+    public IReadOnlyList<FieldError> Mistakes()
+    {
+        NoteUnknown();
+        return _errors;
+    }
+
+    private void NoteUnknown()
+    {
+        foreach (var name in _fields.Keys.Except(_known)) Wrong(name, "field.unknown", ("known", _known.Count == 0 ? "-" : string.Join(", ", _known)));
+        foreach (var inner in _inner) inner.NoteUnknown();
+    }
+
+    private JsonElement? Take(string name)
+    {
+        _known.Add(name);
+        return _fields.TryGetValue(name, out var value) && value.ValueKind != JsonValueKind.Null ? value : null;
+    }
+
+    // A NUL, or half of a surrogate pair, is nothing that a database can keep.
+    private string? Clean(string text, string name)
+    {
+        if (text.Contains('\0')) return Wrong<string>(name, "field.not-unicode");
+        for (var rest = text.AsSpan(); rest.Length > 0;)
+        {
+            if (System.Text.Rune.DecodeFromUtf16(rest, out _, out var used) != OperationStatus.Done) return Wrong<string>(name, "field.not-unicode");
+            rest = rest[used..];
+        }
+
+        return text;
+    }
+
+    private static Dictionary<string, JsonElement> Fields(JsonElement value, string path, List<FieldError> errors)
+    {
+        var fields = new Dictionary<string, JsonElement>();
+        foreach (var property in value.EnumerateObject())
+        {
+            if (!fields.TryAdd(property.Name, property.Value)) errors.Add(new FieldError(path == "" ? property.Name : $"{path}.{property.Name}", "field.twice"));
+        }
+
+        return fields;
+    }
+
+    private string Path(string name) => _path == "" ? name : $"{_path}.{name}";
+
+    private void Wrong(string name, string code, params (string Name, object Value)[] arguments) => _errors.Add(new FieldError(Path(name), code, arguments));
+
+    private T? Wrong<T>(string name, string code) where T : class
+    {
+        Wrong(name, code);
+        return null;
+    }
+
+    private T? WrongValue<T>(string name, string code) where T : struct
+    {
+        Wrong(name, code);
+        return null;
+    }
+}

@@ -1,0 +1,144 @@
+using LabPortal.Domain;
+using LabPortal.Domain.Blueprints;
+using LabPortal.Domain.Images;
+using LabPortal.Domain.People;
+using LabPortal.Operations.Catalogue;
+using LabPortal.Operations.People;
+using NodaTime;
+
+namespace LabPortal.Web.Api;
+
+internal sealed record BlueprintBody
+{
+    public required string Name { get; init; }
+    public required int Version { get; init; }
+    public required string Title { get; init; }
+    public required string Description { get; init; }
+
+    /// <summary>The teams that may request it; empty for all.</summary>
+    public required IReadOnlyList<string> Teams { get; init; }
+    public required IReadOnlyList<ParameterBody> Parameters { get; init; }
+    public required IReadOnlyList<BlueprintMachineBody> Machines { get; init; }
+    public required IReadOnlyList<string> Require { get; init; }
+    public required IReadOnlyList<string> Prefer { get; init; }
+    public required LeaseRulesBody Lease { get; init; }
+    public required int Cpu { get; init; }
+    public required int MemoryMiB { get; init; }
+    public required int DiskGiB { get; init; }
+    public required bool Declared { get; init; }
+
+    public static BlueprintBody Of(BlueprintView view) => new()
+    {
+        Name = view.Blueprint.Name,
+        Version = view.Blueprint.Version,
+        Title = view.Blueprint.Title,
+        Description = view.Blueprint.Description,
+        Teams = view.Blueprint.Teams,
+        Parameters = [.. view.Blueprint.Parameters.Select(ParameterBody.Of)],
+        Machines = [.. view.Machines.Select(machine => new BlueprintMachineBody(machine.Name, machine.Image, machine.Cpu, machine.MemoryMiB, machine.DiskGiB))],
+        Require = view.Blueprint.Placement.Require,
+        Prefer = view.Blueprint.Placement.Prefer,
+        Lease = new LeaseRulesBody(Hours(view.Blueprint.Lease.Default), Hours(view.Blueprint.Lease.Max), Hours(view.Blueprint.Lease.Grace)),
+        Cpu = view.Cpu,
+        MemoryMiB = view.MemoryMiB,
+        DiskGiB = view.DiskGiB,
+        Declared = view.Blueprint.Declared,
+    };
+
+    private static decimal Hours(Duration duration) => (decimal)duration.TotalHours;
+}
+
+internal sealed record ParameterBody
+{
+    public required string Name { get; init; }
+    public required ParameterType Type { get; init; }
+    public required string Title { get; init; }
+    public required string Help { get; init; }
+
+    /// <summary>Empty: it has to be given.</summary>
+    public required string? Default { get; init; }
+    public required int? MinLength { get; init; }
+    public required int? MaxLength { get; init; }
+    public required long? Min { get; init; }
+    public required long? Max { get; init; }
+    public required string? Pattern { get; init; }
+    public required IReadOnlyList<string> Choices { get; init; }
+
+    public static ParameterBody Of(Parameter parameter) => new()
+    {
+        Name = parameter.Name,
+        Type = parameter.Type,
+        Title = parameter.Title,
+        Help = parameter.Help,
+        Default = parameter.Default,
+        MinLength = parameter.MinLength,
+        MaxLength = parameter.MaxLength,
+        Min = parameter.Min,
+        Max = parameter.Max,
+        Pattern = parameter.Pattern,
+        Choices = parameter.Choices,
+    };
+}
+
+internal sealed record BlueprintMachineBody(string Name, string Image, int Cpu, int MemoryMiB, int DiskGiB);
+
+/// <summary>Decimal hours. The ceiling counts the whole life, extensions included.</summary>
+internal sealed record LeaseRulesBody(decimal DefaultHours, decimal MaxHours, decimal GraceHours);
+
+internal sealed record ImageBody(string Name, string Version, string Os, string User, IReadOnlyDictionary<string, IReadOnlyDictionary<string, string>> Bindings, bool Declared)
+{
+    public static ImageBody Of(Image image) => new(image.Name, image.Version, image.Os, image.User, image.Bindings, image.Declared);
+}
+
+internal sealed record SizeBody(string Name, int Cpu, int MemoryMiB, int DiskGiB, bool Declared)
+{
+    public static SizeBody Of(Size size) => new(size.Name, size.Cpu, size.MemoryMiB, size.DiskGiB, size.Declared);
+}
+
+internal sealed record AppliedBody(IReadOnlyList<string> Created, IReadOnlyList<string> Changed, IReadOnlyList<string> Unchanged, IReadOnlyList<string> Pruned);
+
+internal sealed record TeamBody(TeamId Id, string Name, string Zone, bool Declared, IReadOnlyList<MemberBody> Members)
+{
+    public static TeamBody Of(TeamView team)
+        => new(team.Id, team.Name, team.Zone, team.Declared, [.. team.Members.Select(member => new MemberBody(member.Person, member.Name, member.Email, member.Role))]);
+}
+
+internal sealed record MemberBody(PersonId Person, string Name, string Email, TeamRole Role);
+
+internal sealed record WebhookBody(Guid Id, string Address, Instant CreatedAt)
+{
+    public static WebhookBody Of(WebhookView webhook) => new(webhook.Id, webhook.Address, webhook.CreatedAt);
+}
+
+/// <summary>A webhook that was just made: its secret is shown this once.</summary>
+internal sealed record NewWebhookBody(Guid Id, string Address, Instant CreatedAt, string Secret);
+
+/// <summary>What <c>POST /teams/{team}/webhooks</c> takes.</summary>
+internal sealed record WebhookRequestBody(string Address);
+
+internal sealed record PersonBody(PersonId Id, string Name, string Email, bool Admin, bool Auditor, bool Disabled, IReadOnlyList<MembershipBody> Teams)
+{
+    public static PersonBody Of(PersonView person) => new(
+        person.Id, person.Name, person.Email, person.IsAdmin, person.IsAuditor, person.Disabled, [.. person.Teams.Select(member => new MembershipBody(member.Team, member.Role))]);
+}
+
+internal sealed record MembershipBody(string Team, TeamRole Role);
+
+internal sealed record TokenBody(Guid Id, string Name, Instant CreatedAt, Instant ExpiresAt, Instant? LastUsedAt)
+{
+    public static TokenBody Of(ApiToken token) => new(token.Id, token.Name, token.CreatedAt, token.ExpiresAt, token.LastUsedAt);
+}
+
+/// <summary>A token that was just made: its text is shown this once.</summary>
+internal sealed record NewTokenBody(Guid Id, string Name, Instant CreatedAt, Instant ExpiresAt, string Token);
+
+/// <summary>What <c>POST /me/tokens</c> takes; 90 days where none are named.</summary>
+internal sealed record TokenRequestBody(string Name, int? Days);
+
+internal sealed record KeyBody(Guid Id, string Name, string PublicKey, string Fingerprint, Instant CreatedAt)
+{
+    public static KeyBody Of(SshKey key) => new(key.Id, key.Name, key.PublicKey, key.Fingerprint, key.CreatedAt);
+}
+
+/// <summary>What <c>POST /me/keys</c> takes: a public key in OpenSSH's one-line form.</summary>
+internal sealed record KeyRequestBody(string PublicKey, string? Name);

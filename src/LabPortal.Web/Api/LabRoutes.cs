@@ -1,0 +1,166 @@
+using LabPortal.Data.Labs;
+using LabPortal.Domain;
+using LabPortal.Domain.Labs;
+using LabPortal.Domain.People;
+using LabPortal.Operations.Labs;
+using LabPortal.Operations.People;
+using LabPortal.Web.Hosting;
+
+namespace LabPortal.Web.Api;
+
+internal static class LabRoutes
+{
+    public static async Task<IResult> RequestAsync(HttpContext context, LabCalls labs, CancellationToken cancellation)
+    {
+        var body = await Body.ReadAsync(context);
+        var request = Read(body);
+        var mistakes = body.Mistakes().ToList();
+        var key = IdempotencyKey(context, mistakes);
+        return mistakes.Count > 0
+            ? await InvalidAsync(context, labs, body, request, mistakes, cancellation)
+            : Answers.Accepted(context, await labs.RequestAsync(context.Actor(), request, key, cancellation), Location, LabBody.Of);
+    }
+
+    public static async Task<IResult> QuoteAsync(HttpContext context, LabCalls labs, CancellationToken cancellation)
+    {
+        var body = await Body.ReadAsync(context);
+        var request = Read(body);
+        var mistakes = body.Mistakes();
+        if (mistakes.Count > 0) return await InvalidAsync(context, labs, body, request, mistakes, cancellation);
+        return Answers.Ok(context, await labs.QuoteAsync(context.Actor(), request, cancellation), quote => new QuoteBody(
+            [.. quote.Pools.Select(pool => new PoolQuoteBody(
+                pool.Pool, pool.Chosen, pool.Why, pool.ReadyBy, pool.PricePerHour?.Amount, pool.PriceTotal?.Amount, (pool.PricePerHour ?? pool.PriceTotal)?.Currency))],
+            [.. quote.Quota.Select(effect => new QuotaEffectBody(effect.Dimension, effect.Scope, effect.Limit, effect.Held, effect.After))])
+        {
+            Refusal = quote.Refusal?.Quota is { } quota ? Problems.Describe(quota) : null,
+        });
+    }
+
+    public static async Task<IResult> ListAsync(HttpContext context, LabCalls labs, PeopleCalls people, CancellationToken cancellation)
+    {
+        var asked = new Asked(context);
+        var actor = context.Actor();
+        var (limit, after) = (asked.Limit, asked.After);
+        if (after is not null && !Guid.TryParseExact(after, "D", out _)) asked.Wrong("after", "field.not-a-key");
+        var filter = new LabFilter { States = asked.Words<LabState>("state"), Blueprint = asked.Text("blueprint"), Text = asked.Text("q") };
+        if (asked.Text("team") is { } name)
+        {
+            var team = await people.TeamAsync(actor, name, cancellation);
+            if (team.Ok) filter = filter with { Team = team.Value.Id };
+            else asked.Wrong("team", "team.unknown", ("name", name));
+        }
+
+        if (asked.Text("owner") is { } owner)
+        {
+            if (await OwnerAsync(actor, owner, people, cancellation) is { } person) filter = filter with { Owner = person };
+            else asked.Wrong("owner", "person.unknown", ("name", owner));
+        }
+
+        return asked.Mistakes is { Count: > 0 } mistakes
+            ? Answers.Invalid(context, mistakes)
+            : Answers.Page(await labs.ListAsync(actor, filter, limit, after, cancellation), LabBody.Of);
+    }
+
+    public static async Task<IResult> FindAsync(HttpContext context, string id, LabCalls labs, CancellationToken cancellation) => TryRead(id, out var lab)
+        ? Answers.Ok(context, await labs.FindAsync(context.Actor(), lab, cancellation), LabBody.Of)
+        : Unknown(context, id);
+
+    public static async Task<IResult> ExtendAsync(HttpContext context, string id, LabCalls labs, CancellationToken cancellation)
+    {
+        if (!TryRead(id, out var lab)) return Unknown(context, id);
+        var body = await Body.ReadAsync(context);
+        var by = new LeaseRequest(body.Number("hours"), body.Instant("until"));
+        return body.Mistakes() is { Count: > 0 } mistakes
+            ? Answers.Invalid(context, mistakes)
+            : Answers.Accepted(context, await labs.ExtendAsync(context.Actor(), lab, by, cancellation), Location, LabBody.Of);
+    }
+
+    public static Func<HttpContext, string, LabCalls, CancellationToken, Task<IResult>> Ask(LabVerb verb) => async (context, id, labs, cancellation) =>
+    {
+        if (!TryRead(id, out var lab)) return Unknown(context, id);
+        return (await Body.ReadAsync(context)).Mistakes() is { Count: > 0 } mistakes
+            ? Answers.Invalid(context, mistakes)
+            : Answers.Accepted(context, await labs.AskAsync(context.Actor(), lab, verb, cancellation), Location, LabBody.Of);
+    };
+
+    public static Func<HttpContext, string, string, LabCalls, CancellationToken, Task<IResult>> AskMachine(LabVerb verb) => async (context, id, name, labs, cancellation) =>
+    {
+        if (!TryRead(id, out var lab)) return Unknown(context, id);
+        return (await Body.ReadAsync(context)).Mistakes() is { Count: > 0 } mistakes
+            ? Answers.Invalid(context, mistakes)
+            : Answers.Accepted(context, await labs.AskMachineAsync(context.Actor(), lab, name, verb, cancellation), Location, LabBody.Of);
+    };
+
+    public static async Task<IResult> AbandonAsync(HttpContext context, string id, LabCalls labs, CancellationToken cancellation)
+    {
+        if (!TryRead(id, out var lab)) return Unknown(context, id);
+        var body = await Body.ReadAsync(context);
+        var reason = body.RequiredText("reason");
+        return body.Mistakes() is { Count: > 0 } mistakes
+            ? Answers.Invalid(context, mistakes)
+            : Answers.Accepted(context, await labs.AbandonAsync(context.Actor(), lab, reason, cancellation), Location, LabBody.Of);
+    }
+
+    public static async Task<IResult> SerialLogAsync(HttpContext context, string id, string name, LabCalls labs, CancellationToken cancellation)
+    {
+        if (!TryRead(id, out var lab)) return Unknown(context, id);
+        var log = await labs.SerialLogAsync(context.Actor(), lab, name, cancellation);
+        return log.Ok ? Results.Text(log.Value, "text/plain; charset=utf-8") : Problems.Of(context, log.Refusal!);
+    }
+
+    public static async Task<IResult> PasswordAsync(HttpContext context, string id, LabCalls labs, CancellationToken cancellation) => TryRead(id, out var lab)
+        ? Answers.Ok(context, await labs.RevealPasswordAsync(context.Actor(), lab, cancellation), password => new PasswordBody(password))
+        : Unknown(context, id);
+
+    public static bool TryRead(string text, out LabId id)
+    {
+        var good = Guid.TryParseExact(text, "D", out var value);
+        id = new LabId(value);
+        return good;
+    }
+
+    public static IResult Unknown(HttpContext context, string id) => Answers.NotFound(context, "lab", id);
+
+    private static string Location(LabView lab) => $"{ApiRoutes.Prefix}/labs/{lab.Id}";
+
+    private static LabRequest Read(Body body)
+    {
+        var lease = body.Object("lease");
+        return new LabRequest
+        {
+            Blueprint = body.RequiredText("blueprint"),
+            Team = body.RequiredText("team"),
+            Name = body.Text("name"),
+            Parameters = body.Texts("parameters"),
+            Pool = body.Text("pool"),
+            Labels = body.Texts("labels"),
+            Lease = lease is null ? null : new LeaseRequest(lease.Number("hours"), lease.Instant("until")),
+            Start = body.Instant("start"),
+        };
+    }
+
+    /// <summary>What cannot be read is told together with what is wrong in the rest: a quote finds that and changes nothing.</summary>
+    private static async Task<IResult> InvalidAsync(
+        HttpContext context, LabCalls labs, Body body, LabRequest request, IReadOnlyList<FieldError> mistakes, CancellationToken cancellation)
+    {
+        if (body.IsBroken) return Answers.Invalid(context, mistakes);
+        var rest = (await labs.QuoteAsync(context.Actor(), request, cancellation)).Refusal?.Errors ?? [];
+        return Answers.Invalid(context, [.. mistakes, .. rest.Where(error => mistakes.All(mistake => mistake.Field != error.Field && !mistake.Field.StartsWith(error.Field + ".", StringComparison.Ordinal)))]);
+    }
+
+    private static string? IdempotencyKey(HttpContext context, List<FieldError> mistakes)
+    {
+        if (context.Request.Headers["Idempotency-Key"] is not [{ Length: > 0 } key]) return null;
+        if (key.Length > 200 || key.Any(letter => letter is < '!' or > '~')) mistakes.Add(new FieldError("Idempotency-Key", "call.idempotency-key", [("max", 200)]));
+        return key;
+    }
+
+    /// <summary><c>me</c>, a person's id, or the e-mail address of somebody in a team that the caller sees.</summary>
+    private static async Task<PersonId?> OwnerAsync(Actor actor, string owner, PeopleCalls people, CancellationToken cancellation)
+    {
+        if (owner == "me") return actor.Person;
+        if (Guid.TryParseExact(owner, "D", out var id)) return new PersonId(id);
+        var members = (await people.TeamsAsync(actor, cancellation)).SelectMany(team => team.Members);
+        return members.Where(member => string.Equals(member.Email, owner, StringComparison.OrdinalIgnoreCase)).Select(member => (PersonId?)member.Person).FirstOrDefault();
+    }
+}

@@ -1,0 +1,85 @@
+using LabPortal.Domain;
+using LabPortal.Operations.People;
+using LabPortal.Operations.Quotas;
+using LabPortal.Web.Hosting;
+
+namespace LabPortal.Web.Api;
+
+internal static class PeopleRoutes
+{
+    public static async Task<IResult> TeamsAsync(HttpContext context, PeopleCalls people, CancellationToken cancellation)
+        => Answers.Page(context, await people.TeamsAsync(context.Actor(), cancellation), team => team.Name, TeamBody.Of);
+
+    public static async Task<IResult> TeamAsync(HttpContext context, string name, PeopleCalls people, CancellationToken cancellation)
+        => Answers.Ok(context, await people.TeamAsync(context.Actor(), name, cancellation), TeamBody.Of);
+
+    public static async Task<IResult> QuotaAsync(HttpContext context, string team, QuotaCalls quotas, CancellationToken cancellation)
+        => Answers.Ok(context, await quotas.OfTeamAsync(context.Actor(), team, cancellation), QuotaBody.Of);
+
+    public static async Task<IResult> WebhooksAsync(HttpContext context, string team, WebhookCalls webhooks, CancellationToken cancellation)
+        => Answers.Page(context, await webhooks.ListAsync(context.Actor(), team, cancellation), webhook => webhook.Id.ToString(), WebhookBody.Of);
+
+    public static async Task<IResult> AddWebhookAsync(HttpContext context, string team, WebhookCalls webhooks, CancellationToken cancellation)
+    {
+        var body = await Body.ReadAsync(context);
+        var address = body.RequiredText("address");
+        return body.Mistakes() is { Count: > 0 } mistakes
+            ? Answers.Invalid(context, mistakes)
+            : Answers.Created(context, await webhooks.AddAsync(context.Actor(), team, address, cancellation),
+                made => $"{ApiRoutes.Prefix}/teams/{Uri.EscapeDataString(team)}/webhooks/{made.Webhook.Id}",
+                made => new NewWebhookBody(made.Webhook.Id, made.Webhook.Address, made.Webhook.CreatedAt, made.Secret.Reveal()));
+    }
+
+    public static async Task<IResult> RemoveWebhookAsync(HttpContext context, string team, string id, WebhookCalls webhooks, CancellationToken cancellation) => Guid.TryParseExact(id, "D", out var webhook)
+        ? Answers.Nothing(context, await webhooks.RemoveAsync(context.Actor(), team, webhook, cancellation))
+        : Answers.NotFound(context, "webhook", id);
+
+    public static async Task<IResult> PeopleAsync(HttpContext context, PeopleCalls people, CancellationToken cancellation)
+        => Answers.Page(context, await people.PeopleAsync(context.Actor(), cancellation), person => person.Id.ToString(), PersonBody.Of);
+
+    /// <summary>By id or e-mail address.</summary>
+    public static async Task<IResult> PersonAsync(HttpContext context, string name, PeopleCalls people, CancellationToken cancellation)
+    {
+        var all = await people.PeopleAsync(context.Actor(), cancellation);
+        if (!all.Ok) return Problems.Of(context, all.Refusal!);
+        return all.Value.SingleOrDefault(person => person.Id.ToString() == name || string.Equals(person.Email, name, StringComparison.OrdinalIgnoreCase)) is { } person
+            ? Results.Ok(PersonBody.Of(person))
+            : Answers.NotFound(context, "person", name);
+    }
+
+    public static async Task<IResult> MeAsync(HttpContext context, PeopleCalls people, CancellationToken cancellation)
+        => Answers.Ok(context, await people.MeAsync(context.Actor(), cancellation), PersonBody.Of);
+
+    public static async Task<IResult> TokensAsync(HttpContext context, PeopleCalls people, CancellationToken cancellation)
+        => Answers.Page(context, await people.TokensAsync(context.Actor(), cancellation), token => token.Id.ToString(), TokenBody.Of);
+
+    public static async Task<IResult> AddTokenAsync(HttpContext context, PeopleCalls people, CancellationToken cancellation)
+    {
+        var body = await Body.ReadAsync(context);
+        var (name, days) = (body.RequiredText("name"), body.Whole("days") ?? 90);
+        return body.Mistakes() is { Count: > 0 } mistakes
+            ? Answers.Invalid(context, mistakes)
+            : Answers.Created(context, await people.AddTokenAsync(context.Actor(), name, days, cancellation), made => $"{ApiRoutes.Prefix}/me/tokens/{made.Token.Id}",
+                made => new NewTokenBody(made.Token.Id, made.Token.Name, made.Token.CreatedAt, made.Token.ExpiresAt, made.Text));
+    }
+
+    public static async Task<IResult> RemoveTokenAsync(HttpContext context, string id, PeopleCalls people, CancellationToken cancellation) => Guid.TryParseExact(id, "D", out var token)
+        ? Answers.Nothing(context, await people.RemoveTokenAsync(context.Actor(), token, cancellation))
+        : Answers.NotFound(context, "token", id);
+
+    public static async Task<IResult> KeysAsync(HttpContext context, PeopleCalls people, CancellationToken cancellation)
+        => Answers.Page(context, await people.KeysAsync(context.Actor(), cancellation), key => key.Id.ToString(), KeyBody.Of);
+
+    public static async Task<IResult> AddKeyAsync(HttpContext context, PeopleCalls people, CancellationToken cancellation)
+    {
+        var body = await Body.ReadAsync(context);
+        var (key, name) = (body.RequiredText("publicKey"), body.Text("name"));
+        return body.Mistakes() is { Count: > 0 } mistakes
+            ? Answers.Invalid(context, mistakes)
+            : Answers.Created(context, await people.AddKeyAsync(context.Actor(), name, key, cancellation), made => $"{ApiRoutes.Prefix}/me/keys/{made.Id}", KeyBody.Of);
+    }
+
+    public static async Task<IResult> RemoveKeyAsync(HttpContext context, string id, PeopleCalls people, CancellationToken cancellation) => Guid.TryParseExact(id, "D", out var key)
+        ? Answers.Nothing(context, await people.RemoveKeyAsync(context.Actor(), key, cancellation))
+        : Answers.NotFound(context, "key", id);
+}

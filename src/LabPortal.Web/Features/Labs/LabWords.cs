@@ -1,0 +1,69 @@
+using LabPortal.Domain;
+using LabPortal.Domain.Labs;
+using LabPortal.Domain.Machines;
+using LabPortal.Domain.Workflows;
+using LabPortal.Web.Features.Shell;
+using LabPortal.Web.Texts;
+using Sign = MudBlazor.Icons.Material.Rounded;
+
+namespace LabPortal.Web.Features.Labs;
+
+/// <summary>What happened to a lab, in plain words.</summary>
+internal static class LabWords
+{
+    /// <summary>A reason's sentence; names of steps and workflows in it become words too.</summary>
+    public static string Of(Reason reason) => Sentences.OfStored(reason.Code, Worded(reason.Arguments));
+
+    public static Look Of(LabEvent happened) => happened.Kind switch
+    {
+        LabEventKind.State => OfState(happened),
+        LabEventKind.Machine => OfMachine(happened),
+        LabEventKind.Step => OfStep(happened),
+        _ => OfLog(happened),
+    };
+
+    /// <summary>A step that is only under way is seen in the progress; the history keeps what came of it.</summary>
+    public static bool IsHistory(LabEvent happened) => happened.Kind != LabEventKind.Step || Part(happened, "state") is "done" or "failed" or "undone";
+
+    private static Look OfState(LabEvent happened)
+    {
+        if (!Words.TryRead<LabState>(Part(happened, "state"), out var state)) return OfLog(happened);
+        var health = Words.TryRead<LabHealth>(Part(happened, "health"), out var told) ? told : LabHealth.Ok;
+        var look = Look.Of(state, health);
+        return look with { Text = Say.HistoryState.With(("state", look.Text)) };
+    }
+
+    private static Look OfMachine(LabEvent happened)
+    {
+        var look = Words.TryRead<MachineState>(Part(happened, "state"), out var state) ? Look.Of(state) : new Look("", Sign.Dns, Tone.Idle);
+        var text = Part(happened, "cause") == "outside" ? Say.HistoryMachineOutside : Say.HistoryMachine;
+        return look with { Text = text.With(("machine", Part(happened, "machine")), ("state", look.Text)) };
+    }
+
+    private static Look OfStep(LabEvent happened)
+    {
+        var look = Look.OfStep(Part(happened, "state"));
+        var machine = Part(happened, "machine");
+        return look with
+        {
+            Text = (machine.Length > 0 ? Say.HistoryStepMachine : Say.HistoryStep)
+                .With(("step", Look.StepName(Part(happened, "step"))), ("machine", machine), ("state", look.Text)),
+        };
+    }
+
+    private static Look OfLog(LabEvent happened)
+    {
+        var code = Part(happened, "code");
+        var tone = code switch { "run.stuck" or "lab.failed" => Tone.Bad, "run.done" => Tone.Good, _ => Tone.Idle };
+        return new Look(Sentences.OfStored("event." + code is var own && Sentences.Find(own) is not null ? own : code, Worded(happened.Data)), tone == Tone.Bad ? Sign.ReportProblem : Sign.Notes, tone);
+    }
+
+    private static Dictionary<string, string> Worded(IReadOnlyDictionary<string, string> arguments) => arguments.ToDictionary(argument => argument.Key, argument => argument.Key switch
+    {
+        "workflow" => Look.OfWorkflow(argument.Value),
+        "step" => Look.StepName(argument.Value),
+        _ => argument.Value,
+    });
+
+    private static string Part(LabEvent happened, string name) => happened.Data.TryGetValue(name, out var value) ? value : "";
+}

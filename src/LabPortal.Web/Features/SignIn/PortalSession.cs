@@ -1,0 +1,32 @@
+using System.Security.Claims;
+using LabPortal.Domain;
+using LabPortal.Operations.People;
+using LabPortal.Web.Hosting;
+using Microsoft.AspNetCore.Authentication;
+
+namespace LabPortal.Web.Features.SignIn;
+
+/// <summary>What a browser's cookie says: which person, and the stamp that their password had. Rights are read with each call.</summary>
+internal static class PortalSession
+{
+    public static Task BeginAsync(HttpContext context, SignedIn person)
+    {
+        var identity = new ClaimsIdentity(
+            [
+                new Claim(ClaimTypes.NameIdentifier, person.Person.ToString()),
+                new Claim(ClaimTypes.Name, person.Name),
+                new Claim(Callers.StampClaim, person.Stamp),
+            ],
+            Callers.CookieScheme);
+        return context.SignInAsync(Callers.CookieScheme, new ClaimsPrincipal(identity), new AuthenticationProperties { IsPersistent = true });
+    }
+
+    public static (PersonId Person, string? Stamp)? Read(ClaimsPrincipal user)
+        => Callers.Person(user) is { } person ? (person, user.FindFirstValue(Callers.StampClaim)) : null;
+
+    public static string SignInPath(string page) => $"/sign-in?ReturnUrl={Uri.EscapeDataString("/" + page.TrimStart('/'))}";
+
+    /// <summary>A page of this portal to go on to. Anything that could lead elsewhere becomes the first page.</summary>
+    public static string SafeReturn(string? address)
+        => address is ['/', ..] and not ['/', '/' or '\\', ..] && !address.Any(char.IsControl) ? address : "/labs";
+}

@@ -1,0 +1,45 @@
+using System.Threading.RateLimiting;
+using LabPortal.Domain.People;
+using LabPortal.Web.Api;
+
+namespace LabPortal.Web.Hosting;
+
+/// <summary>How often one caller may call. Nobody is slowed down by somebody else's loop.</summary>
+internal static class CallLimits
+{
+    private static readonly string[] s_signIns = ["/sign-in", "/setup", "/invitation", "/reset"];
+
+    public static void AddCallLimits(this IServiceCollection services, PortalSettings settings) => services.AddRateLimiter(limits =>
+    {
+        limits.RejectionStatusCode = StatusCodes.Status429TooManyRequests;
+        limits.OnRejected = async (rejected, cancellation) =>
+        {
+            var wait = rejected.Lease.TryGetMetadata(MetadataName.RetryAfter, out var after) ? after : TimeSpan.FromSeconds(1);
+            rejected.HttpContext.Response.Headers.RetryAfter = Math.Max(1, (int)Math.Ceiling(wait.TotalSeconds)).ToString();
+            await Problems.WriteAsync(rejected.HttpContext, StatusCodes.Status429TooManyRequests, "call.too-many");
+        };
+        limits.GlobalLimiter = PartitionedRateLimiter.Create<HttpContext, string>(context => context switch
+        {
+            _ when IsSignIn(context) => RateLimitPartition.GetSlidingWindowLimiter($"sign-in {context.Address()}", _ => new SlidingWindowRateLimiterOptions
+            {
+                PermitLimit = settings.SignInsPerMinute,
+                Window = TimeSpan.FromMinutes(1),
+                SegmentsPerWindow = 6,
+            }),
+            _ when context.IsApi() => RateLimitPartition.GetTokenBucketLimiter(Caller(context), _ => new TokenBucketRateLimiterOptions
+            {
+                TokenLimit = settings.CallsPerSecond * 2,
+                TokensPerPeriod = Math.Max(1, settings.CallsPerSecond / 10),
+                ReplenishmentPeriod = TimeSpan.FromMilliseconds(100),
+            }),
+            _ => RateLimitPartition.GetNoLimiter("pages"),
+        });
+    });
+
+    // A password or a one-time link can be tried here.
+    private static bool IsSignIn(HttpContext context) => HttpMethods.IsPost(context.Request.Method) && s_signIns.Any(path => context.Request.Path.StartsWithSegments(path));
+
+    private static string Caller(HttpContext context) => context.Features.Get<Actor>() is { } actor
+        ? $"{actor.Channel} {actor.Person} {actor.TokenName}"
+        : $"address {context.Address()}";
+}

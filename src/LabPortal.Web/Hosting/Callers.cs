@@ -1,0 +1,39 @@
+using System.Diagnostics;
+using System.Security.Claims;
+using LabPortal.Domain;
+using LabPortal.Domain.People;
+using LabPortal.Operations.People;
+using Microsoft.AspNetCore.Authentication.Cookies;
+
+namespace LabPortal.Web.Hosting;
+
+/// <summary>Who calls: by the cookie that a sign-in left, or as the <see cref="Actor"/> that a request acts as.</summary>
+internal static class Callers
+{
+    public const string CookieScheme = CookieAuthenticationDefaults.AuthenticationScheme;
+    public const string TokenScheme = "token";
+    public const string StampClaim = "stamp";
+
+    /// <summary>The cookie's content: the person's id, name and stamp. Rights are never in it; they are read anew for each call.</summary>
+    public static ClaimsPrincipal Principal(SignedIn signedIn) => new(new ClaimsIdentity(
+        [
+            new Claim(ClaimTypes.NameIdentifier, signedIn.Person.ToString()),
+            new Claim(ClaimTypes.Name, signedIn.Name),
+            new Claim(StampClaim, signedIn.Stamp),
+        ],
+        CookieScheme));
+
+    public static PersonId? Person(ClaimsPrincipal principal)
+        => Guid.TryParse(principal.FindFirstValue(ClaimTypes.NameIdentifier), out var id) ? new PersonId(id) : null;
+
+    /// <summary>The actor of an API call; there is one wherever authorization let the call through.</summary>
+    public static Actor Actor(this HttpContext context)
+        => context.Features.Get<Actor>() ?? throw new InvalidOperationException("This call has no actor: its route does not require one.");
+
+    public static string? Address(this HttpContext context) => context.Connection.RemoteIpAddress is { } address
+        ? (address.IsIPv4MappedToIPv6 ? address.MapToIPv4() : address).ToString()
+        : null;
+
+    /// <summary>One id for a request, in its answer, its log lines and its audit line.</summary>
+    public static string RequestId(this HttpContext context) => Activity.Current?.TraceId.ToHexString() ?? context.TraceIdentifier;
+}

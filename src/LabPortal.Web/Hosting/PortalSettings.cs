@@ -1,0 +1,65 @@
+using System.Net;
+
+namespace LabPortal.Web.Hosting;
+
+/// <summary>What the configuration says, in the framework's own keys (<c>appsettings.json</c>, environment with <c>__</c>).</summary>
+internal sealed record PortalSettings
+{
+    /// <summary><c>LabPortal:Database</c>: <c>sqlite:PATH</c>, or a PostgreSQL connection string.</summary>
+    public required string Database { get; init; }
+
+    /// <summary><c>LabPortal:DataFolder</c>: keys, known hosts, serial logs. Nodes on one database share it, or at least its <c>keys</c>.</summary>
+    public required string DataFolder { get; init; }
+
+    /// <summary><c>LabPortal:Bootstrap:AdminToken</c>: an API token with admin rights, valid only while configured.</summary>
+    public string? AdminToken { get; init; }
+
+    /// <summary><c>LabPortal:Apply</c>: a YAML file applied at each start.</summary>
+    public string? Apply { get; init; }
+
+    /// <summary><c>LabPortal:PublicAddress</c>: how people reach the portal, where that is not the address it listens on.</summary>
+    public string? PublicAddress { get; init; }
+
+    /// <summary><c>LabPortal:TrustedProxies</c>: addresses whose <c>X-Forwarded-*</c> are believed; nobody's, where empty.</summary>
+    public IReadOnlyList<IPAddress> TrustedProxies { get; init; } = [];
+
+    /// <summary><c>LabPortal:Webhooks:AllowedHosts</c>: hosts inside, by name or address, that teams' webhooks may reach, also without TLS.</summary>
+    public IReadOnlyList<string> WebhookHosts { get; init; } = [];
+
+    /// <summary><c>LabPortal:Limits:CallsPerSecond</c> of one caller; twice as many at once.</summary>
+    public int CallsPerSecond { get; init; } = 500;
+
+    /// <summary><c>LabPortal:Limits:SignInsPerMinute</c> from one address.</summary>
+    public int SignInsPerMinute { get; init; } = 20;
+
+    public const int MaxBodyBytes = 1 << 20;
+
+    public bool IsShared => !Database.StartsWith("sqlite:", StringComparison.OrdinalIgnoreCase);
+
+    /// <summary>The file of an embedded database.</summary>
+    public string SqlitePath => Path.GetFullPath(Database["sqlite:".Length..]);
+
+    public static PortalSettings Read(IConfiguration configuration)
+    {
+        var portal = configuration.GetSection("LabPortal");
+        var folder = Path.GetFullPath(Text(portal, "DataFolder") ?? DefaultFolder());
+        return new PortalSettings
+        {
+            DataFolder = folder,
+            Database = Text(portal, "Database") ?? $"sqlite:{Path.Combine(folder, "portal.db")}",
+            AdminToken = Text(portal, "Bootstrap:AdminToken"),
+            Apply = Text(portal, "Apply"),
+            PublicAddress = Text(portal, "PublicAddress")?.TrimEnd('/'),
+            TrustedProxies = [.. (portal.GetSection("TrustedProxies").Get<string[]>() ?? []).Select(IPAddress.Parse)],
+            WebhookHosts = portal.GetSection("Webhooks:AllowedHosts").Get<string[]>() ?? [],
+            CallsPerSecond = portal.GetValue("Limits:CallsPerSecond", 500),
+            SignInsPerMinute = portal.GetValue("Limits:SignInsPerMinute", 20),
+        };
+    }
+
+    private static string? Text(IConfigurationSection section, string key) => section[key] is { Length: > 0 } text ? text : null;
+
+    // The XDG base directory specification; .NET reads XDG_DATA_HOME for LocalApplicationData.
+    private static string DefaultFolder()
+        => Path.Combine(Environment.GetFolderPath(Environment.SpecialFolder.LocalApplicationData, Environment.SpecialFolderOption.DoNotVerify), "labportal");
+}

@@ -1,0 +1,139 @@
+using System.Net.Http.Json;
+using System.Text;
+using System.Text.Json.Nodes;
+using LabPortal.Testing;
+
+namespace LabPortal.EndToEnd;
+
+/// <summary>Bad input gets sentences that name the field and the way out, all at once, and changes nothing.</summary>
+public sealed class BadInputTests(BadInputTests.Portal shared) : IClassFixture<BadInputTests.Portal>
+{
+    private static CancellationToken Cancellation => TestContext.Current.CancellationToken;
+
+    [Fact]
+    public async Task All_mistakes_of_a_request_are_told_at_once()
+    {
+        using var client = shared.Process.Client();
+
+        var answer = (await client.PostAsync("labs", JsonNode.Parse("""
+            {"blueprint":"pair","team":"qa","pool":"nowhere","parameters":{"motd":"x","colour":"red"},"lease":{"hours":1000},"colour":"red","name":7}
+            """), Cancellation)).Must(400);
+
+        Assert.Equal(["colour", "lease.hours", "name", "parameters.colour", "pool"], answer.Errors.Keys.Order(StringComparer.Ordinal));
+        Assert.All(answer.Errors.Values, sentence => Assert.False(string.IsNullOrWhiteSpace(sentence)));
+        await NothingChangedAsync(client);
+    }
+
+    [Theory]
+    [InlineData("""{"blueprint":"nope","team":"qa"}""", "blueprint")]
+    [InlineData("""{"blueprint":"pair","team":"nope"}""", "team")]
+    [InlineData("""{"blueprint":"pair","team":"qa","parameters":{"motd":"0123456789012345678901234567890123456789012345678901234567890123456789012345678901234567890"}}""", "parameters.motd")]
+    [InlineData("""{"blueprint":"pair","team":"qa","lease":{"hours":73}}""", "lease.hours")]
+    [InlineData("""{"blueprint":"pair","team":"qa","lease":{"hours":-1}}""", "lease.hours")]
+    [InlineData("""{"blueprint":"pair","team":"qa","lease":{"hours":1,"hours":2}}""", "lease.hours")]
+    [InlineData("""{"blueprint":"pair","team":"qa","lease":{"until":"tomorrow"}}""", "lease.until")]
+    [InlineData("""{"blueprint":"pair","team":"qa","pool":"nowhere"}""", "pool")]
+    [InlineData("""{"blueprint":"pa\u0000ir","team":"qa"}""", "blueprint")]
+    [InlineData("""{"blueprint":"pair","team":["qa"]}""", "team")]
+    [InlineData("""{"team":"qa"}""", "blueprint")]
+    [InlineData("""{"blueprint":""", "")]
+    [InlineData("""[1]""", "")]
+    [InlineData("""[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]""", "")]
+    public async Task A_bad_request_names_its_field(string body, string field)
+    {
+        using var client = shared.Process.Client();
+
+        var answer = (await client.SendAsync(HttpMethod.Post, "labs", new StringContent(body, Encoding.UTF8, "application/json"), Cancellation)).Must(400);
+
+        Assert.Contains(field, answer.Errors.Keys);
+        Assert.DoesNotContain("It did not work", answer.Errors[field], StringComparison.Ordinal);
+        Assert.NotEqual("", (string)answer["traceId"]!);
+        await NothingChangedAsync(client);
+    }
+
+    [Theory]
+    [InlineData(null, "labs", 401)]
+    [InlineData("wrong", "labs", 401)]
+    [InlineData(PortalProcess.AdminToken, "labs/not-an-id", 404)]
+    [InlineData(PortalProcess.AdminToken, "labs/00000000-0000-7000-8000-000000000000", 404)]
+    [InlineData(PortalProcess.AdminToken, "labs/00000000-0000-7000-8000-000000000000/events", 404)]
+    [InlineData(PortalProcess.AdminToken, "blueprints/nope", 404)]
+    [InlineData(PortalProcess.AdminToken, "pools/nope", 404)]
+    [InlineData(PortalProcess.AdminToken, "nope", 404)]
+    [InlineData(PortalProcess.AdminToken, "labs?limit=0", 400)]
+    [InlineData(PortalProcess.AdminToken, "labs?state=asleep&after=x&team=nope", 400)]
+    public async Task A_call_that_cannot_be_answered_is_a_problem(string? token, string path, int status)
+    {
+        using var client = shared.Process.Client(token);
+
+        var answer = (await client.GetAsync(path, Cancellation)).Must(status);
+
+        Assert.Equal(status, (int)answer["status"]!);
+        Assert.StartsWith("urn:labportal:problem:", (string)answer["type"]!, StringComparison.Ordinal);
+        Assert.False(string.IsNullOrWhiteSpace((string)answer["detail"]!));
+    }
+
+    [Fact]
+    public async Task A_yaml_with_mistakes_and_hostile_aliases_changes_nothing()
+    {
+        using var client = shared.Process.Client();
+        var bomb = new StringBuilder("kind: Team\nname: bomb\na0: &a0 [x,x,x,x,x,x,x,x,x]\n");
+        for (var i = 1; i < 12; i++) bomb.Append(System.Globalization.CultureInfo.InvariantCulture, $"a{i}: &a{i} [*a{i - 1},*a{i - 1},*a{i - 1},*a{i - 1},*a{i - 1},*a{i - 1},*a{i - 1},*a{i - 1}]\n");
+
+        var hostile = (await client.ApplyAsync(bomb.ToString(), cancellation: Cancellation)).Must(400);
+        var wrong = (await client.ApplyAsync("kind: Team\nname: ops\nzone: Mars/Olympus\ncolour: red\n---\nkind: Nothing\nname: x\n", cancellation: Cancellation)).Must(400);
+        var notText = (await client.SendAsync(HttpMethod.Put, "apply", new ByteArrayContent([0xff, 0xfe, 0xff]), Cancellation)).Must(400);
+
+        Assert.NotEmpty(hostile.Errors);
+        Assert.True(wrong.Errors.Count >= 3, wrong.ToString());
+        Assert.NotEmpty(notText.Errors);
+        Assert.Equal(["qa"], (await client.GetAsync("teams", Cancellation)).Must(200)["items"]!.AsArray().Select(team => (string)team!["name"]!));
+    }
+
+    [Fact]
+    public async Task A_body_that_is_too_large_is_refused()
+    {
+        using var client = shared.Process.Client();
+
+        var answer = await client.SendAsync(HttpMethod.Post, "labs", JsonContent.Create(new { name = new string('x', 2 << 20) }), Cancellation);
+
+        answer.Must(413);
+    }
+
+    [Fact]
+    public async Task A_cookie_opens_no_api_and_headers_guard_every_answer()
+    {
+        using var http = new HttpClient { BaseAddress = shared.Process.Address };
+        using var request = new HttpRequestMessage(HttpMethod.Get, "/api/v1/me");
+        request.Headers.Add("Cookie", "labportal=whatever");
+
+        using var answer = await http.SendAsync(request, Cancellation);
+
+        Assert.Equal(401, (int)answer.StatusCode);
+        Assert.Contains("frame-ancestors 'none'", answer.Headers.GetValues("Content-Security-Policy").Single(), StringComparison.Ordinal);
+        Assert.Equal("nosniff", answer.Headers.GetValues("X-Content-Type-Options").Single());
+        Assert.False(answer.Headers.Contains("Server"));
+    }
+
+    private static async Task NothingChangedAsync(PortalClient client)
+        => Assert.Empty((await client.GetAsync("labs", Cancellation)).Must(200)["items"]!.AsArray());
+
+    public sealed class Portal : IAsyncLifetime
+    {
+        private readonly TestFolder _folder = new();
+
+        public PortalProcess Process { get; private set; } = null!;
+
+        public async ValueTask InitializeAsync()
+        {
+            await File.WriteAllTextAsync(_folder["apply.yaml"], Catalogue.Yaml());
+            Process = await PortalProcess.StartAsync(_folder["data"], applyFile: _folder["apply.yaml"]);
+        }
+
+        public async ValueTask DisposeAsync()
+        {
+            await Process.DisposeAsync();
+            _folder.Dispose();
+        }
+    }
+}

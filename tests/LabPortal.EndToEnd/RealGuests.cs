@@ -1,0 +1,112 @@
+using System.Text.Json.Nodes;
+using LabPortal.Testing;
+
+namespace LabPortal.EndToEnd;
+
+/// <summary>Tests with real guests share one libvirtd and run one after the other: each guest's boot is seconds of a processor.</summary>
+[CollectionDefinition]
+public sealed class WithRealGuests : ICollectionFixture<RealGuests>;
+
+/// <summary>A libvirtd with the tiny image, and the ways in which a user and an operator look at it: their own ssh and virsh.</summary>
+public sealed class RealGuests : IAsyncLifetime
+{
+    public const string Pool = "this-machine";
+
+    private PrivateLibvirt? _libvirt;
+
+    private PrivateLibvirt Libvirt
+    {
+        get
+        {
+            Assert.SkipWhen(PrivateLibvirt.WhyNot is not null, PrivateLibvirt.WhyNot ?? "");
+            return _libvirt!;
+        }
+    }
+
+    private static CancellationToken Cancellation => TestContext.Current.CancellationToken;
+
+    /// <summary>The pool of this libvirtd, and a blueprint of two machines.</summary>
+    public string Yaml() => $$"""
+        kind: Pool
+        name: {{Pool}}
+        provider: libvirt
+        settings: { hosts: [{ name: here, uri: "{{Libvirt.Uri}}" }], storagePool: lab, network: lab, reach: direct }
+        limits: { operationsAtOnce: 4, bootsAtOnce: 2 }
+        overcommit: { cpu: 8, memory: 1 }
+        ---
+        kind: Image
+        name: tiny
+        os: linux
+        bindings: { libvirt: { volume: {{PrivateLibvirt.ImageVolume}} } }
+        ---
+        kind: Blueprint
+        name: pair
+        title: Two small Linux machines
+        machines:
+          - { name: web, image: tiny, cpu: 1, memoryMiB: 128, diskGiB: 1 }
+          - { name: db, image: tiny, cpu: 1, memoryMiB: 128, diskGiB: 1 }
+        lease: { default: 4h, max: 72h, grace: 24h }
+        ---
+        kind: Team
+        name: qa
+        zone: Europe/Berlin
+        quota: { labs: 2, machines: 4, cpu: 4, memoryMiB: 4096, diskGiB: 20 }
+        """;
+
+    /// <summary>What libvirt itself has: nothing but the image.</summary>
+    public async Task HoldsNothingAsync()
+    {
+        Assert.Equal("", (await Libvirt.VirshAsync(Cancellation, "list", "--all", "--name")).Trim());
+        await Libvirt.VirshAsync(Cancellation, "pool-refresh", "lab");
+        var volumes = (await Libvirt.VirshAsync(Cancellation, "vol-list", "lab")).Split('\n', StringSplitOptions.RemoveEmptyEntries);
+        Assert.Equal([PrivateLibvirt.ImageVolume], volumes.Select(line => line.Split(' ', StringSplitOptions.RemoveEmptyEntries)[0]));
+    }
+
+    public async Task<int> RunningAsync()
+        => (await Libvirt.VirshAsync(Cancellation, "list", "--name")).Split('\n', StringSplitOptions.RemoveEmptyEntries).Length;
+
+    public async ValueTask InitializeAsync()
+    {
+        if (PrivateLibvirt.WhyNot is null) _libvirt = await PrivateLibvirt.StartAsync(Cancellation);
+    }
+
+    public async ValueTask DisposeAsync()
+    {
+        if (_libvirt is not null) await _libvirt.DisposeAsync();
+    }
+}
+
+/// <summary>A person's own SSH key and known hosts, as the system's ssh uses them: a machine whose host key changed is not signed in to.</summary>
+internal sealed class SshIdentity
+{
+    private readonly string _folder;
+
+    private SshIdentity(string folder, string publicKey)
+    {
+        _folder = folder;
+        PublicKey = publicKey;
+    }
+
+    public string PublicKey { get; }
+
+    private static CancellationToken Cancellation => TestContext.Current.CancellationToken;
+
+    public static async Task<SshIdentity> MakeAsync(string folder)
+    {
+        await Tool.RunAsync(Cancellation, "ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "ada@example.org", "-f", Path.Combine(folder, "key"));
+        return new SshIdentity(folder, (await File.ReadAllTextAsync(Path.Combine(folder, "key.pub"), Cancellation)).Trim());
+    }
+
+    public async Task<string> RunAsync(string user, string host, int port, string command) => (await Tool.RunAsync(
+        Cancellation, "ssh", "-F", "none", "-i", Path.Combine(_folder, "key"), "-p", port.ToString(System.Globalization.CultureInfo.InvariantCulture),
+        "-o", "BatchMode=yes", "-o", "IdentitiesOnly=yes", "-o", "ConnectTimeout=20", "-o", "LogLevel=ERROR",
+        "-o", "StrictHostKeyChecking=accept-new", "-o", $"UserKnownHostsFile={Path.Combine(_folder, "known_hosts")}",
+        $"{user}@{host}", command)).Trim();
+
+    /// <summary>By the way in that the API names for this machine.</summary>
+    public Task<string> RunAsync(JsonNode machine, string command)
+    {
+        var way = machine["access"]!.AsArray().Single(access => (string)access!["kind"]! == "ssh")!;
+        return RunAsync((string)way["user"]!, (string)way["host"]!, (int)way["port"]!, command);
+    }
+}

@@ -1,0 +1,83 @@
+using System.Net.Http.Json;
+using System.Text.Json.Nodes;
+using LabPortal.Testing;
+using Microsoft.AspNetCore.Hosting;
+using Microsoft.AspNetCore.Mvc.Testing;
+using Xunit;
+
+namespace LabPortal.Web.Tests.Api;
+
+/// <summary>
+/// What the API promises is checked in. After a change that is meant: <c>UPDATE_SNAPSHOTS=1 infra/test web</c>, and look at the difference
+/// before it is committed.
+/// </summary>
+public sealed class DocumentTests(DocumentTests.Portal portal) : IClassFixture<DocumentTests.Portal>
+{
+    private static readonly string s_file = Path.Combine(Sources.Root, "src", "LabPortal.Web", "Api", "openapi.json");
+    private static CancellationToken Cancellation => TestContext.Current.CancellationToken;
+
+    [Fact]
+    public async Task The_document_is_the_one_that_is_checked_in()
+    {
+        using var client = portal.CreateClient();
+        var served = (await client.GetStringAsync("/api/v1/openapi.json", Cancellation)).ReplaceLineEndings("\n").TrimEnd() + "\n";
+        if (Environment.GetEnvironmentVariable("UPDATE_SNAPSHOTS") == "1") await File.WriteAllTextAsync(s_file, served, Cancellation);
+
+        Assert.Equal(await File.ReadAllTextAsync(s_file, Cancellation), served);
+    }
+
+    [Fact]
+    public async Task Every_call_of_the_contract_is_in_the_document()
+    {
+        using var client = portal.CreateClient();
+        var document = await client.GetFromJsonAsync<JsonObject>("/api/v1/openapi.json", Cancellation);
+        var calls = document!["paths"]!.AsObject().SelectMany(path => path.Value!.AsObject().Select(verb => $"{verb.Key.ToUpperInvariant()} {path.Key["/api/v1".Length..]}")).ToHashSet();
+
+        string[] contract =
+        [
+            "POST /labs", "GET /labs", "GET /labs/{id}", "POST /labs/{id}/extend", "POST /labs/{id}/start", "POST /labs/{id}/stop", "POST /labs/{id}/restart",
+            "POST /labs/{id}/cancel", "POST /labs/{id}/end", "POST /labs/{id}/retry", "POST /labs/{id}/abandon", "POST /labs/{id}/machines/{name}/start",
+            "POST /labs/{id}/machines/{name}/stop", "POST /labs/{id}/machines/{name}/restart", "GET /labs/{id}/events", "POST /quotes", "GET /blueprints",
+            "GET /blueprints/{name}", "GET /images", "GET /images/{name}", "GET /sizes", "GET /sizes/{name}", "GET /teams", "GET /teams/{name}", "GET /people",
+            "GET /people/{name}", "GET /runs", "GET /runs/{id}", "GET /me", "GET /me/tokens", "POST /me/tokens", "DELETE /me/tokens/{id}", "GET /me/keys",
+            "POST /me/keys", "DELETE /me/keys/{id}", "GET /teams/{team}/quota", "GET /teams/{team}/webhooks", "POST /teams/{team}/webhooks", "DELETE /teams/{team}/webhooks/{id}", "GET /pools", "GET /pools/{name}", "GET /pools/{name}/resources",
+            "POST /pools/{name}/check", "GET /orphans", "POST /orphans/{id}/adopt", "POST /orphans/{id}/delete", "PUT /apply",
+        ];
+
+        Assert.Empty(contract.Except(calls));
+    }
+
+    [Fact]
+    public async Task Every_call_needs_a_token()
+    {
+        using var client = portal.CreateClient();
+        var document = await client.GetFromJsonAsync<JsonObject>("/api/v1/openapi.json", Cancellation);
+        foreach (var (path, verbs) in document!["paths"]!.AsObject())
+        {
+            foreach (var (verb, _) in verbs!.AsObject())
+            {
+                using var request = new HttpRequestMessage(HttpMethod.Parse(verb), path.Replace("{", "x", StringComparison.Ordinal).Replace("}", "x", StringComparison.Ordinal));
+                using var answer = await client.SendAsync(request, Cancellation);
+                Assert.True((int)answer.StatusCode == 401, $"{verb} {path} answered {(int)answer.StatusCode} without a token.");
+            }
+        }
+    }
+
+    /// <summary>One for the class: Hangfire keeps the logging of the first portal of a process for ever.</summary>
+    public sealed class Portal : WebApplicationFactory<Program>
+    {
+        private readonly TestFolder _folder = new();
+
+        protected override void ConfigureWebHost(IWebHostBuilder builder)
+        {
+            builder.UseSetting("LabPortal:DataFolder", _folder["data"]);
+            builder.UseSetting("LabPortal:Bootstrap:AdminToken", "a-token-for-tests");
+        }
+
+        public override async ValueTask DisposeAsync()
+        {
+            await base.DisposeAsync();
+            _folder.Dispose();
+        }
+    }
+}

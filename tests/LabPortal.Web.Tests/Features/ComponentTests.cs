@@ -1,0 +1,95 @@
+using Bunit;
+using LabPortal.Domain;
+using LabPortal.Domain.Workflows;
+using LabPortal.Operations.Labs;
+using LabPortal.Web.Features.Labs;
+using LabPortal.Web.Features.Shell;
+using LabPortal.Web.Features.Workflows;
+using Microsoft.Extensions.DependencyInjection;
+using MudBlazor.Services;
+using NodaTime;
+
+namespace LabPortal.Web.Tests.Features;
+
+public sealed class ComponentTests : BunitContext
+{
+    public ComponentTests()
+    {
+        JSInterop.Mode = JSRuntimeMode.Loose;
+        Services.AddMudServices();
+        Services.AddSingleton(TimeProvider.System);
+        Services.AddScoped<Browser>();
+    }
+
+    [Fact]
+    public void Progress_shows_each_step_for_each_machine_with_its_newest_attempt()
+    {
+        StepView[] steps =
+        [
+            new("place", "web", "done", 1, null, null, null), new("place", "db", "done", 1, null, null, null),
+            new("create", "web", "failed", 1, null, null, "no answer"), new("create", "web", "doing", 2, null, null, null), new("create", "db", "pending", 1, null, null, null),
+            new("ready", null, "pending", 1, null, null, null),
+        ];
+
+        var progress = Render<RunProgress>(parameters => parameters.Add(part => part.Run, Run(steps)).Add(part => part.Machines, ["web", "db"]));
+
+        Assert.Equal(3, progress.FindAll("tbody tr").Count);
+        Assert.Equal(5, progress.FindAll(".mark").Count);
+        var create = progress.FindAll("tbody tr")[1];
+        Assert.Contains("now", create.ClassList);
+        Assert.Empty(create.QuerySelectorAll(".mark.bad"));
+        Assert.Single(create.QuerySelectorAll(".mark.busy"));
+    }
+
+    [Fact]
+    public void A_refusal_explains_itself_and_its_offers_can_be_taken()
+    {
+        var offer = new Offer("offer.until", [("until", Instant.FromUtc(2026, 7, 1, 8, 0))], new Dictionary<string, object?>());
+        var refusal = Refusal.Conflict("quota.full", ("quota", "qa")) with
+        {
+            Quota = new QuotaRefusal("team", "cpu", 10, 8, 4, [new QuotaHolder("other-lab", Guid.Empty, "Grace", 8, null)], [offer]),
+        };
+        Offer? taken = null;
+
+        var note = Render<RefusalNote>(parameters => parameters.Add(part => part.Refusal, refusal).Add(part => part.Taken, chosen => taken = chosen));
+        note.Find("button").Click();
+
+        Assert.Contains("other-lab", note.Markup, StringComparison.Ordinal);
+        Assert.Contains("8 of 10", note.Markup, StringComparison.Ordinal);
+        Assert.Same(offer, taken);
+    }
+
+    [Fact]
+    public void What_comes_from_outside_is_never_markup()
+    {
+        var chip = Render<Note>(parameters => parameters.AddChildContent(builder => builder.AddContent(0, "<script>alert(1)</script>")));
+
+        Assert.Empty(chip.FindAll("script"));
+    }
+
+    [Fact]
+    public void A_load_bar_says_that_it_is_more_than_full()
+    {
+        var bar = Render<LoadBar>(parameters => parameters.Add(part => part.Label, "vCPU").Add(part => part.Words, "12 of 10").Add(part => part.Held, 8).Add(part => part.After, 12).Add(part => part.Limit, 10));
+
+        Assert.Contains("full", bar.Find(".load").ClassList);
+        Assert.Equal("vCPU: 12 of 10", bar.Find(".load").GetAttribute("aria-label"));
+    }
+
+    private static RunView Run(IReadOnlyList<StepView> steps) => new()
+    {
+        Id = new RunId(Guid.Empty),
+        Lab = new LabId(Guid.Empty),
+        LabName = "pair",
+        Team = "qa",
+        Workflow = WorkflowNames.Provision,
+        State = RunState.Running,
+        Step = "create",
+        StepsDone = 2,
+        StepsTotal = 5,
+        Since = Instant.FromUtc(2026, 7, 1, 8, 0),
+        AskedBy = "Ada",
+        Problem = null,
+        Steps = steps,
+    };
+}

@@ -1,0 +1,73 @@
+using LabPortal.Domain;
+using LabPortal.Domain.Blueprints;
+using LabPortal.Domain.Leases;
+using LabPortal.Web.Features.Labs;
+using LabPortal.Web.Features.SignIn;
+using NodaTime;
+
+namespace LabPortal.Web.Tests.Features;
+
+public sealed class RequestFormTests
+{
+    private static readonly DateTimeZone s_berlin = DateTimeZoneProviders.Tzdb["Europe/Berlin"];
+
+    [Fact]
+    public void It_begins_with_what_the_blueprint_says()
+    {
+        var request = Form().ToRequest(s_berlin);
+
+        Assert.Equal(("pair", "qa", 4m, "hello"), (request.Blueprint, request.Team, request.Lease!.Hours, request.Parameters["motd"]));
+        Assert.Null(request.Name);
+        Assert.Null(request.Start);
+    }
+
+    [Fact]
+    public void A_wall_clock_time_is_read_in_the_browsers_zone()
+    {
+        var form = Form();
+        form.Start = "2026-07-01T10:30";
+
+        Assert.Equal(Instant.FromUtc(2026, 7, 1, 8, 30), form.ToRequest(s_berlin).Start);
+    }
+
+    [Fact]
+    public void A_time_that_the_zone_skips_is_moved_on_and_not_lost()
+    {
+        var form = Form();
+        form.Until = "2026-03-29T02:30";
+
+        Assert.Equal(Instant.FromUtc(2026, 3, 29, 1, 30), form.ToRequest(s_berlin).Lease!.Until);
+    }
+
+    [Fact]
+    public void An_offer_that_is_taken_changes_exactly_what_it_names()
+    {
+        var form = Form();
+
+        form.Take(new Offer("offer.later", [], new Dictionary<string, object?> { ["start"] = "2026-07-01T08:30:00Z", ["lease"] = new Dictionary<string, object?> { ["until"] = "2026-07-01T12:30:00Z" } }), s_berlin);
+        var request = form.ToRequest(s_berlin);
+
+        Assert.Equal(Instant.FromUtc(2026, 7, 1, 8, 30), request.Start);
+        Assert.Equal(Instant.FromUtc(2026, 7, 1, 12, 30), request.Lease!.Until);
+        Assert.Equal("hello", request.Parameters["motd"]);
+    }
+
+    [Theory]
+    [InlineData("/labs?state=ready", "/labs?state=ready")]
+    [InlineData("//evil.example", "/labs")]
+    [InlineData("/\\evil.example", "/labs")]
+    [InlineData("https://evil.example", "/labs")]
+    [InlineData(null, "/labs")]
+    public void A_sign_in_leads_only_into_this_portal(string? asked, string to) => Assert.Equal(to, PortalSession.SafeReturn(asked));
+
+    private static RequestForm Form() => new(
+        new Blueprint
+        {
+            Name = "pair",
+            Title = "Pair",
+            Machines = [],
+            Parameters = [new Parameter { Name = "motd", Type = ParameterType.String, Default = "hello" }],
+            Lease = new LeaseRules(Duration.FromHours(4), Duration.FromHours(72), Duration.FromHours(24)),
+        },
+        "qa");
+}
