@@ -1,212 +1,148 @@
-using System.Collections.Concurrent;
 using LabPortal.Domain.Pools;
 
 namespace LabPortal.Providers.Libvirt;
 
 /// <summary>
-/// One libvirtd, over one connection and a bounded set of threads, because every call of the C library blocks and may hang.
+/// One libvirtd, over at most <see cref="Children"/> child processes, each with a connection of its own: started when a call finds
+/// none idle, ended when they have rested for <see cref="Rest"/>.
 /// <list type="bullet">
-/// <item>A call that overruns its deadline, or whose caller cancels, is <i>abandoned</i>: its caller goes on at once, and the call makes
-/// no further wire call when its thread comes back. All of them may be repeated, so nothing is doubled.</item>
-/// <item>Keep-alive ends the calls that hang in an open connection within two thirds of the deadline, and with them the connection;
-/// the next call opens another. An attempt to open one has no such limit, so there is never more than one: it holds the lock.</item>
-/// <item>A hung host thus costs at the most <see cref="Threads"/> threads, and no thread of the pool that serves everybody.</item>
+/// <item>A call that overruns its deadline, or whose caller cancels, costs its child, which is killed at once. All calls may be
+/// repeated, so nothing is doubled.</item>
+/// <item>A hung host thus costs four processes at the most, and nobody else's calls wait for it.</item>
+/// <item>A crash of the library costs one call, which is <i>transient</i>.</item>
 /// </list>
 /// </summary>
 internal sealed class LibvirtHost : IAsyncDisposable
 {
-    /// <summary>libvirtd serves five calls of one client at a time by default; one is left for the keep-alive of a stock daemon.</summary>
-    public const int Threads = 4;
-
-    private const int KeepAliveCount = 3;
+    public const int Children = 4;
+    public static readonly TimeSpan Rest = TimeSpan.FromMinutes(1);
 
     private readonly TimeSpan _deadline;
     private readonly TimeProvider _time;
-    private readonly BlockingCollection<ICall> _calls = [];
-    private readonly Lock _connecting = new();
-    private readonly Lock _starting = new();
-    private readonly TaskCompletionSource _idle = new(TaskCreationOptions.RunContinuationsAsynchronously);
-    private ConnectHandle? _connection;
-    private bool _started;
-    private int _running;
+    private readonly SemaphoreSlim _places = new(Children, Children);
+    private readonly Lock _changing = new();
+    private readonly List<LibvirtChild> _children = [];
+    private readonly Stack<LibvirtChild> _idle = [];
+    private readonly ITimer _ender;
+    private bool _closed;
 
     public LibvirtHost(LibvirtHostSettings settings, TimeSpan deadline, TimeProvider time)
     {
         Settings = settings;
         _deadline = deadline;
         _time = time;
-    }
-
-    private interface ICall
-    {
-        void Run(LibvirtHost host);
+        _ender = time.CreateTimer(_ => EndIdle(_time.GetTimestamp(), Rest), null, Rest / 4, Rest / 4);
     }
 
     public LibvirtHostSettings Settings { get; }
 
     public string Name => Settings.Name;
 
-    public Task RunAsync(string doing, Action<LibvirtWire> body, CancellationToken cancellation) =>
-        RunAsync(doing, wire => { body(wire); return true; }, _deadline, cancellation);
+    /// <summary>The process ids of the children that live now.</summary>
+    public IReadOnlyList<int> Processes
+    {
+        get
+        {
+            lock (_changing) return [.. _children.Select(child => child.Id)];
+        }
+    }
 
-    public Task<T> RunAsync<T>(string doing, Func<LibvirtWire, T> body, CancellationToken cancellation) =>
-        RunAsync(doing, body, _deadline, cancellation);
-
-    /// <param name="doing">What is being done, after "could not": <c>list its machines</c>.</param>
-    /// <param name="body">Runs on a thread of this host, and may be abandoned at any of its wire calls.</param>
-    /// <param name="deadline">For transfers, which keep-alive alone guards: <see cref="Timeout.InfiniteTimeSpan"/>.</param>
-    public async Task<T> RunAsync<T>(string doing, Func<LibvirtWire, T> body, TimeSpan deadline, CancellationToken cancellation)
+    /// <param name="call">What a child is to do.</param>
+    /// <param name="cancellation">Ends the call, and its child, at once.</param>
+    /// <param name="progress">For calls that report it, in bytes. Each report begins the deadline anew.</param>
+    public async Task<T> RunAsync<T>(LibvirtCall<T> call, CancellationToken cancellation, IProgress<long>? progress = null)
     {
         cancellation.ThrowIfCancellationRequested();
-        var call = new Call<T>(body, doing);
-        StartThreads();
+        var patience = call.Patience(_deadline);
+        using var overrun = new CancellationTokenSource(patience, _time);
+        using var end = CancellationTokenSource.CreateLinkedTokenSource(overrun.Token, cancellation);
         try
         {
-            _calls.Add(call, CancellationToken.None);
+            await _places.WaitAsync(end.Token);
+            try
+            {
+                return await AskAsync(call, bytes =>
+                {
+                    overrun.CancelAfter(patience);
+                    progress?.Report(bytes);
+                }, end.Token);
+            }
+            finally
+            {
+                _places.Release();
+            }
         }
-        catch (InvalidOperationException cause) when (_calls.IsAddingCompleted)
+        catch (OperationCanceledException cause)
         {
-            throw new ObjectDisposedException("The pool was closed.", cause);
+            cancellation.ThrowIfCancellationRequested();
+            throw new ProviderFault(FaultKind.Transient, $"Host \"{Name}\" did not answer within {patience.TotalSeconds:0.#} s; it was asked to {call.Doing}.", cause);
         }
+    }
 
+    /// <summary>Ends the idle children; one that is in a call ends with it.</summary>
+    public async ValueTask DisposeAsync()
+    {
+        lock (_changing) _closed = true;
+        await _ender.DisposeAsync();
+        EndIdle(_time.GetTimestamp(), TimeSpan.Zero);
+    }
+
+    private async Task<T> AskAsync<T>(LibvirtCall<T> call, Action<long> report, CancellationToken cancellation)
+    {
+        var child = Take();
         try
         {
-            return await call.Outcome.Task.WaitAsync(deadline, _time, cancellation);
-        }
-        catch (TimeoutException cause)
-        {
-            throw new ProviderFault(FaultKind.Transient, $"Host \"{Name}\" did not answer within {deadline.TotalSeconds:0.#} s; it was asked to {doing}.", cause);
+            return await child.AskAsync(Settings, call, report, cancellation);
         }
         finally
         {
-            call.Abandonment.Set();
+            // One that was killed just after it had answered is none to keep.
+            GiveBack(child, keep: child.IsUsable && !cancellation.IsCancellationRequested);
         }
     }
 
-    /// <summary>Waits shortly for the threads; one that hangs in a call ends by itself when the host answers or its keep-alive is over.</summary>
-    public async ValueTask DisposeAsync()
+    private LibvirtChild Take()
     {
-        _calls.CompleteAdding();
-        if (!_started) return;
-        try
+        lock (_changing)
         {
-            await _idle.Task.WaitAsync(TimeSpan.FromSeconds(2), _time);
-        }
-        catch (TimeoutException)
-        {
-            // The last thread closes the connection.
-        }
-    }
-
-    private void StartThreads()
-    {
-        lock (_starting)
-        {
-            if (_started) return;
-            _started = true;
-            _running = Threads;
-            for (var i = 1; i <= Threads; i++)
-                new Thread(Serve, maxStackSize: 512 * 1024) { IsBackground = true, Name = $"libvirt {Name} {i}" }.Start();
-        }
-    }
-
-    private void Serve()
-    {
-        foreach (var call in _calls.GetConsumingEnumerable()) call.Run(this);
-        if (Interlocked.Decrement(ref _running) > 0) return;
-        _connection?.Dispose();
-        _idle.SetResult();
-    }
-
-    private ConnectHandle Connect()
-    {
-        lock (_connecting)
-        {
-            if (_connection is { } open && Native.virConnectIsAlive(open) == 1) return open;
-            _connection?.Dispose();
-            _connection = null;
-            LibvirtEventLoop.Start();
-            var connection = Native.virConnectOpen(LibvirtUri.WithoutPrompts(Settings.Uri));
-            if (connection.IsInvalid) throw LibvirtWire.LastFault($"be reached at {LibvirtUri.Shown(Settings.Uri)}", Name, alive: false);
-            var interval = Math.Max(1, (int)(_deadline.TotalSeconds * 2 / 3 / (KeepAliveCount + 1)));
-            // A daemon too old for keep-alive answers 1: it works, and only its hangs last longer.
-            if (Native.virConnectSetKeepAlive(connection, interval, KeepAliveCount) < 0)
+            ObjectDisposedException.ThrowIf(_closed, this);
+            while (_idle.TryPop(out var idle))
             {
-                var fault = LibvirtWire.LastFault("take keep-alive", Name, alive: false);
-                connection.Dispose();
-                throw fault;
+                if (!idle.HasEnded) return idle;
+                End(idle);
             }
 
-            return _connection = connection;
+            var child = LibvirtChild.Start(Name);
+            _children.Add(child);
+            return child;
         }
     }
 
-    private sealed class Call<T>(Func<LibvirtWire, T> body, string doing) : ICall
+    private void GiveBack(LibvirtChild child, bool keep)
     {
-        public Abandonment Abandonment { get; } = new();
-
-        public TaskCompletionSource<T> Outcome { get; } = new(TaskCreationOptions.RunContinuationsAsynchronously);
-
-        public void Run(LibvirtHost host)
+        child.LastUse = _time.GetTimestamp();
+        lock (_changing)
         {
-            if (Abandonment.IsSet) return;
-            try
-            {
-                Outcome.TrySetResult(body(new LibvirtWire(host.Connect(), host.Settings, Abandonment)));
-            }
-            catch (OperationCanceledException cause)
-            {
-                Outcome.TrySetCanceled(cause.CancellationToken);
-            }
-            catch (ObjectDisposedException cause)
-            {
-                // Another call found the connection dead and replaced it.
-                Outcome.TrySetException(new ProviderFault(FaultKind.Transient, $"Host \"{host.Name}\" lost the connection; it was asked to {doing}.", cause));
-            }
-            catch (DllNotFoundException cause)
-            {
-                Outcome.TrySetException(new ProviderFault(FaultKind.Broken, "libvirt's library is not on the portal's machine: install libvirt0 (libvirt-libs) there.", cause));
-            }
-            catch (Exception cause)
-            {
-                Outcome.TrySetException(cause);
-            }
-
-            // A fault that nobody waits for any more is no unobserved one.
-            _ = Outcome.Task.Exception;
+            if (keep && !_closed) _idle.Push(child);
+            else End(child);
         }
     }
-}
 
-/// <summary>Whether anybody still waits for a call.</summary>
-internal sealed class Abandonment
-{
-    private readonly object _changed = new();
-    private volatile bool _set;
-
-    public bool IsSet => _set;
-
-    public void Set()
+    private void EndIdle(long now, TimeSpan rested)
     {
-        lock (_changed)
+        lock (_changing)
         {
-            _set = true;
-            Monitor.PulseAll(_changed);
+            var kept = _idle.Where(child => _time.GetElapsedTime(child.LastUse, now) < rested).Reverse().ToList();
+            foreach (var child in _idle.Except(kept)) End(child);
+            _idle.Clear();
+            foreach (var child in kept) _idle.Push(child);
         }
     }
 
-    public void Check()
+    private void End(LibvirtChild child)
     {
-        if (_set) throw new OperationCanceledException("Nobody waits for this call any more.");
-    }
-
-    /// <summary>Blocks the host's own thread for a moment, or until nobody waits for it.</summary>
-    public void Pause(TimeSpan moment)
-    {
-        lock (_changed)
-        {
-            if (!_set) Monitor.Wait(_changed, moment);
-        }
+        _children.Remove(child);
+        child.Dispose();
     }
 }
 

@@ -39,23 +39,21 @@ internal static partial class LibvirtMapping
     };
 
     /// <summary>A copy-on-write clone: never smaller than its image, and with the image's format said rather than guessed.</summary>
-    public static XElement Disk(MachineSpec machine, VolumeDescription image) => new("volume",
-        new XElement("name", DiskName(machine.Owner)),
-        Bytes("capacity", DiskBytes(machine, image)),
+    public static XElement Disk(string name, long bytes, VolumeDescription image) => new("volume",
+        new XElement("name", name),
+        Bytes("capacity", Math.Max(bytes, image.Capacity)),
         Bytes("allocation", 0),
         Target("qcow2"),
         new XElement("backingStore", new XElement("path", image.Path), new XElement("format", new XAttribute("type", image.Format))));
-
-    public static long DiskBytes(MachineSpec machine, VolumeDescription image) => Math.Max((long)machine.DiskGiB << 30, image.Capacity);
 
     public static XElement Raw(string name, long capacity) => new("volume",
         new XElement("name", name), Bytes("capacity", capacity), Bytes("allocation", 0), Target("raw"));
 
     /// <param name="machine">What is wanted.</param>
     /// <param name="host">Where.</param>
-    /// <param name="logPath">The log volume's path on the host: a serial port takes no volume.</param>
     /// <param name="acceleration"><c>kvm</c>, or emulated.</param>
-    public static XElement Domain(MachineSpec machine, LibvirtHostSettings host, string logPath, string acceleration)
+    /// <returns>All but the path of its log: <see cref="WithLog"/>.</returns>
+    public static XElement Domain(MachineSpec machine, LibvirtHostSettings host, string acceleration)
     {
         var owner = machine.Owner;
         var kvm = acceleration == Acceleration.Kvm;
@@ -87,7 +85,7 @@ internal static partial class LibvirtMapping
                     new XElement("source", new XAttribute("network", host.Network)),
                     new XElement("model", new XAttribute("type", "virtio"))),
                 new XElement("serial", new XAttribute("type", "file"),
-                    new XElement("source", new XAttribute("path", logPath), new XAttribute("append", "on")),
+                    new XElement("source", new XAttribute("append", "on")),
                     new XElement("target", new XAttribute("port", 0))),
                 new XElement("channel", new XAttribute("type", "unix"),
                     new XElement("target", new XAttribute("type", "virtio"), new XAttribute("name", "org.qemu.guest_agent.0"))),
@@ -95,6 +93,13 @@ internal static partial class LibvirtMapping
                 new XElement("video", new XElement("model", new XAttribute("type", "vga"))),
                 new XElement("memballoon", new XAttribute("model", "none")),
                 new XElement("rng", new XAttribute("model", "virtio"), new XElement("backend", new XAttribute("model", "random"), "/dev/urandom"))));
+    }
+
+    /// <summary>The log volume's path on the host: a serial port takes no volume.</summary>
+    public static XElement WithLog(XElement domain, string path)
+    {
+        domain.Element("devices")!.Element("serial")!.Element("source")!.SetAttributeValue("path", path);
+        return domain;
     }
 
     /// <summary>cloud-init's NoCloud (https://docs.cloud-init.io, "NoCloud"): an ISO labelled <c>cidata</c> with three files.</summary>

@@ -6,10 +6,10 @@ using LabPortal.Domain.Pools;
 namespace LabPortal.Providers.Libvirt;
 
 /// <summary>
-/// The calls that we make of libvirt, typed, over one connection: blocking, on a thread of its <see cref="LibvirtHost"/>.
-/// Each looks first whether it was abandoned. What is not there is null or false; everything else that fails is a fault.
+/// The calls that we make of libvirt, typed, over one connection: blocking, in a process of its own (<see cref="LibvirtChild"/>).
+/// What is not there is null or false; everything else that fails is a fault.
 /// </summary>
-internal sealed unsafe class LibvirtWire(ConnectHandle connection, LibvirtHostSettings host, Abandonment abandonment)
+internal sealed unsafe class LibvirtWire(ConnectHandle connection, LibvirtHostSettings host, Action<long> report)
 {
     private const uint StatsState = 1;
     private const uint StatsNoWait = 1u << 29;
@@ -19,22 +19,30 @@ internal sealed unsafe class LibvirtWire(ConnectHandle connection, LibvirtHostSe
     private const uint DeleteNormally = 0;
     private const int Chunk = 256 * 1024;
 
+    private static readonly ManualResetEventSlim Never = new();
+
     public static ProviderFault LastFault(string doing, string host, bool alive)
     {
         var code = (LibvirtError)Native.virGetLastErrorCode();
         return LibvirtFaults.From(code, Native.Text(Native.virGetLastErrorMessage()), doing, host, alive);
     }
 
+    public LibvirtHostSettings Host => host;
+
+    /// <summary>How far a transfer is, in bytes: whoever waits for it knows then that it is alive.</summary>
+    public void Report(long bytes) => report(bytes);
+
+    /// <summary>Waits, on the one thread that there is.</summary>
+    public static void Pause(TimeSpan moment) => Never.WaitHandle.WaitOne(moment);
+
     public (int Cpus, long MemoryMiB) ReadNode()
     {
-        Check();
         Must(Native.virNodeGetInfo(connection, out var info), "tell its size");
         return ((int)info.Cpus, (long)(info.MemoryKiB / 1024));
     }
 
     public bool OffersKvm()
     {
-        Check();
         var text = Native.virConnectGetCapabilities(connection);
         if (text == 0) throw Fault("tell its capabilities");
         return XDocument.Parse(Native.TakeText(text)).Descendants("domain").Any(domain => domain.Attribute("type")?.Value == "kvm");
@@ -43,7 +51,6 @@ internal sealed unsafe class LibvirtWire(ConnectHandle connection, LibvirtHostSe
     /// <summary>All domains of the host with their state, in one call.</summary>
     public IReadOnlyList<DomainState> ListDomains()
     {
-        Check();
         var count = Native.virConnectGetAllDomainStats(connection, StatsState, out var records, StatsNoWait);
         Must(count, "list its machines");
         try
@@ -69,13 +76,11 @@ internal sealed unsafe class LibvirtWire(ConnectHandle connection, LibvirtHostSe
 
     public DomainHandle? FindDomain(string name)
     {
-        Check();
         return Found(Native.virDomainLookupByName(connection, name), LibvirtError.NoDomain, "look for a machine");
     }
 
     public DomainHandle Define(string xml)
     {
-        Check();
         var domain = Native.virDomainDefineXMLFlags(connection, xml, 0);
         return domain.IsInvalid ? throw Fault("define the machine") : domain;
     }
@@ -83,20 +88,17 @@ internal sealed unsafe class LibvirtWire(ConnectHandle connection, LibvirtHostSe
     /// <summary>Starts a machine that is not defined: it is running, or it is not there.</summary>
     public DomainHandle StartUndefined(string xml)
     {
-        Check();
         var domain = Native.virDomainCreateXML(connection, xml, 0);
         return domain.IsInvalid ? throw Fault("start the machine") : domain;
     }
 
     public bool IsDefined(DomainHandle domain)
     {
-        Check();
         return Must(Native.virDomainIsPersistent(domain), "tell whether a machine is defined") == 1;
     }
 
     public (LifeState State, int Reason)? ReadState(DomainHandle domain)
     {
-        Check();
         return Did(Native.virDomainGetState(domain, out var state, out var reason, 0), "tell a machine's state", LibvirtError.NoDomain)
             ? ((LifeState)state, reason)
             : null;
@@ -105,38 +107,32 @@ internal sealed unsafe class LibvirtWire(ConnectHandle connection, LibvirtHostSe
     /// <summary>False where it runs already.</summary>
     public bool Start(DomainHandle domain, bool dieWithConnection = false)
     {
-        Check();
         return Did(Native.virDomainCreateWithFlags(domain, dieWithConnection ? StartAutodestroy : 0), "start the machine", LibvirtError.OperationInvalid);
     }
 
     public void AskToShutDown(DomainHandle domain)
     {
-        Check();
         Did(Native.virDomainShutdownFlags(domain, 0), "ask the machine to shut down", LibvirtError.OperationInvalid, LibvirtError.NoDomain);
     }
 
     public bool Reset(DomainHandle domain)
     {
-        Check();
         return Did(Native.virDomainReset(domain, 0), "restart the machine", LibvirtError.OperationInvalid);
     }
 
     public void TakePowerAway(DomainHandle domain)
     {
-        Check();
         Did(Native.virDomainDestroyFlags(domain, 0), "take the machine's power away", LibvirtError.OperationInvalid, LibvirtError.NoDomain);
     }
 
     public void Undefine(DomainHandle domain)
     {
-        Check();
         Did(Native.virDomainUndefineFlags(domain, UndefineAll), "remove the machine", LibvirtError.NoDomain);
     }
 
     /// <summary>What the guest's own agent says; empty where none runs.</summary>
     public IReadOnlyList<IPAddress> AskAgentForAddresses(DomainHandle domain)
     {
-        Check();
         var count = Native.virDomainInterfaceAddresses(domain, out var cards, AddressesFromAgent, 0);
         // No agent, not yet, or not running any more: an address that nobody tells is no fault.
         if (count < 0) return Alive ? [] : throw Fault("tell a machine's addresses");
@@ -161,19 +157,16 @@ internal sealed unsafe class LibvirtWire(ConnectHandle connection, LibvirtHostSe
 
     public NetworkHandle? FindNetwork(string name)
     {
-        Check();
         return Found(Native.virNetworkLookupByName(connection, name), LibvirtError.NoNetwork, "look for a network");
     }
 
     public bool IsActive(NetworkHandle network)
     {
-        Check();
         return Must(Native.virNetworkIsActive(network), "tell a network's state") == 1;
     }
 
     public IReadOnlyList<string> ListNetworks()
     {
-        Check();
         var count = Must(Native.virConnectListAllNetworks(connection, out var networks, 0), "list its networks");
         var names = new List<string>(count);
         for (var i = 0; i < count; i++)
@@ -188,16 +181,13 @@ internal sealed unsafe class LibvirtWire(ConnectHandle connection, LibvirtHostSe
 
     public void Remove(NetworkHandle network)
     {
-        Check();
         Did(Native.virNetworkDestroy(network), "stop a network", LibvirtError.OperationInvalid, LibvirtError.NoNetwork);
-        Check();
         Did(Native.virNetworkUndefine(network), "remove a network", LibvirtError.NoNetwork);
     }
 
     /// <summary>The addresses that the network's DHCP server gave out, newest first; empty for a network that has none.</summary>
     public IReadOnlyList<Lease> ListLeases(NetworkHandle network)
     {
-        Check();
         var count = Native.virNetworkGetDHCPLeases(network, 0, out var leases, 0);
         if (count < 0)
         {
@@ -220,26 +210,22 @@ internal sealed unsafe class LibvirtWire(ConnectHandle connection, LibvirtHostSe
 
     public PoolHandle? FindPool()
     {
-        Check();
         return Found(Native.virStoragePoolLookupByName(connection, host.StoragePool), LibvirtError.NoPool, $"find its storage pool \"{host.StoragePool}\"");
     }
 
     public PoolHandle Pool()
     {
-        Check();
         var pool = Native.virStoragePoolLookupByName(connection, host.StoragePool);
         return pool.IsInvalid ? throw Fault($"find its storage pool \"{host.StoragePool}\"") : pool;
     }
 
     public bool IsActive(PoolHandle pool)
     {
-        Check();
         return Must(Native.virStoragePoolIsActive(pool), "tell its storage pool's state") == 1;
     }
 
     public string ReadPoolType(PoolHandle pool)
     {
-        Check();
         var text = Native.virStoragePoolGetXMLDesc(pool, 0);
         if (text == 0) throw Fault("describe its storage pool");
         return XElement.Parse(Native.TakeText(text)).Attribute("type")?.Value ?? "";
@@ -247,7 +233,6 @@ internal sealed unsafe class LibvirtWire(ConnectHandle connection, LibvirtHostSe
 
     public (long Capacity, long Free) ReadSpace(PoolHandle pool)
     {
-        Check();
         Must(Native.virStoragePoolGetInfo(pool, out var info), "tell its storage pool's size");
         return ((long)info.Capacity, (long)info.Available);
     }
@@ -257,18 +242,16 @@ internal sealed unsafe class LibvirtWire(ConnectHandle connection, LibvirtHostSe
     {
         for (var attempt = 1; ; attempt++)
         {
-            Check();
             if (Native.virStoragePoolRefresh(pool, 0) == 0) return;
             // Refused while any volume of the pool is being made or filled, which on a busy host is often and never for long.
             if (attempt == 40 || !Native.Text(Native.virGetLastErrorMessage()).Contains("asynchronous jobs", StringComparison.Ordinal))
                 throw Fault("refresh its storage pool");
-            abandonment.Pause(TimeSpan.FromMilliseconds(50));
+            Pause(TimeSpan.FromMilliseconds(50));
         }
     }
 
     public IReadOnlyList<string> ListVolumes(PoolHandle pool)
     {
-        Check();
         var count = Must(Native.virStoragePoolListAllVolumes(pool, out var volumes, 0), "list its volumes");
         var names = new List<string>(count);
         for (var i = 0; i < count; i++)
@@ -283,34 +266,33 @@ internal sealed unsafe class LibvirtWire(ConnectHandle connection, LibvirtHostSe
 
     public VolumeHandle? FindVolume(PoolHandle pool, string name)
     {
-        Check();
         return Found(Native.virStorageVolLookupByName(pool, name), LibvirtError.NoVolume, "look for a volume");
     }
+
+    /// <summary>The volume of this name, which was there a moment ago.</summary>
+    public VolumeHandle Again(PoolHandle pool, string name) => FindVolume(pool, name)
+        ?? throw new ProviderFault(FaultKind.Transient, $"Volume \"{name}\" was there and then was not, on host \"{host.Name}\": somebody else removes it.");
 
     /// <summary>Null where one of that name is there already.</summary>
     public VolumeHandle? CreateVolume(PoolHandle pool, string xml)
     {
-        Check();
         return Found(Native.virStorageVolCreateXML(pool, xml, 0), LibvirtError.VolumeExists, "make a volume");
     }
 
     public string ReadPath(VolumeHandle volume)
     {
-        Check();
         var text = Native.virStorageVolGetPath(volume);
         return text == 0 ? throw Fault("tell a volume's path") : Native.TakeText(text);
     }
 
     public VolumeDescription Describe(VolumeHandle volume)
     {
-        Check();
         var text = Native.virStorageVolGetXMLDesc(volume, 0);
         return text == 0 ? throw Fault("describe a volume") : VolumeDescription.Read(XElement.Parse(Native.TakeText(text)));
     }
 
     public long ReadSize(VolumeHandle volume)
     {
-        Check();
         Must(Native.virStorageVolGetInfo(volume, out var info), "tell a volume's size");
         return (long)info.Capacity;
     }
@@ -318,12 +300,11 @@ internal sealed unsafe class LibvirtWire(ConnectHandle connection, LibvirtHostSe
     /// <summary>True also where it was gone already.</summary>
     public void Delete(VolumeHandle volume)
     {
-        Check();
         Did(Native.virStorageVolDelete(volume, DeleteNormally), "delete a volume", LibvirtError.NoVolume);
     }
 
     /// <summary>Writes the whole of <paramref name="content"/>; a cut-off upload leaves a volume of which nothing may be believed.</summary>
-    public void Upload(VolumeHandle volume, Stream content, IProgress<long>? progress = null)
+    public void Upload(VolumeHandle volume, Stream content, bool reports = false)
     {
         using var stream = NewStream();
         Must(Native.virStorageVolUpload(volume, stream, 0, (ulong)content.Length, 0), "begin to fill a volume");
@@ -335,17 +316,16 @@ internal sealed unsafe class LibvirtWire(ConnectHandle connection, LibvirtHostSe
             {
                 for (var sent = 0; sent < read;)
                 {
-                    Check();
                     fixed (byte* data = buffer)
                     {
                         sent += Must(Native.virStreamSend(stream, data + sent, (nuint)(read - sent)), "fill a volume");
                     }
                 }
 
-                progress?.Report(done += read);
+                done += read;
+                if (reports) report(done);
             }
 
-            Check();
         }
         catch
         {
@@ -366,7 +346,6 @@ internal sealed unsafe class LibvirtWire(ConnectHandle connection, LibvirtHostSe
         {
             while (done < length)
             {
-                Check();
                 fixed (byte* data = buffer)
                 {
                     var read = Must(Native.virStreamRecv(stream, data + done, (nuint)(length - done)), "read a volume");
@@ -387,14 +366,11 @@ internal sealed unsafe class LibvirtWire(ConnectHandle connection, LibvirtHostSe
 
     private StreamHandle NewStream()
     {
-        Check();
         var stream = Native.virStreamNew(connection, 0);
         return stream.IsInvalid ? throw Fault("open a stream") : stream;
     }
 
     private bool Alive => Native.virConnectIsAlive(connection) == 1;
-
-    private void Check() => abandonment.Check();
 
     private int Must(int result, string doing) => result < 0 ? throw Fault(doing) : result;
 

@@ -6,7 +6,8 @@ namespace LabPortal.Providers.Libvirt;
 
 /// <summary>
 /// libvirt's C library, as its headers declare it (libvirt 9.0, <c>libvirt-*.h</c>; https://libvirt.org/html/).
-/// Every call blocks, and leaves its error in the calling thread: only <see cref="LibvirtWire"/> calls it, on a thread of its host.
+/// Every call blocks, and leaves its error in the calling thread. Only <see cref="LibvirtWire"/> calls it, in a process that does
+/// nothing else, and there from one thread: with several on one connection it ends the process (<see cref="LibvirtChild"/>).
 /// </summary>
 internal static unsafe partial class Native
 {
@@ -14,15 +15,6 @@ internal static unsafe partial class Native
 
     [LibraryImport(Library)]
     public static partial int virInitialize();
-
-    [LibraryImport(Library)]
-    public static partial int virEventRegisterDefaultImpl();
-
-    [LibraryImport(Library)]
-    public static partial int virEventRunDefaultImpl();
-
-    [LibraryImport(Library)]
-    public static partial int virEventAddTimeout(int milliseconds, delegate* unmanaged<int, nint, void> callback, nint opaque, nint free);
 
     [LibraryImport(Library)]
     public static partial void virSetErrorFunc(nint userData, delegate* unmanaged<nint, nint, void> handler);
@@ -42,11 +34,12 @@ internal static unsafe partial class Native
     [LibraryImport(Library)]
     public static partial int virConnectClose(nint connection);
 
+    /// <summary>A round trip to the daemon, and the cheapest.</summary>
     [LibraryImport(Library)]
-    public static partial int virConnectIsAlive(ConnectHandle connection);
+    public static partial int virConnectGetLibVersion(ConnectHandle connection, out nuint version);
 
     [LibraryImport(Library)]
-    public static partial int virConnectSetKeepAlive(ConnectHandle connection, int interval, uint count);
+    public static partial int virConnectIsAlive(ConnectHandle connection);
 
     [LibraryImport(Library)]
     public static partial nint virConnectGetCapabilities(ConnectHandle connection);
@@ -219,12 +212,6 @@ internal static unsafe partial class Native
     public static void IgnoreError(nint userData, nint error)
     {
         // The library's own handler prints to standard error; every error is read by its code instead.
-    }
-
-    [UnmanagedCallersOnly]
-    public static void Tick(int timer, nint opaque)
-    {
-        // Wakes the event loop.
     }
 
     [StructLayout(LayoutKind.Sequential)]

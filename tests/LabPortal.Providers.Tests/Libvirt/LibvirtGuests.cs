@@ -68,7 +68,7 @@ public sealed class LibvirtGuests(LibvirtPeer peer) : IAsyncLifetime
     {
         var before = Directory.EnumerateFiles(peer.Libvirt.Volumes).Order().ToList();
         await using var host = new LibvirtHost(new LibvirtHostSettings("here", peer.Libvirt.Uri, "lab", "lab"), TimeSpan.FromSeconds(30), TimeProvider.System);
-        using var acceleration = new Acceleration(host, Acceleration.Auto, _installation, TimeProvider.System);
+        using var acceleration = new Acceleration(host, Acceleration.Auto, _installation);
         Assert.NotNull(await acceleration.BootAsync("qemu", TimeSpan.FromSeconds(20), Cancellation));
 
         // What the operating system shows, by the emulator itself and not through libvirt.

@@ -2,6 +2,7 @@ using System.Diagnostics;
 using LabPortal.Domain;
 using LabPortal.Domain.Machines;
 using LabPortal.Domain.Pools;
+using LabPortal.Providers.Libvirt;
 using LabPortal.Testing;
 using Xunit;
 
@@ -30,6 +31,7 @@ public sealed class LibvirtHangs(LibvirtPeer peer)
         var machines = Enumerable.Range(1, 3).Select(Machine).ToList();
         await hung.ListOwnedAsync(Cancellation);
         await sound.ListOwnedAsync(Cancellation);
+        var seen = new HashSet<int>();
         var frozen = false;
         try
         {
@@ -38,7 +40,6 @@ public sealed class LibvirtHangs(LibvirtPeer peer)
             await Task.Delay(150, Cancellation);
             await peer.Libvirt.FreezeAsync(Cancellation);
             frozen = true;
-            var threads = LibvirtThreads();
             var later = Enumerable.Range(0, 30).Select(i => EndAsync(() => (i % 2 == 0 ? hung : neverOpened).ListOwnedAsync(Cancellation))).ToList();
 
             for (var i = 0; i < 20; i++)
@@ -47,6 +48,9 @@ public sealed class LibvirtHangs(LibvirtPeer peer)
                 await sound.ListOwnedAsync(Cancellation);
                 Assert.True((await sound.CheckAsync(Cancellation)).Usable);
                 Assert.InRange(watch.Elapsed, TimeSpan.Zero, Slack);
+                Assert.InRange(Processes(hung).Count, 0, LibvirtHost.Children);
+                Assert.InRange(Processes(neverOpened).Count, 0, LibvirtHost.Children);
+                seen.UnionWith(Processes(hung).Concat(Processes(neverOpened)));
                 await Task.Delay(100, Cancellation);
             }
 
@@ -58,8 +62,9 @@ public sealed class LibvirtHangs(LibvirtPeer peer)
             }
 
             Assert.All(later, call => Assert.NotNull(call.Result.Fault));
-            // The five of a host that had none yet (four that call, one connection's own), and no more for thirty calls.
-            Assert.InRange(LibvirtThreads() - threads, 0, 5);
+            // Every child that was in a call was ended with it.
+            await LibvirtChildren.GoneAsync(seen);
+            Assert.Empty(Processes(neverOpened));
 
             await peer.Libvirt.ThawAsync(Cancellation);
             frozen = false;
@@ -134,7 +139,6 @@ public sealed class LibvirtHangs(LibvirtPeer peer)
         }
     }
 
-    /// <summary>The threads that carry libvirt's calls, by the name that the kernel knows them by.</summary>
-    private static int LibvirtThreads() => Directory.EnumerateDirectories("/proc/self/task")
-        .Count(task => File.ReadAllText(Path.Combine(task, "comm")).StartsWith("libvirt", StringComparison.Ordinal));
+    /// <summary>The children of the one host that this provider has, and of no other.</summary>
+    private static IReadOnlyList<int> Processes(IProvider provider) => Assert.Single(((LibvirtProvider)provider).Hosts).Processes;
 }

@@ -32,7 +32,7 @@ public sealed class MappingLaws
     [Fact]
     public void Hostile_text_stays_text_in_a_domain()
     {
-        var domain = XDocument.Parse(LibvirtMapping.Domain(Machine(), Host, "/pool/" + Host.Network, Acceleration.Emulated).ToString()).Root!;
+        var domain = XDocument.Parse(LibvirtMapping.WithLog(LibvirtMapping.Domain(Machine(), Host, Acceleration.Emulated), "/pool/" + Hostile.Replace("\u0001", "", StringComparison.Ordinal)).ToString()).Root!;
         Assert.Equal("qemu", domain.Attribute("type")!.Value);
         Assert.Equal(Somebody.ResourceName, domain.Element("name")!.Value);
         var title = domain.Element("title")!.Value;
@@ -40,6 +40,7 @@ public sealed class MappingLaws
         Assert.DoesNotContain('\n', title);
         Assert.Equal(Host.Network, domain.Descendants("interface").Single().Element("source")!.Attribute("network")!.Value);
         Assert.Empty(domain.Descendants("x"));
+        Assert.StartsWith("/pool/a\"b'c<&>]]>", domain.Descendants("serial").Single().Element("source")!.Attribute("path")!.Value, StringComparison.Ordinal);
         var owner = Assert.Single(domain.Element("metadata")!.Elements());
         Assert.Equal(
             [Somebody.Installation.ToString(), Somebody.Lab.ToString(), Somebody.Machine.ToString()!, "3"],
@@ -53,17 +54,17 @@ public sealed class MappingLaws
         Assert.Equal(Domain(Machine()), Domain(Machine()));
         Assert.NotEqual(Domain(Machine()), Domain(Machine() with { Owner = Somebody with { Generation = 4 } }));
 
-        static string Domain(MachineSpec machine) => LibvirtMapping.Domain(machine, Host, "/log", Acceleration.Kvm).ToString();
+        static string Domain(MachineSpec machine) => LibvirtMapping.Domain(machine, Host, Acceleration.Kvm).ToString();
     }
 
     [Fact]
     public void A_disk_is_a_clone_with_its_format_said_and_never_smaller_than_its_image()
     {
         var image = new VolumeDescription("/pool/tiny.qcow2", "qcow2", 5L << 30, 1 << 20, null);
-        var disk = LibvirtMapping.Disk(Machine(), image);
+        var disk = LibvirtMapping.Disk("disk", 1L << 30, image);
         Assert.Equal((5L << 30).ToString(), disk.Element("capacity")!.Value);
         Assert.Equal("qcow2", disk.Element("backingStore")!.Element("format")!.Attribute("type")!.Value);
-        Assert.Equal((8L << 30).ToString(), LibvirtMapping.Disk(Machine() with { DiskGiB = 8 }, image).Element("capacity")!.Value);
+        Assert.Equal((8L << 30).ToString(), LibvirtMapping.Disk("disk", 8L << 30, image).Element("capacity")!.Value);
     }
 
     /// <summary>What cloud-init reads it with: PyYAML, where it is.</summary>

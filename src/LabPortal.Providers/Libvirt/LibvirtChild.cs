@@ -1,0 +1,118 @@
+using System.ComponentModel;
+using System.Diagnostics;
+using System.Runtime.InteropServices;
+using System.Text.Json;
+using LabPortal.Domain.Pools;
+
+namespace LabPortal.Providers.Libvirt;
+
+/// <summary>
+/// A process of ours (<see cref="LibvirtProgram"/>) in which libvirt's C library runs, as its parent sees it: one call at a time, asked
+/// by a line on its standard input and answered by lines on its standard output. Standard error stays the parent's: what the library
+/// says before it dies is seen there.
+/// <para>Why a process: before 10.3 the library uses stack memory after its end as soon as two threads meet on one connection, be the
+/// second only its own keep-alive (CVE-2024-4418), and a call that hangs can be ended only with its process.</para>
+/// </summary>
+internal sealed partial class LibvirtChild : IDisposable
+{
+    private const int Kill = 9;
+
+    /// <summary>What ssh, TLS and the loader need. The portal's own variables may hold secrets, and are nothing to a child.</summary>
+    private static readonly string[] Inherited =
+        ["PATH", "HOME", "USER", "LOGNAME", "LANG", "TMPDIR", "XDG_RUNTIME_DIR", "XDG_CONFIG_HOME", "XDG_CACHE_HOME", "SSH_AUTH_SOCK", "KRB5CCNAME", "LD_LIBRARY_PATH"];
+
+    private readonly Process _process;
+    private readonly string _host;
+
+    private LibvirtChild(Process process, string host)
+    {
+        _process = process;
+        _host = host;
+    }
+
+    public int Id => _process.Id;
+
+    public bool HasEnded => _process.HasExited;
+
+    /// <summary>Whether it may be asked again: false after a call that it did not answer.</summary>
+    public bool IsUsable { get; private set; } = true;
+
+    public long LastUse { get; set; }
+
+    public static LibvirtChild Start(string host)
+    {
+        // The runtime that we run on, wherever it is installed and whatever program runs on it.
+        var dotnet = Path.GetFullPath(Path.Combine(RuntimeEnvironment.GetRuntimeDirectory(), "../../../dotnet"));
+        var start = new ProcessStartInfo(dotnet, [typeof(LibvirtChild).Assembly.Location]) { RedirectStandardInput = true, RedirectStandardOutput = true, UseShellExecute = false };
+        foreach (var name in start.Environment.Keys.Except(Inherited).ToList()) start.Environment.Remove(name);
+        // A child that is killed would leave its diagnostics socket behind.
+        start.Environment["DOTNET_EnableDiagnostics"] = "0";
+        try
+        {
+            return new LibvirtChild(Process.Start(start)!, host);
+        }
+        catch (Win32Exception cause)
+        {
+            throw new ProviderFault(FaultKind.Broken, $"No process could be started to talk to host \"{host}\": {cause.Message}.", cause);
+        }
+    }
+
+    /// <summary>Cancelling ends the child, and with it the call, whatever it does.</summary>
+    public async Task<T> AskAsync<T>(LibvirtHostSettings host, LibvirtCall<T> call, Action<long> report, CancellationToken cancellation)
+    {
+        IsUsable = false;
+        await using var kill = cancellation.UnsafeRegister(static child => ((LibvirtChild)child!).End(), this);
+        try
+        {
+            var request = JsonSerializer.Serialize(new LibvirtRequest(host, call), LibvirtJson.Default.LibvirtRequest);
+            await _process.StandardInput.WriteLineAsync(request.AsMemory(), cancellation);
+            await _process.StandardInput.FlushAsync(cancellation);
+            while (await _process.StandardOutput.ReadLineAsync(cancellation) is { } line)
+            {
+                var reply = JsonSerializer.Deserialize(line, LibvirtJson.Default.LibvirtReply)!;
+                if (reply.Progress is { } bytes)
+                {
+                    report(bytes);
+                    continue;
+                }
+
+                IsUsable = true;
+                if (reply.Fault is { } kind) throw new ProviderFault(kind, reply.Message!);
+                return reply.Result is { } result ? result.Deserialize(LibvirtJson.Of<T>())! : default!;
+            }
+        }
+        catch (IOException)
+        {
+            // It ended before it had read the whole call.
+        }
+
+        cancellation.ThrowIfCancellationRequested();
+        throw await ExplainEndAsync(call.Doing, cancellation);
+    }
+
+    public void Dispose()
+    {
+        End();
+        _process.Dispose();
+    }
+
+    private async Task<ProviderFault> ExplainEndAsync(string doing, CancellationToken cancellation)
+    {
+        // It has closed its output, and is dead or dies now.
+        await _process.WaitForExitAsync(cancellation);
+        var killed = _process.ExitCode > 128;
+        return new ProviderFault(killed ? FaultKind.Transient : FaultKind.Broken,
+            $"The process that talks to host \"{_host}\" ended ({(killed ? $"signal {_process.ExitCode - 128}" : $"exit code {_process.ExitCode}")}); it was asked to {doing}.");
+    }
+
+    /// <summary>With its group, for the ssh that it may have started.</summary>
+    private void End()
+    {
+        if (_process.HasExited) return;
+        _ = kill(-_process.Id, Kill);
+        _process.Kill();
+    }
+
+    [LibraryImport("libc")]
+    private static partial int kill(int process, int signal);
+}

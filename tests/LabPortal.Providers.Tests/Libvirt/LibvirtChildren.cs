@@ -1,0 +1,216 @@
+using System.Diagnostics;
+using System.Globalization;
+using LabPortal.Domain.Pools;
+using LabPortal.Providers.Libvirt;
+using LabPortal.Testing;
+using Microsoft.Extensions.Time.Testing;
+using Xunit;
+
+namespace LabPortal.Providers.Tests.Libvirt;
+
+/// <summary>The processes in which the library runs: what they cost when they end, and when they end.</summary>
+[Collection(OnLibvirt.Name)]
+public sealed class LibvirtChildren(LibvirtPeer peer)
+{
+    private static readonly ListNames Call = new("lp-");
+
+    private static CancellationToken Cancellation => TestContext.Current.CancellationToken;
+
+    [Fact]
+    public async Task A_crash_of_the_library_costs_one_call_which_is_transient_and_the_next_works()
+    {
+        await using var host = Open();
+        await host.RunAsync(Call, Cancellation);
+        var crashing = Assert.Single(host.Processes);
+        await WhileFrozenAsync(async () =>
+        {
+            var call = Record.ExceptionAsync(() => host.RunAsync(Call, Cancellation));
+            await Task.Delay(300, Cancellation);
+            Assert.False(call.IsCompleted);
+            // .NET lets a SIGSEGV pass once; where the library makes it, the same instruction makes the next. Here it is sent again.
+            await Tool.RunAsync(Cancellation, "kill", "-SEGV", $"{crashing}");
+            await Task.Delay(300, Cancellation);
+            await Tool.RunAsync(Cancellation, "kill", "-SEGV", $"{crashing}");
+            var fault = Assert.IsType<ProviderFault>(await call);
+            Assert.Equal(FaultKind.Transient, fault.Kind);
+            Assert.Matches("^The process that talks to host \"here\" ended \\(signal 11\\); it was asked to list what is ours\\.$", fault.Message);
+        });
+
+        await host.RunAsync(Call, Cancellation);
+        Assert.NotEqual(crashing, Assert.Single(host.Processes));
+    }
+
+    [Fact]
+    public async Task One_that_died_while_nobody_called_costs_nothing()
+    {
+        await using var host = Open();
+        await host.RunAsync(Call, Cancellation);
+        var dead = Assert.Single(host.Processes);
+        await Tool.RunAsync(Cancellation, "kill", "-KILL", $"{dead}");
+        // Until whoever started it has taken notice.
+        for (var watch = Stopwatch.StartNew(); watch.Elapsed < TimeSpan.FromSeconds(20) && Directory.Exists($"/proc/{dead}");) await Task.Delay(50, Cancellation);
+        await host.RunAsync(Call, Cancellation);
+        Assert.DoesNotContain(dead, host.Processes);
+    }
+
+    [Fact]
+    public async Task They_end_when_whoever_started_them_is_killed_even_in_the_middle_of_a_call()
+    {
+        using var worker = LibvirtWorker.Start(peer.Libvirt.Uri);
+        var child = int.Parse((await worker.StandardOutput.ReadLineAsync(Cancellation))!, CultureInfo.InvariantCulture);
+        Assert.True(Lives(child));
+        await WhileFrozenAsync(async () =>
+        {
+            await worker.StandardInput.WriteLineAsync("go on");
+            await worker.StandardInput.FlushAsync(Cancellation);
+            Assert.Equal("asked", await worker.StandardOutput.ReadLineAsync(Cancellation));
+            await Task.Delay(300, Cancellation);
+            worker.Kill();
+            await worker.WaitForExitAsync(Cancellation);
+            await GoneAsync([child]);
+        });
+    }
+
+    [Fact]
+    public async Task They_end_when_they_have_rested_and_with_their_host()
+    {
+        var time = new FakeTimeProvider();
+        await using var host = Open(time: time);
+        await Task.WhenAll(Enumerable.Range(0, 12).Select(_ => host.RunAsync(Call, Cancellation)));
+        var first = host.Processes;
+        Assert.InRange(first.Count, 1, LibvirtHost.Children);
+
+        time.Advance(LibvirtHost.Rest / 2);
+        await host.RunAsync(Call, Cancellation);
+        time.Advance(LibvirtHost.Rest / 2 + TimeSpan.FromSeconds(1));
+        var kept = Assert.Single(host.Processes);
+        await GoneAsync(first.Except([kept]));
+        Assert.True(Lives(kept));
+
+        await host.DisposeAsync();
+        await GoneAsync([kept]);
+        await Assert.ThrowsAsync<ObjectDisposedException>(() => host.RunAsync(Call, Cancellation));
+    }
+
+    [Fact]
+    public async Task A_cancelled_call_ends_its_child_and_no_other()
+    {
+        await using var host = Open();
+        await WhileFrozenAsync(async () =>
+        {
+            using var one = CancellationTokenSource.CreateLinkedTokenSource(Cancellation);
+            using var other = CancellationTokenSource.CreateLinkedTokenSource(Cancellation);
+            var (first, second) = (host.RunAsync(Call, one.Token), host.RunAsync(Call, other.Token));
+            await Task.Delay(300, Cancellation);
+            var before = host.Processes;
+            Assert.Equal(2, before.Count);
+            await one.CancelAsync();
+            await Assert.ThrowsAnyAsync<OperationCanceledException>(() => first);
+            var kept = Assert.Single(host.Processes);
+            await GoneAsync(before.Except([kept]));
+            Assert.False(second.IsCompleted);
+            await other.CancelAsync();
+            await Assert.ThrowsAnyAsync<OperationCanceledException>(() => second);
+        });
+    }
+
+    [Fact]
+    public async Task An_import_may_take_longer_than_a_call_and_ends_transient_on_a_host_that_takes_no_more()
+    {
+        const int size = 64 << 20;
+        var file = Path.GetTempFileName();
+        var call = new ImportImage("stuck.img", file, "raw", "stuck");
+        await using var host = Open(deadline: TimeSpan.FromSeconds(1));
+        try
+        {
+            await using (var content = File.OpenWrite(file)) content.SetLength(size);
+            var frozen = false;
+            var watch = Stopwatch.StartNew();
+            long last = 0;
+            try
+            {
+                var fault = await Assert.ThrowsAsync<ProviderFault>(() => host.RunAsync(call, Cancellation, new Heard(bytes =>
+                {
+                    last = bytes;
+                    if (frozen) return;
+                    frozen = true;
+                    peer.Libvirt.FreezeAsync(Cancellation).GetAwaiter().GetResult();
+                    watch.Restart();
+                })));
+                Assert.Equal(FaultKind.Transient, fault.Kind);
+                Assert.Contains("within 4 s; it was asked to take an image", fault.Message, StringComparison.Ordinal);
+            }
+            finally
+            {
+                await peer.Libvirt.ThawAsync(CancellationToken.None);
+            }
+
+            Assert.InRange(watch.Elapsed, TimeSpan.FromSeconds(3.9), TimeSpan.FromSeconds(20));
+            Assert.InRange(last, 1, size - 1);
+
+            await using var patient = Open();
+            Assert.Null(await patient.RunAsync(new FindImage("stuck.img"), Cancellation));
+            await patient.RunAsync(call, Cancellation);
+            Assert.Equal(size, (await patient.RunAsync(new FindImage("stuck.img"), Cancellation))!.Physical);
+        }
+        finally
+        {
+            File.Delete(file);
+            foreach (var volume in new[] { "stuck.img", "stuck.img.importing" }) File.Delete(Path.Combine(peer.Libvirt.Volumes, volume));
+        }
+    }
+
+    [Fact]
+    public async Task They_are_told_nothing_on_their_command_line_and_nothing_of_the_portals_environment()
+    {
+        Environment.SetEnvironmentVariable("LabPortal__Bootstrap__AdminToken", "a secret");
+        await using var host = Open();
+        await host.RunAsync(Call, Cancellation);
+        var child = Assert.Single(host.Processes);
+        Assert.DoesNotContain("a secret", await File.ReadAllTextAsync($"/proc/{child}/environ", Cancellation), StringComparison.Ordinal);
+        Assert.Equal(["dotnet", "LabPortal.Providers.dll"],
+            (await File.ReadAllTextAsync($"/proc/{child}/cmdline", Cancellation)).Split('\0', StringSplitOptions.RemoveEmptyEntries).Select(word => Path.GetFileName(word)));
+    }
+
+    /// <summary>Waits until none of these processes lives; one that was ended takes a moment.</summary>
+    internal static async Task GoneAsync(IEnumerable<int> processes)
+    {
+        var left = processes.ToList();
+        for (var watch = Stopwatch.StartNew(); watch.Elapsed < TimeSpan.FromSeconds(20) && left.Any(Lives);) await Task.Delay(50, Cancellation);
+        Assert.DoesNotContain(left, Lives);
+    }
+
+    /// <summary>A zombie is dead.</summary>
+    private static bool Lives(int process)
+    {
+        try
+        {
+            return File.ReadAllText($"/proc/{process}/stat").Split(") ")[1][0] is not ('Z' or 'X');
+        }
+        catch (Exception gone) when (gone is IOException or UnauthorizedAccessException)
+        {
+            return false;
+        }
+    }
+
+    private LibvirtHost Open(TimeSpan? deadline = null, TimeProvider? time = null) =>
+        new(new LibvirtHostSettings("here", peer.Libvirt.Uri, "lab", "lab"), deadline ?? TimeSpan.FromSeconds(60), time ?? TimeProvider.System);
+
+    private async Task WhileFrozenAsync(Func<Task> actAsync)
+    {
+        await peer.Libvirt.FreezeAsync(Cancellation);
+        try
+        {
+            await actAsync();
+        }
+        finally
+        {
+            await peer.Libvirt.ThawAsync(CancellationToken.None);
+        }
+    }
+
+    private sealed class Heard(Action<long> hear) : IProgress<long>
+    {
+        public void Report(long value) => hear(value);
+    }
+}
