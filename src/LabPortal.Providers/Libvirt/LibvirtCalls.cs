@@ -1,4 +1,5 @@
-using System.Text.Json.Serialization;
+using System.Security.Cryptography;
+using System.Text;
 using System.Xml.Linq;
 using LabPortal.Domain.Pools;
 
@@ -136,7 +137,7 @@ internal sealed record MakeMachine(string Name, SoughtImage Image, long DiskByte
         if (there is null)
         {
             MakeDisk(wire, pool);
-            Fill(wire, pool, Name + LibvirtMapping.SeedSuffix, Seed);
+            wire.Fill(pool, Name + LibvirtMapping.SeedSuffix, Seed);
         }
 
         var log = Name + LibvirtMapping.LogSuffix;
@@ -183,12 +184,6 @@ internal sealed record MakeMachine(string Name, SoughtImage Image, long DiskByte
         // Half made, by a daemon that died in between: no machine has ever run from it.
         wire.Delete(there);
         using var again = wire.CreateVolume(pool, xml);
-    }
-
-    private static void Fill(LibvirtWire wire, PoolHandle pool, string name, byte[] content)
-    {
-        using var volume = wire.CreateVolume(pool, LibvirtMapping.Raw(name, content.Length).ToString()) ?? wire.Again(pool, name);
-        wire.Upload(volume, new MemoryStream(content, writable: false));
     }
 }
 
@@ -269,7 +264,7 @@ internal sealed record ChangePower(string Name, PowerChange Change) : LibvirtCal
     }
 }
 
-/// <summary>The end of a serial log; null where there is none.</summary>
+/// <summary>The end of a serial log, over the file that virtlogd puts away when it begins a new one; null where there is none.</summary>
 internal sealed record ReadLog(string Name, int MaxBytes) : LibvirtCall<byte[]?>
 {
     public override string Doing => "read a serial log";
@@ -277,17 +272,30 @@ internal sealed record ReadLog(string Name, int MaxBytes) : LibvirtCall<byte[]?>
     protected override byte[]? Do(LibvirtWire wire)
     {
         using var pool = wire.Pool();
-        using var volume = wire.FindVolume(pool, Name);
+        var log = ReadEnd(wire, pool, Name, MaxBytes);
+        if (log is null || log.Length == MaxBytes) return log;
+        wire.Refresh(pool);
+        return [.. ReadEnd(wire, pool, Name + ".0", MaxBytes - log.Length) ?? [], .. log];
+    }
+
+    private static byte[]? ReadEnd(LibvirtWire wire, PoolHandle pool, string name, int bytes)
+    {
+        using var volume = wire.FindVolume(pool, name);
         if (volume is null) return null;
         var size = wire.ReadSize(volume);
-        return size == 0 ? [] : wire.Download(volume, Math.Max(0, size - MaxBytes), (int)Math.Min(size, MaxBytes));
+        return size == 0 ? [] : wire.Download(volume, Math.Max(0, size - bytes), (int)Math.Min(size, bytes));
     }
 }
 
+/// <summary>An image that is there; its digest (<c>sha256:…</c>) is known where an import of ours has written the file that is there.</summary>
+internal sealed record ImageOnHost(long Bytes, string? Digest);
+
 /// <summary>The image, unless it is still on its way: a cut-off import leaves its mark, and with it nothing that counts.</summary>
-internal sealed record FindImage(string Volume) : LibvirtCall<VolumeDescription?>
+internal sealed record FindImage(string Volume) : LibvirtCall<ImageOnHost?>
 {
     public const string ImportingSuffix = ".importing";
+    public const string DigestSuffix = ".sha256";
+    private const int MostOfANote = 1000;
 
     public override string Doing => "look for an image";
 
@@ -305,10 +313,23 @@ internal sealed record FindImage(string Volume) : LibvirtCall<VolumeDescription?
         return IsImporting(wire, pool, volume) ? null : wire.Describe(found);
     }
 
-    protected override VolumeDescription? Do(LibvirtWire wire)
+    /// <summary>What stands in the note beside an image: its digest, and the state of the file that it is true of.</summary>
+    public static byte[] Note(string digest, VolumeDescription image) => Encoding.UTF8.GetBytes($"{digest} {image.Physical} {image.Modified}\n");
+
+    protected override ImageOnHost? Do(LibvirtWire wire)
     {
         using var pool = wire.Pool();
-        return Find(wire, pool, Volume);
+        return Find(wire, pool, Volume) is { } image ? new ImageOnHost(image.Physical, ReadDigest(wire, pool, image)) : null;
+    }
+
+    private string? ReadDigest(LibvirtWire wire, PoolHandle pool, VolumeDescription image)
+    {
+        using var volume = wire.FindVolume(pool, Volume + DigestSuffix);
+        if (volume is null) return null;
+        var note = wire.Download(volume, 0, (int)Math.Min(MostOfANote, wire.ReadSize(volume)));
+        var digest = Encoding.UTF8.GetString(note).Split(' ')[0];
+        // Of a file that was changed or replaced since, nothing is known.
+        return note.AsSpan().SequenceEqual(Note(digest, image)) ? digest : null;
     }
 
     private static bool IsImporting(LibvirtWire wire, PoolHandle pool, string volume)
@@ -332,7 +353,7 @@ internal sealed record ImportImage(string Volume, string File, string Format, st
 
     protected override bool Do(LibvirtWire wire)
     {
-        using var content = System.IO.File.OpenRead(File);
+        using var content = ImageFile.Open(File);
         var file = ImageFile.Read(content, Format, Image);
         using var pool = wire.Pool();
         if (FindImage.Find(wire, pool, Volume) is { } there)
@@ -351,10 +372,16 @@ internal sealed record ImportImage(string Volume, string File, string Format, st
             if (half is not null) wire.Delete(half);
         }
 
+        long sent = 0;
+        using var hash = IncrementalHash.CreateHash(HashAlgorithmName.SHA256);
         // As raw, whatever it holds: libvirt would write a header of its own. It sees what it is when it looks again.
         using (var filled = wire.CreateVolume(pool, LibvirtMapping.Raw(Volume, file.Bytes).ToString()) ?? wire.Again(pool, Volume))
         {
-            wire.Upload(filled, content, reports: true);
+            wire.Upload(filled, content, piece =>
+            {
+                hash.AppendData(piece);
+                wire.Report(sent += piece.Length);
+            });
         }
 
         wire.Refresh(pool);
@@ -362,6 +389,13 @@ internal sealed record ImportImage(string Volume, string File, string Format, st
         var description = wire.Describe(done);
         if (description.Format != file.Format || description.Capacity != file.Capacity || description.BackingPath is { Length: > 0 })
             throw new ProviderFault(FaultKind.Rejected, $"The file was copied, but libvirt sees it as {description.Format} of {description.Capacity} bytes instead of {file.Format} of {file.Capacity}.");
+        var note = Volume + FindImage.DigestSuffix;
+        using (var old = wire.FindVolume(pool, note))
+        {
+            if (old is not null) wire.Delete(old);
+        }
+
+        wire.Fill(pool, note, FindImage.Note($"sha256:{Convert.ToHexStringLower(hash.GetHashAndReset())}", description));
         wire.Delete(mark);
         return true;
     }

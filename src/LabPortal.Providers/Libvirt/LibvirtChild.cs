@@ -17,9 +17,12 @@ internal sealed partial class LibvirtChild : IDisposable
 {
     private const int Kill = 9;
 
-    /// <summary>What ssh, TLS and the loader need. The portal's own variables may hold secrets, and are nothing to a child.</summary>
+    /// <summary>
+    /// What ssh, TLS and the loader need. The portal's own variables may hold secrets, and are nothing to a child; without a language
+    /// everybody speaks the English that <see cref="LibvirtFaults"/> reads.
+    /// </summary>
     private static readonly string[] Inherited =
-        ["PATH", "HOME", "USER", "LOGNAME", "LANG", "TMPDIR", "XDG_RUNTIME_DIR", "XDG_CONFIG_HOME", "XDG_CACHE_HOME", "SSH_AUTH_SOCK", "KRB5CCNAME", "LD_LIBRARY_PATH"];
+        ["PATH", "HOME", "USER", "LOGNAME", "TMPDIR", "XDG_RUNTIME_DIR", "XDG_CONFIG_HOME", "XDG_CACHE_HOME", "SSH_AUTH_SOCK", "KRB5CCNAME", "LD_LIBRARY_PATH"];
 
     private readonly Process _process;
     private readonly string _host;
@@ -84,6 +87,10 @@ internal sealed partial class LibvirtChild : IDisposable
         catch (IOException)
         {
             // It ended before it had read the whole call.
+        }
+        catch (JsonException cause)
+        {
+            throw new ProviderFault(FaultKind.Broken, $"The process that talks to host \"{_host}\" said what makes no sense; it was asked to {call.Doing}.", cause);
         }
 
         cancellation.ThrowIfCancellationRequested();

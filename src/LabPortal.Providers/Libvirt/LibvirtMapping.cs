@@ -185,15 +185,16 @@ internal static partial class LibvirtMapping
     private static partial Regex Breaks();
 }
 
-/// <summary>What libvirt says of a volume. <paramref name="Physical"/> is the length of its file.</summary>
-internal sealed record VolumeDescription(string Path, string Format, long Capacity, long Physical, string? BackingPath)
+/// <summary>What libvirt says of a volume. <paramref name="Physical"/> is the length of its file, <paramref name="Modified"/> when that was written last.</summary>
+internal sealed record VolumeDescription(string Path, string Format, long Capacity, long Physical, string? BackingPath, string Modified = "")
 {
     public static VolumeDescription Read(XElement volume) => new(
         volume.Element("target")?.Element("path")?.Value ?? "",
         volume.Element("target")?.Element("format")?.Attribute("type")?.Value ?? "",
         ReadBytes(volume.Element("capacity")),
         ReadBytes(volume.Element("physical") ?? volume.Element("allocation")),
-        volume.Element("backingStore")?.Element("path")?.Value);
+        volume.Element("backingStore")?.Element("path")?.Value,
+        volume.Element("target")?.Element("timestamps")?.Element("mtime")?.Value ?? "");
 
     private static long ReadBytes(XElement? element) => long.TryParse(element?.Value, CultureInfo.InvariantCulture, out var bytes) ? bytes : 0;
 }

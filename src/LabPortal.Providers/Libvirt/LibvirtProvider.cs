@@ -90,7 +90,7 @@ internal sealed class LibvirtProvider : IProvider, IPowerAbility, ICapacityAbili
         return await Task.WhenAll(_hosts.Values.Select(async host =>
         {
             var found = await host.RunAsync(new FindImage(volume), cancellation);
-            return new ImagePresence(host.Name, found is not null, Digest: null, found?.Physical ?? 0, found is null ? MendImage(image, host.Name) : null);
+            return new ImagePresence(host.Name, found is not null, found?.Digest, found?.Bytes ?? 0, found is null ? MendImage(image, host.Name) : null);
         }));
     }
 

@@ -56,7 +56,7 @@ internal abstract record LibvirtCall<T> : LibvirtCall
 [JsonSerializable(typeof(HostSize))]
 [JsonSerializable(typeof(HostView))]
 [JsonSerializable(typeof(HostNames))]
-[JsonSerializable(typeof(VolumeDescription))]
+[JsonSerializable(typeof(ImageOnHost))]
 internal sealed partial class LibvirtJson : JsonSerializerContext
 {
     public static JsonTypeInfo<T> Of<T>() => (JsonTypeInfo<T>)(Default.GetTypeInfo(typeof(T)) ?? throw new NotSupportedException($"{typeof(T)} is no result of a call."));

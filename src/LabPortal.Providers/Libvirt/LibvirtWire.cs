@@ -27,6 +27,9 @@ internal sealed unsafe class LibvirtWire(ConnectHandle connection, LibvirtHostSe
         return LibvirtFaults.From(code, Native.Text(Native.virGetLastErrorMessage()), doing, host, alive);
     }
 
+    /// <summary>Hears each piece of a transfer that has gone out.</summary>
+    public delegate void Sent(ReadOnlySpan<byte> piece);
+
     public LibvirtHostSettings Host => host;
 
     /// <summary>How far a transfer is, in bytes: whoever waits for it knows then that it is alive.</summary>
@@ -303,29 +306,33 @@ internal sealed unsafe class LibvirtWire(ConnectHandle connection, LibvirtHostSe
         Did(Native.virStorageVolDelete(volume, DeleteNormally), "delete a volume", LibvirtError.NoVolume);
     }
 
+    /// <summary>A small raw volume with this content, whatever was there of that name.</summary>
+    public void Fill(PoolHandle pool, string name, byte[] content)
+    {
+        using var volume = CreateVolume(pool, LibvirtMapping.Raw(name, content.Length).ToString()) ?? Again(pool, name);
+        Upload(volume, new MemoryStream(content, writable: false));
+    }
+
     /// <summary>Writes the whole of <paramref name="content"/>; a cut-off upload leaves a volume of which nothing may be believed.</summary>
-    public void Upload(VolumeHandle volume, Stream content, bool reports = false)
+    public void Upload(VolumeHandle volume, Stream content, Sent? sent = null)
     {
         using var stream = NewStream();
         Must(Native.virStorageVolUpload(volume, stream, 0, (ulong)content.Length, 0), "begin to fill a volume");
         var buffer = new byte[Chunk];
-        long done = 0;
         try
         {
             for (int read; (read = content.Read(buffer)) > 0;)
             {
-                for (var sent = 0; sent < read;)
+                for (var done = 0; done < read;)
                 {
                     fixed (byte* data = buffer)
                     {
-                        sent += Must(Native.virStreamSend(stream, data + sent, (nuint)(read - sent)), "fill a volume");
+                        done += Must(Native.virStreamSend(stream, data + done, (nuint)(read - done)), "fill a volume");
                     }
                 }
 
-                done += read;
-                if (reports) report(done);
+                sent?.Invoke(buffer.AsSpan(0, read));
             }
-
         }
         catch
         {

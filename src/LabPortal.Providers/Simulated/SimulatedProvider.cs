@@ -1,4 +1,5 @@
 using System.Net;
+using System.Security.Cryptography;
 using System.Text;
 using System.Text.Json;
 using LabPortal.Domain;
@@ -101,7 +102,7 @@ internal sealed class SimulatedProvider(PoolContext pool, SimulatedSettings sett
     public async Task ImportAsync(ImageBinding image, string host, string file, IProgress<long> progress, CancellationToken cancellation)
     {
         if (!settings.Hosts.Contains(host)) throw NoSuchHost(host);
-        var (bytes, digest) = await ImageFile.ReadAsync(file, image.Settings.GetValueOrDefault("format"), progress, cancellation);
+        var (bytes, digest) = await ReadAsync(image, file, progress, cancellation);
         await CallAsync(WireVerb.ImportImage, [], rows => new Effect<int>(0, rows.Run(
             "INSERT INTO images VALUES (@0, @1, @2, @3, @4) ON CONFLICT DO UPDATE SET bytes = excluded.bytes, digest = excluded.digest WHERE digest <> excluded.digest",
             image.Image, image.Version, host, bytes, digest) > 0), cancellation);
@@ -255,6 +256,17 @@ internal sealed class SimulatedProvider(PoolContext pool, SimulatedSettings sett
             : PowerState.Stopped;
         IReadOnlyList<IPAddress> addresses = power == PowerState.Running && booted <= now && row.Text(8) is { } address ? [IPAddress.Parse(address)] : [];
         return new Observation.Present(reference, power, row.GetString(1), row.GetString(2), addresses, power == PowerState.Failed ? problem : null);
+    }
+
+    /// <summary>The file whole, as a host does that takes it.</summary>
+    private static async Task<(long Bytes, string Digest)> ReadAsync(ImageBinding image, string file, IProgress<long> progress, CancellationToken cancellation)
+    {
+        await using var content = ImageFile.Open(file);
+        _ = ImageFile.Read(content, image.Settings.GetValueOrDefault("format"), image.Image);
+        using var hash = IncrementalHash.CreateHash(HashAlgorithmName.SHA256);
+        var buffer = new byte[1 << 20];
+        for (int read; (read = await content.ReadAsync(buffer, cancellation)) > 0; progress.Report(content.Position)) hash.AppendData(buffer, 0, read);
+        return (content.Position, $"sha256:{Convert.ToHexStringLower(hash.GetHashAndReset())}");
     }
 
     private ImagePresence Find(Rows rows, ImageBinding image, string host)

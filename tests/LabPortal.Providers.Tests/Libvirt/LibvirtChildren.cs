@@ -1,5 +1,6 @@
 using System.Diagnostics;
 using System.Globalization;
+using System.Security.Cryptography;
 using LabPortal.Domain.Pools;
 using LabPortal.Providers.Libvirt;
 using LabPortal.Testing;
@@ -151,12 +152,18 @@ public sealed class LibvirtChildren(LibvirtPeer peer)
             await using var patient = Open();
             Assert.Null(await patient.RunAsync(new FindImage("stuck.img"), Cancellation));
             await patient.RunAsync(call, Cancellation);
-            Assert.Equal(size, (await patient.RunAsync(new FindImage("stuck.img"), Cancellation))!.Physical);
+            var there = await patient.RunAsync(new FindImage("stuck.img"), Cancellation);
+            await using var bytes = File.OpenRead(file);
+            Assert.Equal(new ImageOnHost(size, $"sha256:{Convert.ToHexStringLower(await SHA256.HashDataAsync(bytes, Cancellation))}"), there);
+
+            // Replaced by somebody: it is there, and nobody knows what it is.
+            await File.AppendAllTextAsync(Path.Combine(peer.Libvirt.Volumes, "stuck.img"), "more", Cancellation);
+            Assert.Null((await patient.RunAsync(new FindImage("stuck.img"), Cancellation))!.Digest);
         }
         finally
         {
             File.Delete(file);
-            foreach (var volume in new[] { "stuck.img", "stuck.img.importing" }) File.Delete(Path.Combine(peer.Libvirt.Volumes, volume));
+            foreach (var volume in new[] { "stuck.img", "stuck.img.importing", "stuck.img.sha256" }) File.Delete(Path.Combine(peer.Libvirt.Volumes, volume));
         }
     }
 

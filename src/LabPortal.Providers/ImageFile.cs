@@ -1,7 +1,7 @@
 using System.Buffers.Binary;
 using LabPortal.Domain.Pools;
 
-namespace LabPortal.Providers.Libvirt;
+namespace LabPortal.Providers;
 
 /// <summary>
 /// A disk image that somebody brought. Read here as far as it takes to know that it stands by itself: a file that names another
@@ -14,12 +14,30 @@ internal sealed record ImageFile(string Format, long Bytes, long Capacity)
     private const ulong ExternalData = 1 << 2;
     private static ReadOnlySpan<byte> Magic => [(byte)'Q', (byte)'F', (byte)'I', 0xfb];
 
-    public static ImageFile Read(Stream file, string format, string image)
+    /// <summary>The file for one reading from its begin to its end.</summary>
+    public static FileStream Open(string file)
+    {
+        try
+        {
+            return new FileStream(file, FileMode.Open, FileAccess.Read, FileShare.Read, 1 << 16, FileOptions.SequentialScan);
+        }
+        catch (Exception cause) when (cause is IOException or UnauthorizedAccessException)
+        {
+            throw new ProviderFault(FaultKind.Rejected, $"The image file {Path.GetFileName(file)} cannot be read.", cause);
+        }
+    }
+
+    /// <summary>What the file is; its position is its begin again.</summary>
+    /// <param name="file">Its content.</param>
+    /// <param name="format"><c>qcow2</c> or <c>raw</c>; null takes it for what it looks like, which is for those who only count its bytes.</param>
+    /// <param name="image">What the image is called, for sentences.</param>
+    public static ImageFile Read(Stream file, string? format, string image)
     {
         Span<byte> header = stackalloc byte[HeaderBytes];
         header = header[..file.ReadAtLeast(header, HeaderBytes, throwOnEndOfStream: false)];
         file.Position = 0;
         var isQcow2 = header.StartsWith(Magic);
+        format ??= isQcow2 ? "qcow2" : "raw";
         switch (format)
         {
             case "raw":
