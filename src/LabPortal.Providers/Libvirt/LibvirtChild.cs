@@ -67,7 +67,7 @@ internal sealed partial class LibvirtChild : IDisposable
         await using var kill = cancellation.UnsafeRegister(static child => ((LibvirtChild)child!).End(), this);
         try
         {
-            var request = JsonSerializer.Serialize(new LibvirtRequest(host, call), LibvirtJson.Default.LibvirtRequest);
+            var request = JsonSerializer.Serialize(LibvirtRequest.Of(host, call), LibvirtJson.Default.LibvirtRequest);
             await _process.StandardInput.WriteLineAsync(request.AsMemory(), cancellation);
             await _process.StandardInput.FlushAsync(cancellation);
             while (await _process.StandardOutput.ReadLineAsync(cancellation) is { } line)

@@ -33,17 +33,17 @@ internal static partial class LibvirtProgram
         foreach (var line in calls.GetConsumingEnumerable())
         {
             var request = JsonSerializer.Deserialize(line, LibvirtJson.Default.LibvirtRequest)!;
-            Say(Answer(connection, request, bytes => Say(new LibvirtReply(Progress: bytes))));
+            Say(Answer(connection, request.Host, request.Read(), bytes => Say(new LibvirtReply(Progress: bytes))));
         }
 
         void Say(LibvirtReply reply) => output.WriteLine(JsonSerializer.Serialize(reply, LibvirtJson.Default.LibvirtReply));
     }
 
-    private static LibvirtReply Answer(LibvirtConnection connection, LibvirtRequest request, Action<long> report)
+    private static LibvirtReply Answer(LibvirtConnection connection, LibvirtHostSettings host, LibvirtCall call, Action<long> report)
     {
         try
         {
-            return new LibvirtReply(Result: request.Call.Answer(new LibvirtWire(connection.Open(request.Host), request.Host, report)));
+            return new LibvirtReply(Result: call.Answer(new LibvirtWire(connection.Open(host), host, report)));
         }
         catch (ProviderFault fault)
         {
@@ -55,7 +55,7 @@ internal static partial class LibvirtProgram
         }
         catch (Exception unforeseen)
         {
-            return new LibvirtReply(Fault: FaultKind.Broken, Message: $"Host \"{request.Host.Name}\" could not {request.Call.Doing}: {unforeseen.GetType().Name}: {unforeseen.Message}");
+            return new LibvirtReply(Fault: FaultKind.Broken, Message: $"Host \"{host.Name}\" could not {call.Doing}: {unforeseen.GetType().Name}: {unforeseen.Message}");
         }
     }
 

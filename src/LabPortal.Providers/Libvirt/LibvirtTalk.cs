@@ -5,28 +5,22 @@ using LabPortal.Domain.Pools;
 
 namespace LabPortal.Providers.Libvirt;
 
-/// <summary>A line on a child's standard input.</summary>
-internal sealed record LibvirtRequest(LibvirtHostSettings Host, LibvirtCall Call);
+/// <summary>
+/// A line on a child's standard input. The call stands in it under the name of its type, because a polymorphic one would make each child
+/// prepare for all kinds of call, half of its start, before it reads the first.
+/// </summary>
+internal sealed record LibvirtRequest(LibvirtHostSettings Host, string Kind, JsonElement Call)
+{
+    public static LibvirtRequest Of(LibvirtHostSettings host, LibvirtCall call) =>
+        new(host, call.GetType().Name, JsonSerializer.SerializeToElement(call, LibvirtJson.Default.GetTypeInfo(call.GetType())!));
+
+    public LibvirtCall Read() => (LibvirtCall)Call.Deserialize(LibvirtJson.Default.GetTypeInfo(typeof(LibvirtCall).Assembly.GetType($"{typeof(LibvirtCall).Namespace}.{Kind}", throwOnError: true)!)!)!;
+}
 
 /// <summary>A line on its standard output: progress, as often as there is some, and then either a fault or a result.</summary>
 internal sealed record LibvirtReply(long? Progress = null, JsonElement? Result = null, FaultKind? Fault = null, string? Message = null);
 
 /// <summary>What a child can be asked: data on this side, done over there by <see cref="Answer"/>.</summary>
-[JsonPolymorphic(TypeDiscriminatorPropertyName = "call")]
-[JsonDerivedType(typeof(CheckHost), "check-host")]
-[JsonDerivedType(typeof(MeasureHost), "measure-host")]
-[JsonDerivedType(typeof(OffersKvm), "offers-kvm")]
-[JsonDerivedType(typeof(BootProbe), "boot-probe")]
-[JsonDerivedType(typeof(LookAtMachines), "look-at-machines")]
-[JsonDerivedType(typeof(ListNames), "list-names")]
-[JsonDerivedType(typeof(FindMachine), "find-machine")]
-[JsonDerivedType(typeof(MakeMachine), "make-machine")]
-[JsonDerivedType(typeof(RemoveMachine), "remove-machine")]
-[JsonDerivedType(typeof(RemoveNetwork), "remove-network")]
-[JsonDerivedType(typeof(ChangePower), "change-power")]
-[JsonDerivedType(typeof(ReadLog), "read-log")]
-[JsonDerivedType(typeof(FindImage), "find-image")]
-[JsonDerivedType(typeof(ImportImage), "import-image")]
 internal abstract record LibvirtCall
 {
     /// <summary>What is being done, after "could not": <c>list its machines</c>.</summary>
@@ -49,6 +43,20 @@ internal abstract record LibvirtCall<T> : LibvirtCall
 [JsonSourceGenerationOptions(JsonSerializerDefaults.Web, DefaultIgnoreCondition = JsonIgnoreCondition.WhenWritingNull, UseStringEnumConverter = true)]
 [JsonSerializable(typeof(LibvirtRequest))]
 [JsonSerializable(typeof(LibvirtReply))]
+[JsonSerializable(typeof(CheckHost))]
+[JsonSerializable(typeof(MeasureHost))]
+[JsonSerializable(typeof(OffersKvm))]
+[JsonSerializable(typeof(BootProbe))]
+[JsonSerializable(typeof(LookAtMachines))]
+[JsonSerializable(typeof(ListNames))]
+[JsonSerializable(typeof(FindMachine))]
+[JsonSerializable(typeof(MakeMachine))]
+[JsonSerializable(typeof(RemoveMachine))]
+[JsonSerializable(typeof(RemoveNetwork))]
+[JsonSerializable(typeof(ChangePower))]
+[JsonSerializable(typeof(ReadLog))]
+[JsonSerializable(typeof(FindImage))]
+[JsonSerializable(typeof(ImportImage))]
 [JsonSerializable(typeof(bool))]
 [JsonSerializable(typeof(byte[]))]
 [JsonSerializable(typeof(TimeSpan?))]

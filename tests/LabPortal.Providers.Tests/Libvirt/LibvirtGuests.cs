@@ -64,6 +64,33 @@ public sealed class LibvirtGuests(LibvirtPeer peer) : IAsyncLifetime
     }
 
     [Fact]
+    public async Task A_guest_that_never_stops_talking_fills_no_more_than_two_files_and_its_last_words_are_read()
+    {
+        var key = Path.Combine(_folder, "key");
+        await Tool.RunAsync(Cancellation, "ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", key);
+        var machine = new MachineSpec(
+            new Owner(_installation, new LabId(Ids.New(TimeProvider.System)), new MachineId(Ids.New(TimeProvider.System)), 1),
+            "here", "web-8", "chatty", LibvirtPeer.Tiny, 1, 128, 1, new GuestSeed("root", [await File.ReadAllTextAsync(key + ".pub", Cancellation)], null, new Dictionary<string, object>()));
+        await using var provider = LibvirtPeer.Open(_installation, peer.Libvirt.Uri);
+        try
+        {
+            await provider.EnsureExistsAsync(machine, Cancellation);
+            Assert.Equal("said", await SignInAsync(provider, machine, "-i", key, "-o", "BatchMode=yes", "-l", "root", "yes chatty | head -c 600000 >/dev/ttyS0 && echo the last >/dev/ttyS0 && echo said"));
+            var log = await AwaitLogAsync(provider, machine, "the last");
+            Assert.Equal(400_000, log.Length);
+            var files = new DirectoryInfo(peer.Libvirt.Volumes).GetFiles(machine.Owner.ResourceName + ".log*");
+            Assert.Equal([".log", ".0"], files.Select(file => file.Extension).OrderDescending());
+            Assert.InRange(files.Sum(file => file.Length), log.Length, 512 << 10);
+        }
+        finally
+        {
+            await provider.EnsureGoneAsync(machine.Reference, CancellationToken.None);
+        }
+
+        Assert.Empty(Directory.EnumerateFiles(peer.Libvirt.Volumes, machine.Owner.ResourceName + "*"));
+    }
+
+    [Fact]
     public async Task The_probe_tells_a_host_whose_guests_really_run_and_leaves_nothing()
     {
         var before = Directory.EnumerateFiles(peer.Libvirt.Volumes).Order().ToList();
@@ -104,18 +131,30 @@ public sealed class LibvirtGuests(LibvirtPeer peer) : IAsyncLifetime
         await File.WriteAllTextAsync(Path.Combine(_folder, "password"), Password + "\n", Cancellation);
         await File.WriteAllTextAsync(ask, $"#!/bin/sh\ncat {_folder}/password\n", Cancellation);
         await Tool.RunAsync(Cancellation, "chmod", "700", ask);
-        string[] options = ["-F", "none", "-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null", "-o", "LogLevel=ERROR", "-o", "ConnectTimeout=3", "-o", "NumberOfPasswordPrompts=1", "-l", "ada"];
+        string[] options = ["-F", "none", "-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null", "-o", "LogLevel=ERROR", "-o", "ConnectTimeout=3", "-o", "NumberOfPasswordPrompts=1"];
         var said = "";
         for (var watch = Stopwatch.StartNew(); watch.Elapsed < TimeSpan.FromSeconds(30);)
         {
             var (exit, output, error) = await Tool.TryAsync(Cancellation, "env",
-                ["SSH_ASKPASS=" + ask, "SSH_ASKPASS_REQUIRE=force", "ssh", .. options, .. how[..^1], present.Addresses[0].ToString(), how[^1]]);
+                ["SSH_ASKPASS=" + ask, "SSH_ASKPASS_REQUIRE=force", "ssh", .. options, .. how[..^1], "-l", "ada", present.Addresses[0].ToString(), how[^1]]);
             if (exit == 0) return output.Trim();
             said = error;
             await Task.Delay(200, Cancellation);
         }
 
         throw new InvalidOperationException($"Nobody could sign in: {said}");
+    }
+
+    private static async Task<string> AwaitLogAsync(IProvider provider, MachineSpec machine, string last)
+    {
+        var text = "";
+        for (var watch = Stopwatch.StartNew(); watch.Elapsed < TimeSpan.FromSeconds(60); await Task.Delay(200, Cancellation))
+        {
+            text = System.Text.Encoding.Latin1.GetString(await ((ISerialLogAbility)provider).ReadSerialLogAsync(machine.Reference, 400_000, Cancellation));
+            if (text.TrimEnd().EndsWith(last, StringComparison.Ordinal)) return text;
+        }
+
+        throw new InvalidOperationException($"The log ends with: {text[^Math.Min(text.Length, 200)..]}");
     }
 
     private static async Task<Observation.Present> AwaitAsync(IProvider provider, MachineSpec machine, Func<Observation.Present, bool> wanted)

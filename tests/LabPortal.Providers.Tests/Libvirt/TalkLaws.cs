@@ -22,13 +22,16 @@ public sealed class TalkLaws
         Assert.Equal(kinds.Select(kind => kind.Name).Order(), Calls.Select(call => call.GetType().Name).Order());
         foreach (var call in Calls)
         {
-            var line = JsonSerializer.Serialize(new LibvirtRequest(new LibvirtHostSettings("h", "u", "p", "n"), call), LibvirtJson.Default.LibvirtRequest);
+            var line = Line(call);
             Assert.DoesNotContain('\n', line);
-            var read = JsonSerializer.Deserialize(line, LibvirtJson.Default.LibvirtRequest)!.Call;
+            var read = JsonSerializer.Deserialize(line, LibvirtJson.Default.LibvirtRequest)!.Read();
             Assert.IsType(call.GetType(), read);
-            Assert.Equal(line, JsonSerializer.Serialize(new LibvirtRequest(new LibvirtHostSettings("h", "u", "p", "n"), read), LibvirtJson.Default.LibvirtRequest));
+            Assert.Equal(line, Line(read));
             Assert.NotNull(LibvirtJson.Default.GetTypeInfo(call.GetType().BaseType!.GetGenericArguments().Single()));
         }
+
+        static string Line(LibvirtCall call) =>
+            JsonSerializer.Serialize(LibvirtRequest.Of(new LibvirtHostSettings("h", "u", "p", "n"), call), LibvirtJson.Default.LibvirtRequest);
     }
 
     [Fact]
