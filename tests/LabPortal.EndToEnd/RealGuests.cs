@@ -25,7 +25,9 @@ public sealed class RealGuests : IAsyncLifetime
 
     private static CancellationToken Cancellation => TestContext.Current.CancellationToken;
 
-    /// <summary>The pool of this libvirtd, and a blueprint of two machines.</summary>
+    private static string Sample { get; } = File.ReadAllText(Path.Combine(Repository.Root, "infra/catalogue/sample.yaml"));
+
+    /// <summary>The pool of this libvirtd, and the sample catalogue as everybody gets it.</summary>
     public string Yaml() => $$"""
         kind: Pool
         name: {{Pool}}
@@ -34,23 +36,7 @@ public sealed class RealGuests : IAsyncLifetime
         limits: { operationsAtOnce: 4, bootsAtOnce: 2 }
         overcommit: { cpu: 8, memory: 1 }
         ---
-        kind: Image
-        name: tiny
-        os: linux
-        bindings: { libvirt: { volume: {{PrivateLibvirt.ImageVolume}} } }
-        ---
-        kind: Blueprint
-        name: pair
-        title: Two small Linux machines
-        machines:
-          - { name: web, image: tiny, cpu: 1, memoryMiB: 128, diskGiB: 1 }
-          - { name: db, image: tiny, cpu: 1, memoryMiB: 128, diskGiB: 1 }
-        lease: { default: 4h, max: 72h, grace: 24h }
-        ---
-        kind: Team
-        name: qa
-        zone: Europe/Berlin
-        quota: { labs: 2, machines: 4, cpu: 4, memoryMiB: 4096, diskGiB: 20 }
+        {{Sample}}
         """;
 
     /// <summary>What libvirt itself has: nothing but the image.</summary>
@@ -97,16 +83,34 @@ internal sealed class SshIdentity
         return new SshIdentity(folder, (await File.ReadAllTextAsync(Path.Combine(folder, "key.pub"), Cancellation)).Trim());
     }
 
-    public async Task<string> RunAsync(string user, string host, int port, string command) => (await Tool.RunAsync(
-        Cancellation, "ssh", "-F", "none", "-i", Path.Combine(_folder, "key"), "-p", port.ToString(System.Globalization.CultureInfo.InvariantCulture),
-        "-o", "BatchMode=yes", "-o", "IdentitiesOnly=yes", "-o", "ConnectTimeout=20", "-o", "LogLevel=ERROR",
-        "-o", "StrictHostKeyChecking=accept-new", "-o", $"UserKnownHostsFile={Path.Combine(_folder, "known_hosts")}",
-        $"{user}@{host}", command)).Trim();
+    public async Task<string> RunAsync(string user, string host, int port, string command) => (await Tool.RunAsync(Cancellation, "ssh", [.. Arguments(user, host, port), command])).Trim();
 
     /// <summary>By the way in that the API names for this machine.</summary>
     public Task<string> RunAsync(JsonNode machine, string command)
     {
+        var (user, host, port) = Way(machine);
+        return RunAsync(user, host, port, command);
+    }
+
+    /// <summary>What a person sees who signs in at a terminal and leaves.</summary>
+    public async Task<string> SignInAsync(JsonNode machine)
+    {
+        var (user, host, port) = Way(machine);
+        var (exit, output, error) = await Tool.TypeAsync("exit\n", Cancellation, "timeout", ["60", "ssh", "-tt", .. Arguments(user, host, port)]);
+        Assert.True(exit == 0, output + error);
+        return output;
+    }
+
+    private IReadOnlyList<string> Arguments(string user, string host, int port) =>
+    [
+        "-F", "none", "-i", Path.Combine(_folder, "key"), "-p", port.ToString(System.Globalization.CultureInfo.InvariantCulture),
+        "-o", "BatchMode=yes", "-o", "IdentitiesOnly=yes", "-o", "ConnectTimeout=20", "-o", "LogLevel=ERROR",
+        "-o", "StrictHostKeyChecking=accept-new", "-o", $"UserKnownHostsFile={Path.Combine(_folder, "known_hosts")}", $"{user}@{host}",
+    ];
+
+    private static (string User, string Host, int Port) Way(JsonNode machine)
+    {
         var way = machine["access"]!.AsArray().Single(access => (string)access!["kind"]! == "ssh")!;
-        return RunAsync((string)way["user"]!, (string)way["host"]!, (int)way["port"]!, command);
+        return ((string)way["user"]!, (string)way["host"]!, (int)way["port"]!);
     }
 }

@@ -7,6 +7,9 @@ namespace LabPortal.EndToEnd;
 [Collection(typeof(WithRealGuests))]
 public sealed class RealGuestsTests(RealGuests guests)
 {
+    /// <summary>A parameter is data, whatever it holds: for YAML, for the shell of the guest, and for the next one who fills in ${names}.</summary>
+    private const string Greeting = """Grüße: "a" 'b' $(reboot) `reboot` ${motd} \n # %s | { [""";
+
     private static readonly TimeSpan s_patience = TimeSpan.FromMinutes(5);
 
     private static CancellationToken Cancellation => TestContext.Current.CancellationToken;
@@ -22,13 +25,15 @@ public sealed class RealGuestsTests(RealGuests guests)
         (await client.ApplyAsync(yaml, cancellation: Cancellation)).Must(200);
         (await client.PostAsync("me/keys", new JsonObject { ["publicKey"] = key.PublicKey }, Cancellation)).Must(201);
 
-        var id = (string)(await client.PostAsync("labs", JsonNode.Parse("""{"blueprint":"pair","team":"qa","lease":{"hours":1}}"""), Cancellation)).Must(202)["id"]!;
+        var request = new JsonObject { ["blueprint"] = "pair", ["team"] = "qa", ["parameters"] = new JsonObject { ["motd"] = Greeting }, ["lease"] = new JsonObject { ["hours"] = 1 } };
+        var id = (string)(await client.PostAsync("labs", request, Cancellation)).Must(202)["id"]!;
         var ready = await client.WaitForAsync(id, "ready", s_patience, Cancellation);
         Assert.Equal(["db", "web"], Machines(ready).Select(Name).Order(StringComparer.Ordinal));
         Assert.Equal(2, await guests.RunningAsync());
         foreach (var machine in Machines(ready))
         {
             Assert.Equal(Name(machine), await key.RunAsync(machine, $"echo {id} >/root/kept; sync; hostname"));
+            Assert.Contains(Greeting, await key.SignInAsync(machine), StringComparison.Ordinal);
             Assert.Contains("here", (string)machine["whyHere"]!, StringComparison.Ordinal);
             Assert.Contains($"ssh ready host={Name(machine)}", await SerialLogAsync(client, id, machine), StringComparison.Ordinal);
         }

@@ -13,7 +13,11 @@ public static class Tool
         return exit == 0 ? output : throw new InvalidOperationException($"{file} {string.Join(' ', arguments)} ended with {exit}:\n{output}{error}");
     }
 
-    public static async Task<(int Exit, string Output, string Error)> TryAsync(CancellationToken cancellation, string file, params string[] arguments)
+    public static Task<(int Exit, string Output, string Error)> TryAsync(CancellationToken cancellation, string file, params string[] arguments)
+        => TypeAsync("", cancellation, file, arguments);
+
+    /// <summary>The same, with this typed into it.</summary>
+    public static async Task<(int Exit, string Output, string Error)> TypeAsync(string typed, CancellationToken cancellation, string file, params string[] arguments)
     {
         var start = new ProcessStartInfo(file, arguments)
         {
@@ -25,9 +29,10 @@ public static class Tool
         };
         start.Environment["LC_ALL"] = "C.UTF-8";
         using var process = Process.Start(start)!;
-        process.StandardInput.Close();
         try
         {
+            await process.StandardInput.WriteAsync(typed.AsMemory(), cancellation);
+            process.StandardInput.Close();
             var (output, error) = (process.StandardOutput.ReadToEndAsync(cancellation), process.StandardError.ReadToEndAsync(cancellation));
             await process.WaitForExitAsync(cancellation);
             return (process.ExitCode, await output, await error);
