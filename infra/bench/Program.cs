@@ -1,21 +1,48 @@
 using LabPortal.Bench;
+using System.Runtime.InteropServices;
 using LabPortal.Testing;
 
-// The parts that are code; infra/bench/run calls them and the ones that are scripts.
+// infra/bench/run calls it.
 if (args is ["worker", var setting])
 {
     await Wake.WorkAsync(setting, CancellationToken.None);
     return 0;
 }
 
-await using var databases = new TestDatabases();
-var met = args switch
+if (args is ["idle-host", var storage])
 {
-    ["turns"] => await Turns.RunAsync(databases, CancellationToken.None),
-    ["wake"] => await Wake.RunAsync(databases, CancellationToken.None),
-    ["fairness"] => await Fairness.RunAsync(databases, CancellationToken.None),
-    ["leases"] => await Leases.RunAsync(databases, CancellationToken.None),
-    _ => throw new ArgumentException("turns, wake, fairness or leases"),
-};
-Console.WriteLine(met ? "aim met" : "AIM MISSED");
-return met ? 0 : 1;
+    await Idle.HostAsync(storage);
+    return 0;
+}
+
+// What was started is taken away on Ctrl+C, too.
+using var stopping = new CancellationTokenSource();
+void Stop(PosixSignalContext signal)
+{
+    signal.Cancel = true;
+    stopping.Cancel();
+}
+
+using var interrupted = PosixSignalRegistration.Create(PosixSignal.SIGINT, Stop);
+using var terminated = PosixSignalRegistration.Create(PosixSignal.SIGTERM, Stop);
+await using var databases = new TestDatabases();
+try
+{
+    var met = args switch
+    {
+        ["turns"] => await Turns.RunAsync(databases, stopping.Token),
+        ["wake"] => await Wake.RunAsync(databases, stopping.Token),
+        ["fairness"] => await Fairness.RunAsync(databases, stopping.Token),
+        ["leases"] => await Leases.RunAsync(databases, stopping.Token),
+        ["boot"] => await Boot.RunAsync(stopping.Token),
+        ["idle"] => await Idle.RunAsync(databases, stopping.Token),
+        _ => throw new ArgumentException("turns, wake, fairness, leases, boot or idle"),
+    };
+    Console.WriteLine(met ? "aim met" : "AIM MISSED");
+    return met ? 0 : 1;
+}
+catch (OperationCanceledException) when (stopping.IsCancellationRequested)
+{
+    Console.Error.WriteLine("stopped");
+    return 130;
+}
