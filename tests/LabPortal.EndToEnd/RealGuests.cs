@@ -14,7 +14,7 @@ public sealed class RealGuests : IAsyncLifetime
 
     private PrivateLibvirt? _libvirt;
 
-    private PrivateLibvirt Libvirt
+    public PrivateLibvirt Libvirt
     {
         get
         {
@@ -28,11 +28,11 @@ public sealed class RealGuests : IAsyncLifetime
     private static string Sample { get; } = File.ReadAllText(Path.Combine(Repository.Root, "infra/catalogue/sample.yaml"));
 
     /// <summary>The pool of this libvirtd, and the sample catalogue as everybody gets it.</summary>
-    public string Yaml() => $$"""
+    public string Yaml(string storagePool = "lab") => $$"""
         kind: Pool
         name: {{Pool}}
         provider: libvirt
-        settings: { hosts: [{ name: here, uri: "{{Libvirt.Uri}}" }], storagePool: lab, network: lab, reach: direct }
+        settings: { hosts: [{ name: here, uri: "{{Libvirt.Uri}}" }], storagePool: {{storagePool}}, network: lab, reach: direct }
         limits: { operationsAtOnce: 4, bootsAtOnce: 2 }
         overcommit: { cpu: 8, memory: 1 }
         ---
@@ -40,11 +40,11 @@ public sealed class RealGuests : IAsyncLifetime
         """;
 
     /// <summary>What libvirt itself has: nothing but the image.</summary>
-    public async Task HoldsNothingAsync()
+    public async Task HoldsNothingAsync(string storagePool = "lab")
     {
         Assert.Equal("", (await Libvirt.VirshAsync(Cancellation, "list", "--all", "--name")).Trim());
-        await Libvirt.VirshAsync(Cancellation, "pool-refresh", "lab");
-        var volumes = (await Libvirt.VirshAsync(Cancellation, "vol-list", "lab")).Split('\n', StringSplitOptions.RemoveEmptyEntries);
+        await Libvirt.VirshAsync(Cancellation, "pool-refresh", storagePool);
+        var volumes = (await Libvirt.VirshAsync(Cancellation, "vol-list", storagePool)).Split('\n', StringSplitOptions.RemoveEmptyEntries);
         Assert.Equal([PrivateLibvirt.ImageVolume], volumes.Select(line => line.Split(' ', StringSplitOptions.RemoveEmptyEntries)[0]));
     }
 

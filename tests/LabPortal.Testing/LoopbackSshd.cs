@@ -9,9 +9,9 @@ namespace LabPortal.Testing;
 public sealed class LoopbackSshd : IAsyncDisposable
 {
     private readonly Process _process;
-    private readonly string _folder;
+    private readonly TestFolder _folder;
 
-    private LoopbackSshd(string folder, int port, Process process)
+    private LoopbackSshd(TestFolder folder, int port, Process process)
     {
         _folder = folder;
         Port = port;
@@ -20,17 +20,18 @@ public sealed class LoopbackSshd : IAsyncDisposable
 
     public int Port { get; }
 
-    public string KeyFile => Path.Combine(_folder, "key");
+    public string KeyFile => _folder["key"];
 
     /// <summary>An ssh that knows this sshd's host key, and leaves the user's own files alone: for the <c>command</c> of a URI.</summary>
-    public string ClientFile => Path.Combine(_folder, "ssh");
+    public string ClientFile => _folder["ssh"];
 
     /// <summary>A key that this sshd does not know.</summary>
-    public string StrangersKeyFile => Path.Combine(_folder, "stranger");
+    public string StrangersKeyFile => _folder["stranger"];
 
     public static async Task<LoopbackSshd> StartAsync(CancellationToken cancellation)
     {
-        var folder = Directory.CreateTempSubdirectory("lp-sshd-").FullName;
+        var own = new TestFolder();
+        var folder = own.Path;
         foreach (var name in new[] { "host", "key", "stranger" })
             await Tool.RunAsync(cancellation, "ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", name, "-f", Path.Combine(folder, name));
         var port = FreePort();
@@ -55,7 +56,7 @@ public sealed class LoopbackSshd : IAsyncDisposable
         // sshd's own folder, which its init script makes elsewhere.
         Directory.CreateDirectory("/run/sshd");
         var start = new ProcessStartInfo("/usr/sbin/sshd", ["-D", "-e", "-f", Path.Combine(folder, "config")]) { UseShellExecute = false, RedirectStandardError = true };
-        var sshd = new LoopbackSshd(folder, port, Process.Start(start)!);
+        var sshd = new LoopbackSshd(own, port, Process.Start(start)!);
         sshd._process.ErrorDataReceived += (_, _) => { };
         sshd._process.BeginErrorReadLine();
         await sshd.AwaitAsync(cancellation);
@@ -67,7 +68,7 @@ public sealed class LoopbackSshd : IAsyncDisposable
         _process.Kill(entireProcessTree: true);
         await _process.WaitForExitAsync();
         _process.Dispose();
-        Directory.Delete(_folder, recursive: true);
+        _folder.Dispose();
     }
 
     private async Task AwaitAsync(CancellationToken cancellation)

@@ -11,6 +11,9 @@ public sealed class PrivateLibvirt : IAsyncDisposable
 {
     public const string ImageVolume = "tiny.qcow2";
 
+    /// <summary>The stopped shell that starts the daemon; zero where it is at work.</summary>
+    private int _keeper;
+
     private PrivateLibvirt(string folder, string uri)
     {
         Folder = folder;
@@ -55,6 +58,46 @@ public sealed class PrivateLibvirt : IAsyncDisposable
 
     public Task ThawAsync(CancellationToken cancellation) => SignalAsync(18, cancellation);
 
+    /// <summary>kill -9 of the daemon, and of whoever would start it again; its guests live on.</summary>
+    public async Task KillAsync(CancellationToken cancellation)
+    {
+        var daemon = await PidAsync(cancellation);
+        // proc(5): what stands before the state may hold spaces, in brackets; the parent comes next.
+        _keeper = int.Parse((await File.ReadAllTextAsync($"/proc/{daemon}/stat", cancellation)).Split(") ")[^1].Split(' ')[1], CultureInfo.InvariantCulture);
+        Signal(_keeper, 19);
+        Signal(daemon, 9);
+    }
+
+    /// <summary>The daemon is started again. Without a kill before, nothing happens.</summary>
+    public void Revive()
+    {
+        if (_keeper != 0) Signal(_keeper, 18);
+        _keeper = 0;
+    }
+
+    /// <summary>A storage pool with the tiny image, on a disk of its own that only the daemon sees.</summary>
+    public async Task AddSmallPoolAsync(string name, CancellationToken cancellation)
+    {
+        var target = Path.Combine(Folder, name);
+        Directory.CreateDirectory(target);
+        await AmongMountsAsync(cancellation, "mount", "-t", "tmpfs", "-o", "size=1200m", "tmpfs", target);
+        await AmongMountsAsync(cancellation, "cp", Path.Combine(Volumes, ImageVolume), target);
+        await VirshAsync(cancellation, "pool-create-as", name, "dir", "--target", target);
+    }
+
+    /// <summary>The disk is as large as what is on it: the next write fails.</summary>
+    public async Task FillAsync(string name, CancellationToken cancellation)
+    {
+        var used = (await AmongMountsAsync(cancellation, "df", "--output=used", "-B1024", Path.Combine(Folder, name))).Split('\n')[1].Trim();
+        await AmongMountsAsync(cancellation, "mount", "-o", $"remount,size={used}k", Path.Combine(Folder, name));
+    }
+
+    public Task MakeRoomAsync(string name, CancellationToken cancellation)
+        => AmongMountsAsync(cancellation, "mount", "-o", "remount,size=1200m", Path.Combine(Folder, name));
+
+    private async Task<string> AmongMountsAsync(CancellationToken cancellation, params string[] command)
+        => await Tool.RunAsync(cancellation, "nsenter", ["--target", (await PidAsync(cancellation)).ToString(CultureInfo.InvariantCulture), "--mount", .. command]);
+
     public async ValueTask DisposeAsync()
     {
         await Tool.RunAsync(CancellationToken.None, Script, "stop", Folder);
@@ -63,9 +106,11 @@ public sealed class PrivateLibvirt : IAsyncDisposable
 
     private static string Script => Path.Combine(Repository.Root, "infra/libvirt");
 
-    private async Task SignalAsync(int signal, CancellationToken cancellation)
+    private async Task SignalAsync(int signal, CancellationToken cancellation) => Signal(await PidAsync(cancellation), signal);
+
+    private static void Signal(int process, int signal)
     {
-        if (kill(await PidAsync(cancellation), signal) != 0) throw new InvalidOperationException($"libvirtd took no signal: {Marshal.GetLastPInvokeErrorMessage()}");
+        if (kill(process, signal) != 0) throw new InvalidOperationException($"libvirtd took no signal: {Marshal.GetLastPInvokeErrorMessage()}");
     }
 
     [DllImport("libc", SetLastError = true)]

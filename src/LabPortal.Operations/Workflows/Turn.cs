@@ -200,7 +200,13 @@ internal sealed class Turn(Run claim, Workflow workflow, StepTools tools, Worker
         if (kind == FaultKind.Transient)
         {
             var due = now + Duration.Min(tools.Settings.LongestRetry, tools.Settings.FirstRetry * Math.Pow(2, Math.Min(row, 16)));
-            if (due <= deadline) return await WriteEntryAsync(session, state, act, entry with { DueAt = due }, tell: true);
+            if (due <= deadline)
+            {
+                // Why a run is undone stays said; one that goes forward says what it waits for.
+                if (state.Run.State == RunState.Running)
+                    state = state with { Run = state.Run with { Problem = new Reason("run.step-waits", ("step", entry.Step), ("machine", MachineName(state, entry.Target)), ("message", entry.Note ?? "")) } };
+                return await WriteEntryAsync(session, state, act, entry with { DueAt = due }, tell: true);
+            }
         }
         else if (kind == FaultKind.NoCapacity && entry.Direction == Direction.Forward)
         {

@@ -7,7 +7,6 @@ namespace LabPortal.EndToEnd.Pages;
 [Collection(typeof(WithRealGuests))]
 public sealed class RealGuestsPagesTests(RealGuests guests)
 {
-    private const string Password = "seven green lanterns by the lake";
     private const float Patience = 5 * 60_000;
 
     private static CancellationToken Cancellation => TestContext.Current.CancellationToken;
@@ -25,7 +24,7 @@ public sealed class RealGuestsPagesTests(RealGuests guests)
         context.SetDefaultTimeout(60_000);
         var page = await context.NewPageAsync();
 
-        await SetUpAsync(page, portal);
+        await FirstAdmin.SetUpAsync(page, portal);
         await page.GotoAsync("/profile");
         await page.FillAsync("#key", key.PublicKey);
         await page.GetByRole(AriaRole.Button, new() { Name = "Add the key" }).ClickAsync();
@@ -56,17 +55,5 @@ public sealed class RealGuestsPagesTests(RealGuests guests)
         await page.GetByRole(AriaRole.Dialog).GetByRole(AriaRole.Button, new() { Name = "End", Exact = true }).ClickAsync();
         await Assertions.Expect(page.Locator(".head .chip")).ToHaveTextAsync("Ended", new() { Timeout = Patience });
         await guests.HoldsNothingAsync();
-    }
-
-    private static async Task SetUpAsync(IPage page, PortalProcess portal)
-    {
-        for (var i = 0; i < 100 && portal.SetupLink is null; i++) await Task.Delay(100, Cancellation);
-        await page.GotoAsync(portal.SetupLink ?? throw new InvalidOperationException("No setup link in the log."));
-        await page.FillAsync("#Name", "Ada Lovelace");
-        await page.FillAsync("#Email", "ada@example.org");
-        await page.FillAsync("#Password", Password);
-        await page.FillAsync("#Again", Password);
-        await page.ClickAsync("button[type=submit]");
-        await page.WaitForURLAsync("**/labs");
     }
 }

@@ -13,8 +13,9 @@ namespace LabPortal.Operations.Workflows.Steps;
 /// </summary>
 internal sealed class Place() : Step("place")
 {
-    /// <summary>A host that said that it is full is asked again after this long.</summary>
-    private static readonly Duration s_fullFor = Duration.FromMinutes(10);
+    /// <summary>A host that said that it is full is asked again after this long, and after twice as long with each time that it says so.</summary>
+    private static readonly Duration s_fullFor = Duration.FromSeconds(10);
+    private static readonly Duration s_fullForAtMost = Duration.FromMinutes(10);
 
     private static readonly Duration s_roomPause = Duration.FromSeconds(1);
 
@@ -29,7 +30,7 @@ internal sealed class Place() : Step("place")
             .Where(placed => placed.Generation < context.Attempt).ToList();
         return await Vanishing.ConfirmAsync(context, [.. earlier.Where(placed => placed.Held)], async (session, now) =>
         {
-            var full = earlier.Where(placed => now - placed.At < s_fullFor).Select(placed => (placed.Pool, placed.Host)).Distinct().ToList();
+            var full = earlier.GroupBy(placed => (placed.Pool, placed.Host)).Where(host => now - host.Max(placed => placed.At) < FullFor(host.Count())).Select(host => host.Key).ToList();
             var placed = await context.Tools.Placing.PlaceAsync(session, context.Lab, machine, context.Attempt, full, now);
             if (placed.Pool is null)
                 return placed.CanWait && now - context.FirstAt < Deadline ? StepAnswer.NotYet(Duration.Max(context.Pause, s_roomPause), why: placed.WhyNot) : throw new StepFailed(placed.WhyNot!);
@@ -38,6 +39,8 @@ internal sealed class Place() : Step("place")
             return StepAnswer.Done;
         }, cancellation);
     }
+
+    private static Duration FullFor(int times) => Duration.Min(s_fullForAtMost, s_fullFor * Math.Pow(2, Math.Min(times - 1, 16)));
 
     /// <summary>What was made is gone by now; what was only placed gives its room back.</summary>
     public override Task<StepAnswer> UndoAsync(StepContext context, CancellationToken cancellation) => Task.FromResult(StepAnswer.DoneWith(async (session, now) =>

@@ -1,4 +1,5 @@
 using LabPortal.Domain;
+using LabPortal.Domain.Labs;
 using LabPortal.Domain.Machines;
 using LabPortal.Domain.Pools;
 using LabPortal.Operations.Machines;
@@ -50,7 +51,7 @@ internal static class Power
                 break;
         }
 
-        return StepAnswer.NotYet(context.Pause);
+        return StepAnswer.NotYet(context.Pause, why: seen.Problem is { } problem ? new Reason("machine.waits", ("machine", context.Machine.Name), ("message", problem)) : null);
     }
 
     public static async Task<StepAnswer> StopAsync(StepContext context, CancellationToken cancellation)
