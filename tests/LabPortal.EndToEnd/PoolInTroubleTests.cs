@@ -40,6 +40,7 @@ public sealed class PoolInTroubleTests(RealGuests guests, ITestOutputHelper outp
         Assert.Equal(1, await HeldAsync(client));
         await guests.HoldsNothingAsync(Small);
         await guests.Libvirt.MakeRoomAsync(Small, Cancellation);
+        await ChecksAsync(client, "healthy");
         await UntilAsync(client, lab, now => now["run"]?["steps"]!.AsArray().Any(step => (string)step!["step"]! == "create" && (string)step["state"]! == "done") == true);
 
         // Full again while the guest boots: QEMU stops it at its first write.
