@@ -186,7 +186,10 @@ public sealed partial class SimulatedWorld(string path, TimeProvider time) : IAs
                 throw new UnreachableException("A killed process went on.");
             case Deed.Freeze:
                 if (!OperatingSystem.IsLinux()) throw new PlatformNotSupportedException("Only Linux processes can freeze themselves.");
-                if (Signal(Environment.ProcessId, Stop) != 0) throw new InvalidOperationException("The process could not stop itself.");
+                await _file.BetweenTurnsAsync(() =>
+                {
+                    if (Signal(Environment.ProcessId, Stop) != 0) throw new InvalidOperationException("The process could not stop itself.");
+                }, cancellation);
                 break;
             default:
                 // The wall clock: a test's own clock stands still while its call hangs.

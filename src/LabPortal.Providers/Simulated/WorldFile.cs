@@ -74,6 +74,20 @@ internal sealed class WorldFile(string path) : IAsyncDisposable
 
     public Task<T> WriteAsync<T>(Func<Rows, T> write, CancellationToken cancellation) => InTurnAsync("BEGIN IMMEDIATE", write, cancellation);
 
+    /// <summary>Does something while no transaction of this process is open: a process that is stopped in one keeps the file from all others.</summary>
+    public async Task BetweenTurnsAsync(Action act, CancellationToken cancellation)
+    {
+        await _turn.WaitAsync(cancellation);
+        try
+        {
+            act();
+        }
+        finally
+        {
+            _turn.Release();
+        }
+    }
+
     private async Task<T> InTurnAsync<T>(string begin, Func<Rows, T> work, CancellationToken cancellation)
     {
         await _turn.WaitAsync(cancellation);
