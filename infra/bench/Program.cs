@@ -41,8 +41,9 @@ try
     Console.WriteLine(met ? "aim met" : "AIM MISSED");
     return met ? 0 : 1;
 }
-catch (OperationCanceledException) when (stopping.IsCancellationRequested)
+catch (Exception) when (stopping.IsCancellationRequested)
 {
+    // Whatever was cut off complains in its own way: Ctrl+C reaches the processes that were started as well.
     Console.Error.WriteLine("stopped");
     return 130;
 }

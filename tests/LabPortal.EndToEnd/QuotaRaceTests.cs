@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using System.Globalization;
 using System.Text.Json.Nodes;
 using LabPortal.Testing;
@@ -5,7 +6,7 @@ using LabPortal.Testing;
 namespace LabPortal.EndToEnd;
 
 /// <summary>64 concurrent requests against room for 10: exactly 10, in each round. LABPORTAL_ROUNDS says how many rounds; 2 where it does not.</summary>
-public sealed class QuotaRaceTests(TestDatabases databases)
+public sealed class QuotaRaceTests(TestDatabases databases, ITestOutputHelper output)
 {
     private const int Room = 10;
     private const int Requests = 64;
@@ -25,8 +26,10 @@ public sealed class QuotaRaceTests(TestDatabases databases)
         await using var two = engine == Engine.Postgres ? await PortalProcess.StartAsync(folder["data"], database, folder["apply.yaml"]) : null;
         using var first = one.Client();
         using var second = two?.Client();
+        var clock = Stopwatch.StartNew();
         for (var round = 0; round < s_rounds; round++)
         {
+            if (round > 0 && round % 20 == 0) output.WriteLine($"{engine}: {round} rounds in {clock.Elapsed.TotalSeconds:F0} s");
             var answers = await Task.WhenAll(Enumerable.Range(0, Requests).Select(i => (i % 2 == 0 ? first : second ?? first).PostAsync("labs", Request(), Cancellation)));
 
             var taken = answers.Where(answer => answer.Code == 202).Select(answer => (string)answer["id"]!).ToList();
@@ -42,6 +45,7 @@ public sealed class QuotaRaceTests(TestDatabases databases)
             foreach (var lab in taken) await first.WaitForAsync(lab, "ended", cancellation: Cancellation);
         }
 
+        output.WriteLine($"{engine}: {s_rounds} rounds, exactly {Room} of {Requests} each time, in {clock.Elapsed.TotalSeconds:F0} s");
         Assert.Empty((await first.GetAsync("pools/pretend/resources", Cancellation)).Must(200).Body!.AsArray());
     }
 

@@ -20,6 +20,9 @@ public sealed class CrashMatrix(TestDatabases databases, ITestOutputHelper outpu
 {
     private const int Killed = 128 + 9;
 
+    /// <summary>A worker starts a process of its own, on a machine that may be busy.</summary>
+    private static readonly TimeSpan s_patience = TimeSpan.FromMinutes(5);
+
     private static readonly bool s_full = Environment.GetEnvironmentVariable("LABPORTAL_MATRIX") == "full";
 
     private static readonly Dictionary<string, WireVerb[]> s_calls = new()
@@ -160,7 +163,7 @@ public sealed class CrashMatrix(TestDatabases databases, ITestOutputHelper outpu
         {
             try
             {
-                await process.WaitForExitAsync(Cancellation).WaitAsync(TimeSpan.FromSeconds(60), Cancellation);
+                await process.WaitForExitAsync(Cancellation).WaitAsync(s_patience, Cancellation);
                 return process.ExitCode;
             }
             finally
