@@ -96,7 +96,11 @@ internal static class Boot
             if (kind == "state" && state == "failed") throw new InvalidOperationException($"The lab failed: {happened}");
             if (kind == "step" && state == "done") steps.Add(((string)happened["step"]!, (happened["at"]!.GetValue<DateTimeOffset>() - begun).TotalSeconds));
             if (kind == "machine" && (string)happened["address"]! is { Length: > 0 } address && !signingIn.ContainsKey(address))
+            {
+                steps.Add(("address", (happened["at"]!.GetValue<DateTimeOffset>() - begun).TotalSeconds));
                 signingIn[address] = Tool.RunAsync(cancellation, s_byHand, "sign-in", key, address);
+            }
+
             if (signingIn.Count == machines) break;
         }
 
