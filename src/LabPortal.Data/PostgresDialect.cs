@@ -9,7 +9,7 @@ internal sealed class PostgresDialect(string connectionString) : SqlDialect
     private const string Channel = "labportal";
     private readonly NpgsqlDataSource _source = NpgsqlDataSource.Create(
         // The same few statements again and again: the server plans each once for a connection.
-        new NpgsqlConnectionStringBuilder(connectionString) { MaxAutoPrepare = 64 });
+        new NpgsqlConnectionStringBuilder(connectionString) { MaxAutoPrepare = 64, Options = WithoutForgottenLocks(connectionString) });
 
     public override string ForUpdate => "FOR UPDATE";
 
@@ -18,6 +18,13 @@ internal sealed class PostgresDialect(string connectionString) : SqlDialect
     public override bool IsShared => true;
 
     internal string ConnectionString => connectionString;
+
+    /// <summary>
+    /// A process that was stopped in the middle of a transaction would hold its rows' locks for as long as it sleeps. The server ends it well within a
+    /// worker's term; when the process wakes, its commit fails. No transaction of ours waits for anything but the database.
+    /// </summary>
+    private static string WithoutForgottenLocks(string connectionString)
+        => $"{new NpgsqlConnectionStringBuilder(connectionString).Options} -c idle_in_transaction_session_timeout=10s".TrimStart();
 
     public override async Task<DbConnection> OpenAsync(CancellationToken cancellation) => await _source.OpenConnectionAsync(cancellation);
 
