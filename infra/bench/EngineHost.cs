@@ -23,11 +23,12 @@ internal sealed class EngineHost : IAsyncDisposable
 
     public EngineHost(Database database, string connectionString, RegisteredWorkflows workflows, int workers)
     {
-        var storage = new PostgreSqlStorage(new NpgsqlConnectionFactory(connectionString, new PostgreSqlStorageOptions()), new PostgreSqlStorageOptions());
+        var options = new PostgreSqlStorageOptions { QueuePollInterval = TimeSpan.FromSeconds(1), EnableLongPolling = true };
+        var storage = new PostgreSqlStorage(new NpgsqlConnectionFactory(connectionString, options), options);
         _services = new ServiceCollection()
             .AddLogging(log => log.AddConsole().SetMinimumLevel(LogLevel.Warning))
             .AddSingleton(TimeProvider.System).AddSingleton(database).AddSingleton(workflows).AddSingleton<EngineSettings>()
-            .AddSingleton<WorkerLease>().AddSingleton<TurnBell>().AddSingleton<Runs>().AddSingleton<TurnBatch>().AddSingleton<TurnPump>().AddSingleton<WorkerBeat>()
+            .AddSingleton<WorkerLease>().AddSingleton<TurnBell>().AddSingleton<TurnWriter>().AddSingleton<Runs>().AddSingleton<TurnBatch>().AddSingleton<TurnPump>().AddSingleton<WorkerBeat>()
             .AddSingleton<IBackgroundJobClient>(new BackgroundJobClient(storage))
             .AddSingleton(services => new StepTools(database, null!, null!, null!, null!, new PortalIdentity(default, ""), TimeProvider.System, services.GetRequiredService<EngineSettings>()))
             .BuildServiceProvider();

@@ -1,7 +1,9 @@
 using System.Data;
+using System.Text.Json;
 using Dapper;
 using LabPortal.Domain;
 using NodaTime;
+using Npgsql;
 
 namespace LabPortal.Data;
 
@@ -9,6 +11,7 @@ namespace LabPortal.Data;
 internal static class DapperTypes
 {
     private static readonly Lock s_gate = new();
+    private static readonly Dictionary<Type, SqlMapper.ITypeHandler> s_handlers = [];
     private static bool s_registered;
 
     public static void Register()
@@ -20,6 +23,7 @@ internal static class DapperTypes
             DefaultTypeMap.MatchNamesWithUnderscores = true;
             Add(new InstantHandler());
             Add(new DurationHandler());
+            SqlMapper.AddTypeHandler(typeof(Many), new ManyHandler());
             SqlMapper.RemoveTypeMap(typeof(Guid));
             SqlMapper.RemoveTypeMap(typeof(Guid?));
             Add(new IdHandler<Guid>(id => id, id => id));
@@ -33,13 +37,37 @@ internal static class DapperTypes
         }
     }
 
-    private static void Add<T>(Handler<T> handler) where T : struct => SqlMapper.AddTypeHandler(typeof(T), handler);
+    /// <summary>Gives a parameter the stored form of a value of this declared type, and the type also where there is no value.</summary>
+    public static void Set(IDbDataParameter parameter, Type type, object? value)
+    {
+        type = Nullable.GetUnderlyingType(type) ?? type;
+        parameter.DbType = type == typeof(long) || type == typeof(Instant) || type == typeof(Duration) ? DbType.Int64
+            : type == typeof(int) ? DbType.Int32
+            : type == typeof(bool) ? DbType.Boolean
+            : DbType.String;
+        if (value is not null && s_handlers.TryGetValue(type, out var handler)) handler.SetValue(parameter, value);
+        else parameter.Value = value ?? DBNull.Value;
+    }
+
+    private static void Add<T>(Handler<T> handler) where T : struct
+    {
+        s_handlers[typeof(T)] = handler;
+        SqlMapper.AddTypeHandler(typeof(T), handler);
+    }
 
     private sealed class InstantHandler : Handler<Instant>
     {
         protected override Instant Read(object stored) => Instants.FromMicroseconds((long)stored);
 
         protected override (DbType, object) Write(Instant value) => (DbType.Int64, value.ToMicroseconds());
+    }
+
+    private sealed class ManyHandler : SqlMapper.ITypeHandler
+    {
+        public object Parse(Type destinationType, object value) => throw new NotSupportedException("Many values are only asked with, and never stored.");
+
+        public void SetValue(IDbDataParameter parameter, object value)
+            => parameter.Value = parameter is NpgsqlParameter ? ((Many)value).Values.ToArray() : JsonSerializer.Serialize(((Many)value).Values);
     }
 
     private sealed class DurationHandler : Handler<Duration>

@@ -73,7 +73,7 @@ public sealed class Database : IAsyncDisposable
         await using var transaction = await _dialect.BeginWriteAsync(connection, cancellation);
         var session = new Session(_dialect, connection, transaction, cancellation);
         var result = await write(session);
-        await session.SendSignalsAsync();
+        await session.FinishAsync();
         // Once the work is done its outcome is saved, whoever stopped waiting for it.
         await transaction.CommitAsync(CancellationToken.None);
         _signals.Raise(session.Raised);

@@ -9,11 +9,13 @@ internal sealed class PostgresDialect(string connectionString) : SqlDialect
     private const string Channel = "labportal";
     private readonly NpgsqlDataSource _source = NpgsqlDataSource.Create(
         // The same few statements again and again: the server plans each once for a connection.
-        new NpgsqlConnectionStringBuilder(connectionString) { MaxAutoPrepare = 64, Options = WithoutForgottenLocks(connectionString) });
+        new NpgsqlConnectionStringBuilder(connectionString) { MaxAutoPrepare = 128, Options = WithoutForgottenLocks(connectionString) });
 
     public override string ForUpdate => "FOR UPDATE";
 
     public override string ForUpdateSkipLocked => "FOR UPDATE SKIP LOCKED";
+
+    public override string AnyOf(string column, string parameter) => $"{column} = ANY(@{parameter})";
 
     public override bool IsShared => true;
 
@@ -45,13 +47,7 @@ internal sealed class PostgresDialect(string connectionString) : SqlDialect
         ? violation.ConstraintName
         : null;
 
-    internal override async Task NotifyAsync(DbConnection connection, DbTransaction transaction, IReadOnlyList<Signal> signals, CancellationToken cancellation)
-    {
-        await using var command = new NpgsqlCommand("SELECT pg_notify(@channel, payload) FROM unnest(@payloads) AS payload", (NpgsqlConnection)connection, (NpgsqlTransaction)transaction);
-        command.Parameters.AddWithValue("channel", Channel);
-        command.Parameters.AddWithValue("payloads", signals.Select(signal => $"{signal.Topic} {signal.Payload}").ToArray());
-        await command.ExecuteNonQueryAsync(cancellation);
-    }
+    internal override RowStatement Notification { get; } = new($"SELECT pg_notify('{Channel}', payload) FROM (VALUES {{rows}}) AS signals (payload)", "(@Payload)", adds: true);
 
     internal override async Task ListenAsync(Action listening, Action<Signal> received, CancellationToken cancellation)
     {

@@ -10,6 +10,9 @@ public sealed class Session
     private readonly DbTransaction? _transaction;
     private readonly CancellationToken _cancellation;
     private readonly List<Signal> _raised = [];
+    private readonly List<Deferred> _deferred = [];
+    private readonly Dictionary<string, int> _lastOf = new(StringComparer.Ordinal);
+    private readonly Dictionary<object, IGathered> _gathered = [];
 
     internal Session(SqlDialect dialect, DbConnection connection, DbTransaction? transaction, CancellationToken cancellation)
     {
@@ -24,12 +27,101 @@ public sealed class Session
     internal IReadOnlyList<Signal> Raised => _raised;
 
     public async Task<IReadOnlyList<T>> QueryAsync<T>(string sql, object? parameters = null)
-        => (await _connection.QueryAsync<T>(Command(sql, parameters))).AsList();
+    {
+        await FlushAsync();
+        return (await _connection.QueryAsync<T>(Command(sql, parameters))).AsList();
+    }
 
-    public Task<T?> FindAsync<T>(string sql, object? parameters = null) => _connection.QuerySingleOrDefaultAsync<T?>(Command(sql, parameters));
+    /// <summary>Two statements in one round trip.</summary>
+    public async Task<(IReadOnlyList<TFirst> First, IReadOnlyList<TSecond> Second)> QueryAsync<TFirst, TSecond>(string sql, object? parameters = null)
+    {
+        await FlushAsync();
+        await using var both = await _connection.QueryMultipleAsync(Command(sql, parameters));
+        return ((await both.ReadAsync<TFirst>()).AsList(), (await both.ReadAsync<TSecond>()).AsList());
+    }
+
+    public async Task<T?> FindAsync<T>(string sql, object? parameters = null)
+    {
+        await FlushAsync();
+        return await _connection.QuerySingleOrDefaultAsync<T?>(Command(sql, parameters));
+    }
 
     /// <summary>The number of rows that it changed. A list of parameters runs the statement once for each.</summary>
-    public Task<int> ExecuteAsync(string sql, object? parameters = null) => _connection.ExecuteAsync(Command(sql, parameters));
+    public async Task<int> ExecuteAsync(string sql, object? parameters = null)
+    {
+        await FlushAsync();
+        return await _connection.ExecuteAsync(Command(sql, parameters));
+    }
+
+    /// <summary>
+    /// A change whose result nobody waits for: it goes to the server before the next statement or the commit, in one statement with the
+    /// same change of other rows and in one round trip with the rest. What it violates is therefore thrown there. Changes of one key keep their order.
+    /// </summary>
+    /// <param name="statement">What is done to each row.</param>
+    /// <param name="key">Whose row it is.</param>
+    /// <param name="row">The parameters.</param>
+    /// <param name="unlessChanged">What is thrown where it did not change a row.</param>
+    internal void Defer(RowStatement statement, string key, object row, Func<Exception>? unlessChanged = null)
+    {
+        if (_transaction is null) throw new InvalidOperationException("A change belongs to a write.");
+        var last = _lastOf.GetValueOrDefault(key, -1);
+        var place = _deferred.FindLastIndex(other => other.Statement == statement && other.Rows.Count < RowStatement.MostRows);
+        if (place < last || place < 0 || (place == last && !statement.Adds))
+        {
+            place = _deferred.Count;
+            _deferred.Add(new Deferred(statement, [], []));
+        }
+
+        _lastOf[key] = place;
+        _deferred[place].Rows.Add(row);
+        if (unlessChanged is not null) _deferred[place].Unless.Add(unlessChanged);
+    }
+
+    /// <summary>Runs what was deferred now.</summary>
+    public async Task FlushAsync()
+    {
+        foreach (var gathered in _gathered.Values) gathered.Defer(this);
+        _gathered.Clear();
+        var deferred = _deferred.ToArray();
+        _deferred.Clear();
+        _lastOf.Clear();
+        if (deferred.Length == 0) return;
+        if (_connection.CanCreateBatch)
+        {
+            await using var batch = _connection.CreateBatch();
+            batch.Transaction = _transaction;
+            foreach (var (statement, rows, _) in deferred)
+            {
+                var command = batch.CreateBatchCommand();
+                command.CommandText = statement.Text(rows.Count);
+                statement.Bind(rows, command.CreateParameter, command.Parameters);
+                batch.BatchCommands.Add(command);
+            }
+
+            await batch.ExecuteNonQueryAsync(_cancellation);
+            for (var i = 0; i < deferred.Length; i++) deferred[i].Check(batch.BatchCommands[i].RecordsAffected);
+            return;
+        }
+
+        foreach (var one in deferred)
+        {
+            await using var command = _connection.CreateCommand();
+            command.Transaction = _transaction;
+            command.CommandText = one.Statement.Text(one.Rows.Count);
+            one.Statement.Bind(one.Rows, command.CreateParameter, command.Parameters);
+            one.Check(await command.ExecuteNonQueryAsync(_cancellation));
+        }
+    }
+
+    /// <summary>What several calls add to, and what becomes fewer statements than calls: deferred behind all that was deferred before.</summary>
+    internal T Gather<T>(object key, Func<T> begin) where T : IGathered
+    {
+        if (_transaction is null) throw new InvalidOperationException("A change belongs to a write.");
+        if (_gathered.TryGetValue(key, out var known)) return (T)known;
+        var begun = begin();
+        _gathered.Add(key, begun);
+        return begun;
+    }
 
     /// <summary>Tells every process that listens, once this session is committed; the same signal twice goes out once.</summary>
     public void Raise(string topic, string payload)
@@ -39,10 +131,30 @@ public sealed class Session
         if (!_raised.Contains(signal)) _raised.Add(signal);
     }
 
-    internal async Task SendSignalsAsync()
+    /// <summary>The last of what the transaction does.</summary>
+    internal Task FinishAsync()
     {
-        if (_raised.Count > 0) await Dialect.NotifyAsync(_connection, _transaction!, _raised, _cancellation);
+        if (Dialect.Notification is { } notification)
+        {
+            foreach (var signal in _raised) Defer(notification, "", new { Payload = $"{signal.Topic} {signal.Payload}" });
+        }
+
+        return FlushAsync();
     }
 
     private CommandDefinition Command(string sql, object? parameters) => new(sql, parameters, _transaction, cancellationToken: _cancellation);
+
+    private sealed record Deferred(RowStatement Statement, List<object> Rows, List<Func<Exception>> Unless)
+    {
+        public void Check(int changed)
+        {
+            if (Unless.Count > 0 && changed != Rows.Count) throw Unless[0]();
+        }
+    }
+}
+
+/// <summary>Changes that are gathered until they are deferred together.</summary>
+internal interface IGathered
+{
+    void Defer(Session session);
 }

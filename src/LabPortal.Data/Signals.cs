@@ -9,7 +9,7 @@ public sealed record Signal(string Topic, string Payload)
     /// <summary>Topic: runs became due now. Payload: empty.</summary>
     public const string Runs = "runs";
 
-    /// <summary>Topic: a lab's version rose. Payload: <c>LABID VERSION</c>.</summary>
+    /// <summary>Topic: a lab's version rose. Payload: the lab's id.</summary>
     public const string Labs = "labs";
 
     /// <summary>Topic: somebody has a new notice. Payload: the person's id.</summary>

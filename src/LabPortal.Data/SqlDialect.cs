@@ -12,6 +12,12 @@ public abstract class SqlDialect : IAsyncDisposable
     /// <summary>The same, passing over rows that another transaction has locked.</summary>
     public abstract string ForUpdateSkipLocked { get; }
 
+    /// <summary>
+    /// The condition that a column is one of <see cref="Many"/> values. A text that holds the values themselves is another statement each time:
+    /// the server plans it anew, and Dapper compiles a reader for it and keeps that.
+    /// </summary>
+    public abstract string AnyOf(string column, string parameter);
+
     /// <summary>May more than one process use this database at once?</summary>
     public abstract bool IsShared { get; }
 
@@ -28,8 +34,8 @@ public abstract class SqlDialect : IAsyncDisposable
     /// <summary>The name of the CHECK, UNIQUE or exclusion rule that was violated, if that is what happened.</summary>
     public abstract string? ViolatedRule(DbException fault);
 
-    /// <summary>Sends signals to the other processes when the transaction commits.</summary>
-    internal abstract Task NotifyAsync(DbConnection connection, DbTransaction transaction, IReadOnlyList<Signal> signals, CancellationToken cancellation);
+    /// <summary>Sends signals to the other processes when its transaction commits; nothing where there are none.</summary>
+    internal abstract RowStatement? Notification { get; }
 
     /// <summary>Reads signals of other processes until cancelled; <paramref name="listening"/> is called each time listening has begun.</summary>
     internal abstract Task ListenAsync(Action listening, Action<Signal> received, CancellationToken cancellation);

@@ -34,6 +34,8 @@ internal sealed class SqliteDialect : SqlDialect
 
     public override string ForUpdateSkipLocked => "";
 
+    public override string AnyOf(string column, string parameter) => $"{column} IN (SELECT value FROM json_each(@{parameter}))";
+
     public override bool IsShared => false;
 
     internal string ConnectionString => _connectionString;
@@ -72,8 +74,7 @@ internal sealed class SqliteDialect : SqlDialect
         return s_uniqueRules.GetValueOrDefault(what, what);
     }
 
-    internal override Task NotifyAsync(DbConnection connection, DbTransaction transaction, IReadOnlyList<Signal> signals, CancellationToken cancellation)
-        => Task.CompletedTask;
+    internal override RowStatement? Notification => null;
 
     internal override Task ListenAsync(Action listening, Action<Signal> received, CancellationToken cancellation)
     {

@@ -12,29 +12,26 @@ public static class LabReadStore
     /// <summary>Each lab's live run, or its last where none is live.</summary>
     public static async Task<IReadOnlyDictionary<LabId, Run>> RunsOfAsync(Session session, IReadOnlyCollection<LabId> labs) => labs.Count == 0
         ? new Dictionary<LabId, Run>()
-        : (await RunStore.ReadAsync(session, $"WHERE lab_id IN ({List(labs)}) AND (state IN ('running', 'undoing', 'stuck') OR id IN (SELECT max(id) FROM runs WHERE lab_id IN ({List(labs)}) GROUP BY lab_id))", new { }))
+        : (await RunStore.ReadAsync(session, $"WHERE {session.Dialect.AnyOf("lab_id", "labs")} AND (state IN ('running', 'undoing', 'stuck') OR id IN (SELECT max(id) FROM runs WHERE {session.Dialect.AnyOf("lab_id", "labs")} GROUP BY lab_id))", new { labs = Many.Of(labs) }))
             .GroupBy(run => run.Lab).ToDictionary(runs => runs.Key, runs => runs.OrderBy(run => run.State.IsLive()).Last());
 
     public static async Task<ILookup<LabId, MeterEvent>> MeterOfAsync(Session session, IReadOnlyCollection<LabId> labs) => labs.Count == 0
         ? Array.Empty<MeterEvent>().ToLookup(meter => meter.Lab)
         : (await session.QueryAsync<MeterRow>($"""
             SELECT machine_id AS machine, generation, lab_id AS lab, team_id AS team, pool_id AS pool, state, cpu, memory_mib, disk_gib, at, recorded_at
-            FROM meter_events WHERE lab_id IN ({List(labs)}) ORDER BY lab_id, id
-            """)).Select(row => new MeterEvent(row.Machine, row.Generation, row.Lab, row.Team, row.Pool, row.State, row.Cpu, row.MemoryMiB, row.DiskGiB, row.At, row.RecordedAt))
+            FROM meter_events WHERE {session.Dialect.AnyOf("lab_id", "labs")} ORDER BY lab_id, id
+            """, new { labs = Many.Of(labs) })).Select(row => new MeterEvent(row.Machine, row.Generation, row.Lab, row.Team, row.Pool, row.State, row.Cpu, row.MemoryMiB, row.DiskGiB, row.At, row.RecordedAt))
             .ToLookup(meter => meter.Lab);
 
     public static async Task<IReadOnlyDictionary<PersonId, string>> OwnersOfAsync(Session session, IReadOnlyCollection<LabId> labs) => labs.Count == 0
         ? new Dictionary<PersonId, string>()
-        : (await session.QueryAsync<NameRow>($"SELECT id, name FROM people WHERE id IN (SELECT owner_id FROM labs WHERE id IN ({List(labs)}))"))
+        : (await session.QueryAsync<NameRow>($"SELECT id, name FROM people WHERE id IN (SELECT owner_id FROM labs WHERE {session.Dialect.AnyOf("labs.id", "labs")})", new { labs = Many.Of(labs) }))
             .ToDictionary(row => new PersonId(row.Id), row => row.Name);
 
     /// <summary>Why each machine is where it is, by machine and generation.</summary>
     public static async Task<IReadOnlyDictionary<(MachineId Machine, int Generation), string>> WhyHereAsync(Session session, LabId lab)
         => (await session.QueryAsync<WhyRow>("SELECT machine_id AS machine, generation, why FROM placements WHERE machine_id IN (SELECT id FROM machines WHERE lab_id = @lab)", new { lab }))
             .ToDictionary(row => (row.Machine, row.Generation), row => row.Why);
-
-    // Ids are canonical text made from Guids: nothing that somebody wrote.
-    private static string List(IEnumerable<LabId> labs) => string.Join(", ", labs.Select(lab => $"'{lab}'"));
 
     private sealed class NameRow
     {

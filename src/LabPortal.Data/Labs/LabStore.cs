@@ -56,7 +56,14 @@ public static class LabStore
             }).ToList());
     }
 
-    public static async Task<Lab?> FindAsync(Session session, LabId id) => (await ReadAsync(session, "WHERE id = @id", new { id })).SingleOrDefault();
+    public static async Task<IReadOnlyList<Lab>> FindAsync(Session session, IEnumerable<LabId> ids)
+    {
+        var (labs, machines) = await session.QueryAsync<LabRow, MachineRow>(
+            $"{Labs} WHERE {session.Dialect.AnyOf("id", "ids")}; {Machines(session)}", new { ids = Many.Of(ids) });
+        return Join(labs, machines);
+    }
+
+    public static async Task<Lab?> FindAsync(Session session, LabId id) => (await FindAsync(session, [id])).SingleOrDefault();
 
     /// <summary>The lab with its row locked until the transaction ends: whoever changes a lab does it under this lock.</summary>
     public static async Task<Lab?> LockAsync(Session session, LabId id)
@@ -71,12 +78,7 @@ public static class LabStore
         if (filter.Owner is not null) where.Add("owner_id = @Owner");
         if (filter.Blueprint is not null) where.Add("blueprint = @Blueprint");
         if (filter.Text is not null) where.Add("lower(name) LIKE @Like ESCAPE '!'");
-        if (filter.SeenTeams is { } teams)
-        {
-            var list = teams.Count == 0 ? "''" : string.Join(", ", teams.Select(team => $"'{team}'"));
-            where.Add($"(team_id IN ({list}) OR owner_id = @Caller)");
-        }
-
+        if (filter.SeenTeams is not null) where.Add($"({session.Dialect.AnyOf("team_id", "Teams")} OR owner_id = @Caller)");
         if (after is not null) where.Add("id < @after");
         return ReadAsync(session, $"{(where.Count > 0 ? "WHERE " + string.Join(" AND ", where) : "")} ORDER BY id DESC LIMIT @limit", new
         {
@@ -84,6 +86,7 @@ public static class LabStore
             filter.Owner,
             filter.Blueprint,
             filter.Caller,
+            Teams = Many.Of(filter.SeenTeams ?? []),
             Like = filter.Text is null ? null : $"%{filter.Text.ToLowerInvariant().Replace("!", "!!").Replace("%", "!%").Replace("_", "!_")}%",
             after,
             limit,
@@ -126,16 +129,36 @@ public static class LabStore
     /// Raises the lab's version under its row's lock and writes the event with it. Everything that people can see changes together
     /// with such an event, in one transaction.
     /// </summary>
-    public static async Task<long> AppendEventAsync(Session session, LabId id, Instant at, LabEventKind kind, params (string Name, string Value)[] data)
+    public static void AppendEvent(Session session, LabId id, Instant at, LabEventKind kind, params (string Name, string Value)[] data)
     {
-        // Two statements in one round trip: a turn writes several events.
-        var version = await session.FindAsync<long>("""
-            UPDATE labs SET version = version + 1 WHERE id = @id;
-            INSERT INTO events (lab_id, version, at, kind, data) SELECT id, version, @at, @Kind, @Data FROM labs WHERE id = @id RETURNING version;
+        session.Gather(id, () => new NewEvents(id)).Add(at, kind, StoredJson.Write(data.ToDictionary(pair => pair.Name, pair => pair.Value)));
+        session.Raise(Signal.Labs, id.ToString());
+    }
+
+    private sealed class NewEvents(LabId lab) : IGathered
+    {
+        private static readonly RowStatement s_raise = new(
+            "WITH raised (id, count) AS (VALUES {rows}) UPDATE labs SET version = labs.version + raised.count FROM raised WHERE labs.id = raised.id", "(@Id, @Count)");
+
+        private static readonly RowStatement s_insert = new(
+            """
+            WITH new (id, behind, at, kind, data) AS (VALUES {rows})
+            INSERT INTO events (lab_id, version, at, kind, data) SELECT new.id, labs.version - new.behind, new.at, new.kind, new.data FROM new JOIN labs ON labs.id = new.id
             """,
-            new { id, at, Kind = kind.Word(), Data = StoredJson.Write(data.ToDictionary(pair => pair.Name, pair => pair.Value)) });
-        session.Raise(Signal.Labs, $"{id} {version}");
-        return version;
+            "(@Id, @Behind, @At, @Kind, @Data)",
+            adds: true);
+
+        private readonly List<(Instant At, string Kind, string Data)> _events = [];
+
+        public void Add(Instant at, LabEventKind kind, string data) => _events.Add((at, kind.Word(), data));
+
+        public void Defer(Session session)
+        {
+            var key = lab.ToString();
+            session.Defer(s_raise, key, new { Id = lab, _events.Count });
+            foreach (var (place, (at, kind, data)) in _events.Index())
+                session.Defer(s_insert, key, new { Id = lab, Behind = _events.Count - 1 - place, At = at, Kind = kind, Data = data });
+        }
     }
 
     /// <summary>What happened to a lab after this version, in order.</summary>
@@ -146,19 +169,27 @@ public static class LabStore
         return [.. rows.Select(row => new LabEvent(id, row.Version, row.At, Words.Read<LabEventKind>(row.Kind), StoredJson.Read<Dictionary<string, string>>(row.Data)))];
     }
 
+    private const string Labs = """
+        SELECT id, name, blueprint, blueprint_version, team_id AS team, owner_id AS owner, state, health, frozen, reason, version, asked_pool, labels,
+            parameters, lease_start, lease_length, lease_end, lease_grace, zone, requested_at, ready_at, ended_at
+        FROM labs
+        """;
+
+    private static string Machines(Session session) => $"""
+        SELECT id, lab_id AS lab, name, state, generation, image, image_version, cpu, memory_mib, disk_gib, pool_id AS pool, host, external_id, addresses
+        FROM machines WHERE {session.Dialect.AnyOf("lab_id", "ids")} ORDER BY position
+        """;
+
     private static async Task<IReadOnlyList<Lab>> ReadAsync(Session session, string tail, object parameters)
     {
-        var rows = await session.QueryAsync<LabRow>($"""
-            SELECT id, name, blueprint, blueprint_version, team_id AS team, owner_id AS owner, state, health, frozen, reason, version, asked_pool, labels,
-                parameters, lease_start, lease_length, lease_end, lease_grace, zone, requested_at, ready_at, ended_at
-            FROM labs {tail}
-            """, parameters);
-        if (rows.Count == 0) return [];
-        var machines = (await session.QueryAsync<MachineRow>($"""
-            SELECT id, lab_id AS lab, name, state, generation, image, image_version, cpu, memory_mib, disk_gib, pool_id AS pool, host, external_id, addresses
-            FROM machines WHERE lab_id IN ({string.Join(", ", rows.Select(row => $"'{row.Id}'"))}) ORDER BY position
-            """)).ToLookup(row => row.Lab, row => row.ToMachine());
-        return [.. rows.Select(row => row.ToLab([.. machines[row.Id]]))];
+        var labs = await session.QueryAsync<LabRow>($"{Labs} {tail}", parameters);
+        return labs.Count == 0 ? [] : Join(labs, await session.QueryAsync<MachineRow>(Machines(session), new { ids = Many.Of(labs.Select(lab => lab.Id)) }));
+    }
+
+    private static List<Lab> Join(IReadOnlyList<LabRow> labs, IReadOnlyList<MachineRow> machines)
+    {
+        var of = machines.ToLookup(machine => machine.Lab, machine => machine.ToMachine());
+        return [.. labs.Select(lab => lab.ToLab([.. of[lab.Id]]))];
     }
 
     private sealed class LabRow

@@ -71,20 +71,19 @@ public static class OrphanStore
         var found = new Dictionary<Guid, KnownOwner>();
         foreach (var some in ids.Distinct().Chunk(500))
         {
-            // Ids are canonical by their type: nothing foreign gets into the text.
-            var list = string.Join(", ", some.Select(id => $"'{Ids.Canonical(id)}'"));
+            var list = Many.Of(some.Select(Ids.Canonical));
             foreach (var owner in await session.QueryAsync<KnownOwner>($"""
                 SELECT machines.id, labs.id AS lab, labs.name AS lab_name, labs.team_id AS team, labs.state IN ('ended', 'failed') AS lab_is_over,
                     EXISTS (SELECT 1 FROM runs WHERE runs.lab_id = labs.id AND runs.state IN ('running', 'undoing', 'stuck')) AS has_live_run,
                     machines.id AS machine, machines.name AS machine_name, machines.generation, machines.state = 'gone' AS machine_is_gone,
                     machines.cpu, machines.memory_mib, machines.disk_gib
-                FROM machines JOIN labs ON labs.id = machines.lab_id WHERE machines.id IN ({list})
-                """)) found[owner.Id] = owner;
+                FROM machines JOIN labs ON labs.id = machines.lab_id WHERE {session.Dialect.AnyOf("machines.id", "list")}
+                """, new { list })) found[owner.Id] = owner;
             foreach (var owner in await session.QueryAsync<KnownOwner>($"""
                 SELECT labs.id, labs.id AS lab, labs.name AS lab_name, labs.team_id AS team, labs.state IN ('ended', 'failed') AS lab_is_over,
                     EXISTS (SELECT 1 FROM runs WHERE runs.lab_id = labs.id AND runs.state IN ('running', 'undoing', 'stuck')) AS has_live_run
-                FROM labs WHERE labs.id IN ({list})
-                """)) found[owner.Id] = owner;
+                FROM labs WHERE {session.Dialect.AnyOf("labs.id", "list")}
+                """, new { list })) found[owner.Id] = owner;
         }
 
         return found;

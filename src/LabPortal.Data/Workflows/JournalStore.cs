@@ -7,37 +7,49 @@ namespace LabPortal.Data.Workflows;
 /// <summary>The durable record of what runs intended, did and saw. Written only by the turn that holds the run's claim.</summary>
 public static class JournalStore
 {
+    private static readonly RowStatement s_intend = new(
+        "INSERT INTO journal (run_id, direction, step, target, attempt, state, intended_at, at, note) VALUES {rows}",
+        "(@Run, @Direction, @Step, @Target, @Attempt, @State, @IntendedAt, @At, @Note)",
+        adds: true);
+
+    private static readonly IReadOnlyDictionary<JournalState, RowStatement> s_write = Enum.GetValues<JournalState>().ToDictionary(to => to, to => new RowStatement(
+        $$"""
+        WITH new (run_id, direction, step, target, attempt, at, due_at, fault_kind, note) AS (VALUES {rows})
+        UPDATE journal SET state = '{{to.Word()}}', at = new.at, due_at = new.due_at, fault_kind = new.fault_kind, note = new.note FROM new
+        WHERE journal.run_id = new.run_id AND journal.direction = new.direction AND journal.step = new.step AND journal.target = new.target AND journal.attempt = new.attempt
+            AND journal.state IN ({{string.Join(", ", Enum.GetValues<JournalState>().Where(from => from.MayBecome(to)).Select(from => $"'{from.Word()}'").DefaultIfEmpty("NULL"))}})
+        """,
+        "(@Run, @Direction, @Step, @Target, @Attempt, @At, @DueAt, @FaultKind, @Note)"));
+
     /// <summary>Entries by the order of their intention; the attempts of one step and target in theirs.</summary>
-    public static async Task<IReadOnlyList<JournalEntry>> ReadAsync(Session session, RunId run)
-        => [.. (await session.QueryAsync<Row>("""
-            SELECT direction, step, target, attempt, state, intended_at, at, due_at, fault_kind, note FROM journal
-            WHERE run_id = @run ORDER BY intended_at, attempt
-            """, new { run })).Select(row => row.ToEntry(run))];
+    public static async Task<IReadOnlyList<JournalEntry>> ReadAsync(Session session, RunId run) => [.. (await ReadAsync(session, [run]))[run]];
+
+    /// <summary>The journals of several runs.</summary>
+    public static async Task<ILookup<RunId, JournalEntry>> ReadAsync(Session session, IEnumerable<RunId> runs)
+        => (await session.QueryAsync<Row>($"""
+            SELECT run_id AS run, direction, step, target, attempt, state, intended_at, at, due_at, fault_kind, note FROM journal
+            WHERE {session.Dialect.AnyOf("run_id", "runs")} ORDER BY intended_at, attempt
+            """, new { runs = Many.Of(runs) })).ToLookup(row => row.Run, row => row.ToEntry());
 
     public static async Task<bool> AnyAsync(Session session, RunId run, Direction direction)
         => await session.FindAsync<int>("SELECT count(*) FROM journal WHERE run_id = @run AND direction = @Direction", new { run, Direction = direction.Word() }) > 0;
 
     /// <summary>A new attempt: its intention, before anything is done.</summary>
-    public static Task IntendAsync(Session session, JournalEntry entry) => session.ExecuteAsync("""
-        INSERT INTO journal (run_id, direction, step, target, attempt, state, intended_at, at, due_at, fault_kind, note)
-        VALUES (@Run, @Direction, @Step, @Target, @Attempt, 'intended', @IntendedAt, @At, NULL, NULL, @Note)
-        """, Values(entry));
+    public static void Intend(Session session, JournalEntry entry) => session.Defer(s_intend, Key(entry), Values(entry));
 
     /// <summary>What became of an attempt. Refuses what <see cref="JournalStates"/> does not allow.</summary>
-    public static async Task WriteAsync(Session session, JournalEntry entry)
-    {
-        var from = string.Join(", ", Enum.GetValues<JournalState>().Where(state => state.MayBecome(entry.State)).Select(state => $"'{state.Word()}'"));
-        var changed = await session.ExecuteAsync($"""
-            UPDATE journal SET state = @State, at = @At, due_at = @DueAt, fault_kind = @FaultKind, note = @Note
-            WHERE run_id = @Run AND direction = @Direction AND step = @Step AND target = @Target AND attempt = @Attempt AND state IN ({from})
-            """, Values(entry));
-        if (changed != 1) throw new InvalidOperationException($"The journal does not let {entry.Step} of run {entry.Run}, attempt {entry.Attempt}, become {entry.State.Word()}.");
-    }
+    public static void Write(Session session, JournalEntry entry) => session.Defer(
+        s_write[entry.State],
+        Key(entry),
+        Values(entry),
+        () => new InvalidOperationException($"The journal does not let {entry.Step} of run {entry.Run}, attempt {entry.Attempt} (or another of the same transaction), become {entry.State.Word()}."));
 
     /// <summary>Attempts that failed for good are due again.</summary>
     public static Task ReviveAsync(Session session, RunId run, Direction direction, Instant now) => session.ExecuteAsync(
         "UPDATE journal SET due_at = @now WHERE run_id = @run AND direction = @Direction AND state = 'failed' AND due_at IS NULL",
         new { run, Direction = direction.Word(), now });
+
+    private static string Key(JournalEntry entry) => $"{entry.Run}/{entry.Direction}/{entry.Step}/{entry.Target}/{entry.Attempt}";
 
     private static object Values(JournalEntry entry) => new
     {
@@ -56,6 +68,7 @@ public static class JournalStore
 
     private sealed class Row
     {
+        public RunId Run { get; init; }
         public string Direction { get; init; } = "";
         public string Step { get; init; } = "";
         public string Target { get; init; } = "";
@@ -67,9 +80,9 @@ public static class JournalStore
         public string? FaultKind { get; init; }
         public string? Note { get; init; }
 
-        public JournalEntry ToEntry(RunId run) => new()
+        public JournalEntry ToEntry() => new()
         {
-            Run = run,
+            Run = Run,
             Direction = Words.Read<Direction>(Direction),
             Step = Step,
             Target = Target,

@@ -8,6 +8,24 @@ namespace LabPortal.Data.Workflows;
 /// <summary>Runs: one execution of a workflow each. At most one of a lab is live; the database holds that.</summary>
 public static class RunStore
 {
+    private static readonly RowStatement s_finish = new(
+        """
+        WITH new (id, state, problem, steps_done, now) AS (VALUES {rows})
+        UPDATE runs SET state = new.state, problem = new.problem, since = new.now, finished_at = new.now, step = NULL, steps_done = new.steps_done, worker = NULL
+        FROM new WHERE runs.id = new.id
+        """,
+        "(@Id, @State, @Problem, @StepsDone, @Now)");
+
+    private static readonly RowStatement s_progress = new(
+        """
+        WITH new (id, state, since, step, steps_done, steps_total, problem) AS (VALUES {rows})
+        UPDATE runs SET state = new.state, since = new.since, step = new.step, steps_done = new.steps_done, steps_total = new.steps_total, problem = new.problem
+        FROM new WHERE runs.id = new.id
+        """,
+        "(@Id, @State, @Since, @Step, @StepsDone, @StepsTotal, @Problem)");
+
+    private static readonly RowStatement s_release = new("WITH new (id, due) AS (VALUES {rows}) UPDATE runs SET worker = NULL, due_at = new.due FROM new WHERE runs.id = new.id", "(@Id, @Due)");
+
     /// <summary>
     /// Makes a run that is due at once, and wakes the pump when the transaction commits. <see cref="RuleViolated"/> with
     /// <see cref="Rules.OneLiveRun"/> where the lab has a live run.
@@ -15,8 +33,8 @@ public static class RunStore
     public static async Task InsertAsync(Session session, Run run)
     {
         await session.ExecuteAsync("""
-            INSERT INTO runs (id, lab_id, team_id, workflow, version, state, arguments, asked_by, steps_total, created_at, due_at, since)
-            VALUES (@Id, @Lab, @Team, @Workflow, @Version, @State, @Arguments, @AskedBy, @StepsTotal, @CreatedAt, @DueAt, @Since)
+            INSERT INTO runs (id, lab_id, team_id, workflow, version, state, arguments, asked_by, step, steps_total, created_at, due_at, since)
+            VALUES (@Id, @Lab, @Team, @Workflow, @Version, @State, @Arguments, @AskedBy, @Step, @StepsTotal, @CreatedAt, @DueAt, @Since)
             """,
             new
             {
@@ -28,6 +46,7 @@ public static class RunStore
                 State = run.State.Word(),
                 Arguments = StoredJson.Write(run.Arguments),
                 run.AskedBy,
+                run.Step,
                 run.StepsTotal,
                 run.CreatedAt,
                 run.DueAt,
@@ -59,11 +78,11 @@ public static class RunStore
     /// <summary>The names of lab and team of each run, for showing.</summary>
     public static async Task<IReadOnlyDictionary<RunId, (string Lab, string Team)>> NamesAsync(Session session, IEnumerable<Run> runs)
     {
-        var ids = runs.Select(run => $"'{run.Id}'").ToList();
-        return ids.Count == 0 ? new Dictionary<RunId, (string, string)>() : (await session.QueryAsync<NamesRow>($"""
+        var ids = Many.Of(runs.Select(run => run.Id));
+        return ids.Values.Count == 0 ? new Dictionary<RunId, (string, string)>() : (await session.QueryAsync<NamesRow>($"""
             SELECT runs.id, labs.name AS lab, teams.name AS team FROM runs JOIN labs ON labs.id = runs.lab_id JOIN teams ON teams.id = runs.team_id
-            WHERE runs.id IN ({string.Join(", ", ids)})
-            """)).ToDictionary(row => row.Id, row => (row.Lab, row.Team));
+            WHERE {session.Dialect.AnyOf("runs.id", "ids")}
+            """, new { ids })).ToDictionary(row => row.Id, row => (row.Lab, row.Team));
     }
 
     public static Task RequestCancelAsync(Session session, RunId id, Instant now)
@@ -88,56 +107,63 @@ public static class RunStore
             new { id, State = state.Word(), Problem = Json(problem), now });
     }
 
-    public static Task FinishAsync(Session session, RunId id, RunState state, Reason? problem, Instant now)
+    public static void Finish(Session session, Run run, RunState state, Reason? problem, Instant now)
     {
         session.Raise(Signal.Operations, "");
-        return session.ExecuteAsync(
-            "UPDATE runs SET state = @State, problem = @Problem, since = @now, finished_at = @now, step = NULL, worker = NULL WHERE id = @id",
-            new { id, State = state.Word(), Problem = Json(problem), now });
+        session.Defer(s_finish, run.Id.ToString(), new { run.Id, State = state.Word(), Problem = Json(problem), run.StepsDone, Now = now });
     }
 
     /// <summary>
-    /// Claims runs that are due and that nobody turns: free ones, those of <paramref name="lapsed"/> workers, and those that this worker
-    /// has without turning them. Fair between teams: the first of each, then the second of each. Each claim raises the run's fencing token.
+    /// Runs that are due and that nobody turns: free ones, those of <paramref name="lapsed"/> workers, and those that this worker has without
+    /// turning them. Fair between teams: the first of each, then the second of each. Nothing is locked.
+    /// </summary>
+    public static Task<IReadOnlyList<RunId>> RankAsync(
+        Session session, string worker, IReadOnlyCollection<string> lapsed, IReadOnlyCollection<RunId> turning, IReadOnlyCollection<string> versions, int limit, Instant now)
+        => session.QueryAsync<RunId>($"""
+            SELECT id FROM (
+                SELECT id, due_at, row_number() OVER (PARTITION BY team_id ORDER BY due_at, id) AS place FROM runs
+                WHERE {Due(session, versions)} AND NOT ({session.Dialect.AnyOf("id", "turning")})) AS ranked
+            ORDER BY place, due_at LIMIT @limit
+            """, new { worker, lapsed = Many.Of(lapsed), turning = Many.Of(turning), limit, now });
+
+    /// <summary>
+    /// Claims those of the ranked runs that are still due, at most <paramref name="limit"/>, and locks them and their labs; passes over what another
+    /// transaction has locked, so that nobody waits here. Each claim raises the run's fencing token.
     /// </summary>
     public static async Task<IReadOnlyList<Run>> ClaimAsync(
-        Session session, string worker, IReadOnlyCollection<string> lapsed, IReadOnlyCollection<RunId> turning, IReadOnlyCollection<string> versions, int limit, Instant now)
+        Session session, string worker, IReadOnlyCollection<string> lapsed, IEnumerable<RunId> ranked, IReadOnlyCollection<string> versions, int limit, Instant now)
     {
-        // Ranked without locks, more than are taken, because others lock some; the conditions are asked again of each row that is locked.
-        var due = $"state IN ('running', 'undoing') AND due_at <= @now AND {Free(lapsed, turning, versions)}";
-        var ranked = await session.QueryAsync<RunId>($"""
-            SELECT id FROM (SELECT id, due_at, row_number() OVER (PARTITION BY team_id ORDER BY due_at, id) AS place FROM runs WHERE {due}) AS ranked
-            ORDER BY place, due_at LIMIT @wide
-            """, new { worker, wide = limit * 8, now });
         var ids = new List<RunId>();
         foreach (var some in ranked.Chunk(limit))
         {
             ids.AddRange(await session.QueryAsync<RunId>(
-                $"SELECT id FROM runs WHERE id IN ({List(some.Select(id => id.ToString()))}) AND {due} LIMIT @room {session.Dialect.ForUpdateSkipLocked}", new { worker, now, room = limit - ids.Count }));
+                $"SELECT runs.id FROM runs JOIN labs ON labs.id = runs.lab_id WHERE {session.Dialect.AnyOf("runs.id", "some")} AND {Due(session, versions)} LIMIT @room {session.Dialect.ForUpdateSkipLocked}",
+                new { worker, lapsed = Many.Of(lapsed), now, some = Many.Of(some), room = limit - ids.Count }));
             if (ids.Count == limit) break;
         }
 
-        if (ids.Count == 0) return [];
-        var list = string.Join(", ", ids.Select(id => $"'{id}'"));
-        await session.ExecuteAsync($"UPDATE runs SET worker = @worker, token = token + 1 WHERE id IN ({list})", new { worker });
-        return await ReadAsync(session, $"WHERE id IN ({list})", new { });
+        return ids.Count == 0 ? [] : await RowsAsync(
+            session, $"UPDATE runs SET worker = @worker, token = token + 1 WHERE {session.Dialect.AnyOf("id", "ids")} RETURNING {Columns}", new { worker, ids = Many.Of(ids) });
     }
 
-    /// <summary>Is this claim still good? Then lab and run are locked until the transaction ends, and what was asked meanwhile is told; else nothing.</summary>
-    public static Task<ClaimCheck?> GuardAsync(Session session, Run claim) => session.FindAsync<ClaimCheck>($"""
-        SELECT runs.cancel_requested, runs.end_asked_by FROM labs JOIN runs ON runs.lab_id = labs.id
-        WHERE runs.id = @Id AND runs.worker = @Worker AND runs.token = @Token {session.Dialect.ForUpdate}
-        """, new { claim.Id, claim.Worker, claim.Token });
+    /// <summary>Which of these claims are still good? Labs and runs of those are locked until the transaction ends, and what was asked meanwhile is told.</summary>
+    public static async Task<IReadOnlyDictionary<RunId, ClaimCheck>> GuardAsync(Session session, IReadOnlyCollection<Run> claims)
+    {
+        var claimed = claims.ToDictionary(claim => claim.Id);
+        // In one order for everybody who locks several labs.
+        var rows = await session.QueryAsync<ClaimCheck>($"""
+            SELECT runs.id, runs.worker, runs.token, runs.cancel_requested, runs.end_asked_by FROM labs JOIN runs ON runs.lab_id = labs.id
+            WHERE {session.Dialect.AnyOf("runs.id", "ids")} ORDER BY labs.id {session.Dialect.ForUpdate}
+            """, new { ids = Many.Of(claimed.Keys) });
+        return rows.Where(row => row.Worker == claimed[row.Id].Worker && row.Token == claimed[row.Id].Token).ToDictionary(row => row.Id);
+    }
 
     /// <summary>Where the run is, for showing. Under <see cref="GuardAsync"/>.</summary>
-    public static Task SetProgressAsync(Session session, Run run) => session.ExecuteAsync(
-        "UPDATE runs SET state = @State, since = @Since, step = @Step, steps_done = @StepsDone, steps_total = @StepsTotal, problem = @Problem WHERE id = @Id",
-        new { run.Id, State = run.State.Word(), run.Since, run.Step, run.StepsDone, run.StepsTotal, Problem = Json(run.Problem) });
+    public static void SetProgress(Session session, Run run) => session.Defer(
+        s_progress, run.Id.ToString(), new { run.Id, State = run.State.Word(), run.Since, run.Step, run.StepsDone, run.StepsTotal, Problem = Json(run.Problem) });
 
-    /// <summary>Gives the claim back until <paramref name="due"/>; false where it was lost.</summary>
-    public static async Task<bool> ReleaseAsync(Session session, Run claim, Instant due) => await session.ExecuteAsync(
-        "UPDATE runs SET worker = NULL, due_at = @due WHERE id = @Id AND worker = @Worker AND token = @Token",
-        new { claim.Id, claim.Worker, claim.Token, due }) == 1;
+    /// <summary>Gives the claim back until <paramref name="due"/>. Under <see cref="GuardAsync"/>.</summary>
+    public static void Release(Session session, Run claim, Instant due) => session.Defer(s_release, claim.Id.ToString(), new { claim.Id, Due = due });
 
     /// <summary>At the start of the one process that holds the database: whatever earlier workers had is free at once.</summary>
     public static async Task<int> ReclaimAllAsync(Session session)
@@ -150,31 +176,31 @@ public static class RunStore
     /// <summary>When the next run that nobody turns is due.</summary>
     public static Task<Instant?> NextDueAsync(
         Session session, string worker, IReadOnlyCollection<string> lapsed, IReadOnlyCollection<RunId> turning, IReadOnlyCollection<string> versions) => session.FindAsync<Instant?>($"""
-        SELECT min(due_at) FROM runs WHERE state IN ('running', 'undoing') AND {Free(lapsed, turning, versions)}
-        """, new { worker });
+        SELECT min(due_at) FROM runs WHERE {Free(session, versions)} AND NOT ({session.Dialect.AnyOf("id", "turning")})
+        """, new { worker, lapsed = Many.Of(lapsed), turning = Many.Of(turning) });
 
     public static Task SetProblemAsync(Session session, RunId id, Reason problem) => session.ExecuteAsync(
         "UPDATE runs SET problem = @Problem WHERE id = @id", new { id, Problem = Json(problem) });
 
-    /// <summary>What this worker may take: ids and versions are our own words, never text of people.</summary>
-    private static string Free(IEnumerable<string> lapsed, IReadOnlyCollection<RunId> turning, IEnumerable<string> versions) => $"""
-        (worker IS NULL OR worker = @worker OR worker IN ({List(lapsed)})) AND workflow || '/' || version IN ({List(versions)})
-        {(turning.Count == 0 ? "" : $"AND id NOT IN ({List(turning.Select(id => id.ToString()))})")}
+    /// <summary>What this worker may take. The versions are this build's own words.</summary>
+    private static string Free(Session session, IEnumerable<string> versions) => $"""
+        runs.state IN ('running', 'undoing') AND (worker IS NULL OR worker = @worker OR {session.Dialect.AnyOf("worker", "lapsed")})
+        AND workflow || '/' || runs.version IN ({string.Join(", ", versions.Select(version => $"'{version.Replace("'", "''")}'").DefaultIfEmpty("''"))})
         """;
 
-    private static string List(IEnumerable<string> words) => string.Join(", ", words.Select(word => $"'{word.Replace("'", "''")}'").DefaultIfEmpty("''"));
+    private static string Due(Session session, IEnumerable<string> versions) => $"due_at <= @now AND {Free(session, versions)}";
 
     private static string? Json(Reason? problem) => problem is null ? null : StoredJson.Write(problem);
 
-    internal static async Task<IReadOnlyList<Run>> ReadAsync(Session session, string tail, object parameters)
-    {
-        var rows = await session.QueryAsync<RunRow>($"""
-            SELECT id, lab_id AS lab, team_id AS team, workflow, version, state, arguments, asked_by, cancel_requested, end_asked_by, step, steps_done, steps_total, problem,
-                created_at, due_at, since, finished_at, worker, token
-            FROM runs {tail}
-            """, parameters);
-        return [.. rows.Select(row => row.ToRun())];
-    }
+    private const string Columns = """
+        id, lab_id AS lab, team_id AS team, workflow, version, state, arguments, asked_by, cancel_requested, end_asked_by, step, steps_done, steps_total, problem,
+        created_at, due_at, since, finished_at, worker, token
+        """;
+
+    internal static Task<IReadOnlyList<Run>> ReadAsync(Session session, string tail, object parameters) => RowsAsync(session, $"SELECT {Columns} FROM runs {tail}", parameters);
+
+    private static async Task<IReadOnlyList<Run>> RowsAsync(Session session, string sql, object parameters)
+        => [.. (await session.QueryAsync<RunRow>(sql, parameters)).Select(row => row.ToRun())];
 
     private sealed class NamesRow
     {
@@ -235,6 +261,9 @@ public static class RunStore
 /// <summary>What was asked of a run while its worker was busy with it.</summary>
 public sealed class ClaimCheck
 {
+    public RunId Id { get; init; }
+    public string? Worker { get; init; }
+    public long Token { get; init; }
     public bool CancelRequested { get; init; }
     public string? EndAskedBy { get; init; }
 }

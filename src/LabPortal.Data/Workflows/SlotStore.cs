@@ -16,6 +16,9 @@ public enum SlotKind
 /// <summary>How much of a pool is busy, over all nodes: rows that are counted under the pool row's lock.</summary>
 public static class SlotStore
 {
+    private static readonly RowStatement s_release = new("DELETE FROM pool_slots WHERE (run_id, kind, target) IN (VALUES {rows})", "(@Run, @Kind, @Target)", adds: true);
+    private static readonly RowStatement s_clear = new("DELETE FROM pool_slots WHERE run_id IN (VALUES {rows})", "(@Run)", adds: true);
+
     /// <summary>True when the target has all these slots, now or already; otherwise it was given none of those that it lacked.</summary>
     public static async Task<bool> TryTakeAsync(Session session, PoolId pool, IReadOnlyList<SlotKind> kinds, RunId run, string target, Instant now)
     {
@@ -29,10 +32,9 @@ public static class SlotStore
         return true;
     }
 
-    public static Task ReleaseAsync(Session session, SlotKind kind, RunId run, string target)
-        => session.ExecuteAsync("DELETE FROM pool_slots WHERE run_id = @run AND kind = @Kind AND target = @target", new { run, Kind = kind.Word(), target });
+    public static void Release(Session session, SlotKind kind, RunId run, string target) => session.Defer(s_release, run.ToString(), new { Run = run, Kind = kind.Word(), Target = target });
 
-    public static Task ClearAsync(Session session, RunId run) => session.ExecuteAsync("DELETE FROM pool_slots WHERE run_id = @run", new { run });
+    public static void Clear(Session session, RunId run) => session.Defer(s_clear, run.ToString(), new { Run = run });
 
     public static Task<int> CountAsync(Session session, PoolId pool, SlotKind kind)
         => session.FindAsync<int>("SELECT count(*) FROM pool_slots WHERE pool_id = @pool AND kind = @Kind", new { pool, Kind = kind.Word() });

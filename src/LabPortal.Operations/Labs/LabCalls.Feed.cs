@@ -29,7 +29,7 @@ public sealed partial class LabCalls
     {
         // Subscribed before the first look: what happens in between is heard, and the version keeps it from being told twice.
         using var heard = database.Signals.Subscribe(Signal.Labs);
-        var mine = $"{id} ";
+        var mine = id.ToString();
         var version = afterVersion;
         while (!cancellation.IsCancellationRequested)
         {
@@ -60,7 +60,7 @@ public sealed partial class LabCalls
             var left = s_lookAnyway - time.GetElapsedTime(until);
             if (left <= TimeSpan.Zero) return;
             var signals = await heard.WaitAsync(left, cancellation);
-            if (signals.Any(signal => signal.Topic == Signal.Gap || signal.Payload.StartsWith(mine, StringComparison.Ordinal))) return;
+            if (signals.Any(signal => signal.Topic == Signal.Gap || signal.Payload == mine)) return;
         }
     }
 

@@ -34,7 +34,7 @@ public sealed partial class LabCalls
             // Nothing is built yet: there is nothing for a run to do.
             await LabStore.SetLeaseAsync(session, lab.Id, next);
             await LeaseClock.ScheduleAsync(session, lab.Id, now);
-            await LabStore.AppendEventAsync(session, lab.Id, now, LabEventKind.Log, ("code", "lease.extended"), ("by", actor.Name));
+            LabStore.AppendEvent(session, lab.Id, now, LabEventKind.Log, ("code", "lease.extended"), ("by", actor.Name));
         }
         else
         {

@@ -28,7 +28,7 @@ public static class MachineChanges
         }
 
         if (!metered && before.Host == changed.Host && before.ExternalId == changed.ExternalId && before.Addresses.SequenceEqual(changed.Addresses)) return;
-        await LabStore.AppendEventAsync(session, lab.Id, at, LabEventKind.Machine,
+        LabStore.AppendEvent(session, lab.Id, at, LabEventKind.Machine,
             [("machine", changed.Name), ("state", changed.State.Word()), ("generation", $"{changed.Generation}"), ("address", changed.Addresses.Count > 0 ? changed.Addresses[0] : ""), .. told]);
     }
 }

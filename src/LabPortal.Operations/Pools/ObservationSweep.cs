@@ -146,7 +146,7 @@ public sealed class ObservationSweep
             var health = Health.Of(lab.State, states.Values);
             if (health == lab.Health) return;
             await LabStore.SetHealthAsync(session, lab.Id, health);
-            await LabStore.AppendEventAsync(session, lab.Id, now, LabEventKind.State, ("state", lab.State.Word()), ("health", health.Word()));
+            LabStore.AppendEvent(session, lab.Id, now, LabEventKind.State, ("state", lab.State.Word()), ("health", health.Word()));
         },
         cancellation);
 

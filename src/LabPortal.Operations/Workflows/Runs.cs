@@ -32,7 +32,7 @@ public sealed class Runs(RegisteredWorkflows workflows, TimeProvider time)
     public static async Task RequestCancelAsync(Session session, Run run, Instant now)
     {
         await RunStore.RequestCancelAsync(session, run.Id, now);
-        await LabStore.AppendEventAsync(session, run.Lab, now, LabEventKind.Log, ("code", "run.cancel-requested"), ("workflow", run.Workflow));
+        LabStore.AppendEvent(session, run.Lab, now, LabEventKind.Log, ("code", "run.cancel-requested"), ("workflow", run.Workflow));
     }
 
     /// <summary>
@@ -62,7 +62,7 @@ public sealed class Runs(RegisteredWorkflows workflows, TimeProvider time)
         var backward = await JournalStore.AnyAsync(session, run.Id, Direction.Backward);
         await JournalStore.ReviveAsync(session, run.Id, backward ? Direction.Backward : Direction.Forward, now);
         await RunStore.SetStateAsync(session, run.Id, backward ? RunState.Undoing : RunState.Running, run.Problem, now);
-        await LabStore.AppendEventAsync(session, run.Lab, now, LabEventKind.Log, ("code", "run.retried"), ("workflow", run.Workflow));
+        LabStore.AppendEvent(session, run.Lab, now, LabEventKind.Log, ("code", "run.retried"), ("workflow", run.Workflow));
     }
 
     /// <summary>
@@ -72,8 +72,8 @@ public sealed class Runs(RegisteredWorkflows workflows, TimeProvider time)
     public static async Task AbandonAsync(Session session, Run run, string reason, Instant now)
     {
         var problem = new Reason("run.abandoned", ("reason", reason), ("workflow", run.Workflow));
-        await RunStore.FinishAsync(session, run.Id, RunState.Abandoned, problem, now);
-        await SlotStore.ClearAsync(session, run.Id);
+        RunStore.Finish(session, run, RunState.Abandoned, problem, now);
+        SlotStore.Clear(session, run.Id);
         if (run.Workflow is WorkflowNames.Provision or WorkflowNames.End)
         {
             await SetOverAsync(session, run.Lab, run.Workflow == WorkflowNames.End ? LabState.Ended : LabState.Failed, problem, now);
@@ -82,15 +82,15 @@ public sealed class Runs(RegisteredWorkflows workflows, TimeProvider time)
         {
             if (run.Workflow == WorkflowNames.Extend) await HoldAsLeasedAsync(session, run.Lab, now);
             await LabStore.SetHealthAsync(session, run.Lab, LabHealth.Degraded);
-            await LabStore.AppendEventAsync(session, run.Lab, now, LabEventKind.Log, ("code", problem.Code), ("reason", reason), ("workflow", run.Workflow));
+            LabStore.AppendEvent(session, run.Lab, now, LabEventKind.Log, ("code", problem.Code), ("reason", reason), ("workflow", run.Workflow));
         }
     }
 
     /// <summary>Finishes a run whose lab is to end, and begins the end in the same transaction: it takes everything back, whatever the run left.</summary>
     internal async Task OvertakeAsync(Session session, Run live, Lab lab, Instant now)
     {
-        await RunStore.FinishAsync(session, live.Id, RunState.Undone, new Reason("run.overtaken-by-end"), now);
-        await SlotStore.ClearAsync(session, live.Id);
+        RunStore.Finish(session, live, RunState.Undone, new Reason("run.overtaken-by-end"), now);
+        SlotStore.Clear(session, live.Id);
         await InsertAsync(session, lab, WorkflowNames.End, new Dictionary<string, string>(), live.EndAskedBy!, now);
     }
 
@@ -112,7 +112,7 @@ public sealed class Runs(RegisteredWorkflows workflows, TimeProvider time)
     {
         await LabStore.SetStateAsync(session, lab, state, reason);
         await LeaseClock.ScheduleAsync(session, lab, now);
-        await LabStore.AppendEventAsync(session, lab, now, LabEventKind.State, reason is null ? [("state", state.Word())] : [("state", state.Word()), ("reason", reason.Code)]);
+        LabStore.AppendEvent(session, lab, now, LabEventKind.State, reason is null ? [("state", state.Word())] : [("state", state.Word()), ("reason", reason.Code)]);
     }
 
     private async Task<Run> InsertAsync(Session session, Lab lab, string name, IReadOnlyDictionary<string, string> arguments, string askedBy, Instant now)
@@ -128,13 +128,14 @@ public sealed class Runs(RegisteredWorkflows workflows, TimeProvider time)
             State = RunState.Running,
             Arguments = arguments,
             AskedBy = askedBy,
+            Step = workflow.Steps[0].Name,
             StepsTotal = workflow.CountSteps(lab, arguments),
             CreatedAt = now,
             DueAt = now,
             Since = now,
         };
         await RunStore.InsertAsync(session, run);
-        await LabStore.AppendEventAsync(session, lab.Id, now, LabEventKind.Log, ("code", "run.begun"), ("workflow", name), ("by", askedBy));
+        LabStore.AppendEvent(session, lab.Id, now, LabEventKind.Log, ("code", "run.begun"), ("workflow", name), ("by", askedBy));
         return run;
     }
 }

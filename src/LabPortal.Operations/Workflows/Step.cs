@@ -147,7 +147,13 @@ public sealed record EngineSettings
     public int ActsAtOnce { get; init; } = 16;
     public int MostPlacements { get; init; } = 8;
 
-    /// <summary>Runs that one batch claims at once.</summary>
-    public int BatchSize { get; init; } = 32;
+    /// <summary>Runs that one batch turns side by side.</summary>
+    public int BatchSize { get; init; } = 128;
     public int BatchesAtOnce { get; init; } = 2;
+
+    /// <summary>How long a batch that has nothing to do stays, ready for what comes.</summary>
+    public TimeSpan Linger { get; init; } = TimeSpan.FromMinutes(1);
+
+    /// <summary>How long a batch claims: well below what job storages take for dead (30 minutes on PostgreSQL).</summary>
+    public TimeSpan LongestBatch { get; init; } = TimeSpan.FromMinutes(10);
 }

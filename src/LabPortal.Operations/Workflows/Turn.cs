@@ -14,17 +14,17 @@ namespace LabPortal.Operations.Workflows;
 
 /// <summary>
 /// One claim of one run: does whatever can be done now, and gives the run back with the time of the next look. All that it writes, it
-/// writes in transactions that first check the claim and lock lab and run. Each such transaction holds one target's outcome together
-/// with the intentions of everything that can be done after it.
+/// writes in transactions of the <see cref="TurnWriter"/>, under the claim's lock. Each holds one target's outcome together with the
+/// intentions of everything that can be done after it.
 /// </summary>
-internal sealed class Turn(Run claim, Workflow workflow, StepTools tools, WorkerLease lease, Runs runs)
+internal sealed class Turn(Run claim, Workflow workflow, StepTools tools, WorkerLease lease, Runs runs, TurnWriter writer)
 {
-    private sealed record Act(Step Step, string Target, JournalEntry Entry);
+    internal sealed record Act(Step Step, string Target, JournalEntry Entry);
 
-    private sealed record Outcome(Act Act, StepAnswer? Answer, Exception? Fault);
+    internal sealed record Outcome(Act Act, StepAnswer? Answer, Exception? Fault);
 
     /// <summary>What the turn knows; a transaction works on a copy, and only its commit makes that the truth.</summary>
-    private sealed record State(Run Run, Lab Lab, Journal Journal)
+    internal sealed record State(Run Run, Lab Lab, Journal Journal)
     {
         public IReadOnlyList<Act> Acts { get; init; } = [];
         public bool StopActs { get; init; }
@@ -38,7 +38,13 @@ internal sealed class Turn(Run claim, Workflow workflow, StepTools tools, Worker
 
     private readonly Dictionary<Act, Task<Outcome>> _active = [];
     private State? _state;
-    private CancellationTokenSource _acting = null!;
+    private State? _begun;
+    private CancellationTokenSource? _acting;
+
+    public Run Claim => claim;
+
+    /// <summary>As this turn last knew it; nothing before its first transaction, which brings lab and journal.</summary>
+    public Lab? Lab => _state?.Lab;
 
     /// <summary>
     /// Throws <see cref="LeaseLost"/> when the claim is gone, and what the database throws when it is away: the run keeps its last
@@ -49,7 +55,8 @@ internal sealed class Turn(Run claim, Workflow workflow, StepTools tools, Worker
         using var acting = _acting = CancellationTokenSource.CreateLinkedTokenSource(stopping, lease.Alive);
         try
         {
-            await CommitAsync(null);
+            if (_begun is { } begun) Take(begun);
+            else await CommitAsync(null);
             while (!_state!.Over)
             {
                 var any = Task.WhenAny(_active.Values);
@@ -80,7 +87,7 @@ internal sealed class Turn(Run claim, Workflow workflow, StepTools tools, Worker
     /// <summary>A long act must not keep a cancel or the lab's end waiting.</summary>
     private async Task<bool> IsAskedToStopAsync()
     {
-        if (_acting.IsCancellationRequested) return false;
+        if (_acting!.IsCancellationRequested) return false;
         var asked = await tools.Database.ReadAsync(session => RunStore.FindAsync(session, claim.Id), CancellationToken.None);
         return asked is { CancelRequested: true } && (asked.EndAskedBy is not null || (WayOf(_state!.Run) == Direction.Forward && workflow.Undoes));
     }
@@ -91,32 +98,46 @@ internal sealed class Turn(Run claim, Workflow workflow, StepTools tools, Worker
         tools.Seam?.Invoke(TurnMoment.BeforeCommit);
         try
         {
-            next = await WriteAsync(outcome);
+            next = await writer.SaveAsync(this, outcome);
         }
         catch (SaveFailed failed)
         {
-            next = await WriteAsync(outcome! with { Answer = null, Fault = failed.InnerException });
+            next = await writer.SaveAsync(this, outcome! with { Answer = null, Fault = failed.InnerException });
         }
 
         tools.Seam?.Invoke(TurnMoment.AfterCommit);
-        _state = next with { Acts = [], StopActs = false };
-        if (next.StopActs) await _acting.CancelAsync();
-        foreach (var act in next.Acts) _active[act] = ActAsync(act, _acting.Token);
+        Take(next);
+        if (next.StopActs) await _acting!.CancelAsync();
     }
 
-    // Saving what happened is not given up when the process is asked to stop.
-    private Task<State> WriteAsync(Outcome? outcome) => tools.Database.WriteAsync(
-        async session =>
-        {
-            if (lease.Left <= TimeSpan.Zero) throw new LeaseLost("The worker's own term is over.");
-            var check = await RunStore.GuardAsync(session, claim) ?? throw new LeaseLost($"Run {claim.Id} has another worker.");
-            // Read under the claim's lock, in the first transaction that needs it: a turn is few commits.
-            var known = _state ?? new State(claim, (await LabStore.FindAsync(session, claim.Lab))!, Journal.Of(await JournalStore.ReadAsync(session, claim.Id)));
-            var state = known with { Run = known.Run with { CancelRequested = check.CancelRequested, EndAskedBy = check.EndAskedBy } };
-            if (outcome is not null) state = await SettleAsync(session, state, outcome);
-            return await PlanAsync(session, state);
-        },
-        CancellationToken.None);
+    private void Take(State next)
+    {
+        _state = next with { Acts = [], StopActs = false };
+        foreach (var act in next.Acts) _active[act] = ActAsync(act, _acting!.Token);
+    }
+
+    /// <summary>The first part was committed with the claim.</summary>
+    public void Begun(State next)
+    {
+        tools.Seam?.Invoke(TurnMoment.AfterCommit);
+        _begun = next;
+    }
+
+    /// <summary>
+    /// One transaction's part of this turn: what became of an act, if there is one, and what follows. Called by the writer under the claim's lock,
+    /// perhaps more than once; touches nothing but the session.
+    /// </summary>
+    /// <param name="session">The transaction.</param>
+    /// <param name="check">What was asked of the run meanwhile.</param>
+    /// <param name="fresh">Lab and journal as they are, for a fresh turn.</param>
+    /// <param name="outcome">What became of an act.</param>
+    public async Task<State> WriteAsync(Session session, ClaimCheck check, State? fresh, Outcome? outcome)
+    {
+        var known = _state ?? fresh!;
+        var state = known with { Run = known.Run with { CancelRequested = check.CancelRequested, EndAskedBy = check.EndAskedBy } };
+        if (outcome is not null) state = await SettleAsync(session, state, outcome);
+        return await PlanAsync(session, state);
+    }
 
     private async Task<Outcome> ActAsync(Act act, CancellationToken acting)
     {
@@ -151,6 +172,7 @@ internal sealed class Turn(Run claim, Workflow workflow, StepTools tools, Worker
             try
             {
                 answer = await within.Save(session, now);
+                await session.FlushAsync();
             }
             catch (Exception failed) when (failed is not LeaseLost && !(failed is DbException database && (session.Dialect.MayRetry(database) || database.IsTransient)))
             {
@@ -166,11 +188,11 @@ internal sealed class Turn(Run claim, Workflow workflow, StepTools tools, Worker
         {
             case StepAnswer.DoneAnswer done:
                 if (state.Run is { State: RunState.Running, Problem: not null } && !state.Journal.AnyFailedForGood) state = state with { Run = state.Run with { Problem = null } };
-                await ReleaseSlotsAsync(session, act, boot: entry.Direction == Direction.Backward || act.Step.Frees == SlotKind.Boot);
-                return await WriteEntryAsync(session, state, act, entry with { State = JournalState.Done, At = now, DueAt = null, FaultKind = null, Note = done.Note ?? entry.Note }, tell: true);
+                ReleaseSlots(session, act, boot: entry.Direction == Direction.Backward || act.Step.Frees == SlotKind.Boot);
+                return WriteEntry(session, state, act, entry with { State = JournalState.Done, At = now, DueAt = null, FaultKind = null, Note = done.Note ?? entry.Note }, tell: true);
             case StepAnswer.NotYetAnswer notYet when now - Began(state, entry) <= act.Step.Deadline:
                 if (notYet.Why is not null) state = state with { Run = state.Run with { Problem = notYet.Why } };
-                return await WriteEntryAsync(session, state, act,
+                return WriteEntry(session, state, act,
                     entry with { State = JournalState.Waiting, At = now, DueAt = now + notYet.After, FaultKind = null, Note = notYet.Note ?? (entry.FaultKind is null ? entry.Note : null) },
                     tell: entry.State == JournalState.Intended);
             case StepAnswer.NotYetAnswer:
@@ -178,10 +200,10 @@ internal sealed class Turn(Run claim, Workflow workflow, StepTools tools, Worker
                 break;
         }
 
-        return await FailAsync(session, state, act, fault!, now);
+        return Fail(session, state, act, fault!, now);
     }
 
-    private async Task<State> FailAsync(Session session, State state, Act act, Exception fault, Instant now)
+    private State Fail(Session session, State state, Act act, Exception fault, Instant now)
     {
         var kind = fault is ProviderFault known ? known.Kind : FaultKind.Broken;
         var entry = act.Entry with { At = now, FaultKind = kind.Word(), Note = Sentence(fault), DueAt = null };
@@ -189,14 +211,14 @@ internal sealed class Turn(Run claim, Workflow workflow, StepTools tools, Worker
         if (kind == FaultKind.Throttled)
         {
             var due = now + Duration.FromTimeSpan((fault as ProviderFault)?.RetryAfter ?? TimeSpan.FromSeconds(1));
-            if (due <= deadline) return await WriteEntryAsync(session, state, act, entry with { State = JournalState.Waiting, DueAt = due }, tell: true);
+            if (due <= deadline) return WriteEntry(session, state, act, entry with { State = JournalState.Waiting, DueAt = due }, tell: true);
         }
 
         entry = entry with { State = JournalState.Failed };
         var row = state.Journal.TransientInRow(entry.Direction, entry.Step, entry.Target);
 
         // After a lost reply the work goes on in the pool, with its slots. A host that stays away must not keep them from the others.
-        if (kind != FaultKind.Transient || row >= FaultsWithSlots) await ReleaseSlotsAsync(session, act, boot: true);
+        if (kind != FaultKind.Transient || row >= FaultsWithSlots) ReleaseSlots(session, act, boot: true);
         if (kind == FaultKind.Transient)
         {
             var due = now + Duration.Min(tools.Settings.LongestRetry, tools.Settings.FirstRetry * Math.Pow(2, Math.Min(row, 16)));
@@ -205,7 +227,7 @@ internal sealed class Turn(Run claim, Workflow workflow, StepTools tools, Worker
                 // Why a run is undone stays said; one that goes forward says what it waits for.
                 if (state.Run.State == RunState.Running)
                     state = state with { Run = state.Run with { Problem = new Reason("run.step-waits", ("step", entry.Step), ("machine", MachineName(state, entry.Target)), ("message", entry.Note ?? "")) } };
-                return await WriteEntryAsync(session, state, act, entry with { DueAt = due }, tell: true);
+                return WriteEntry(session, state, act, entry with { DueAt = due }, tell: true);
             }
         }
         else if (kind == FaultKind.NoCapacity && entry.Direction == Direction.Forward)
@@ -214,18 +236,18 @@ internal sealed class Turn(Run claim, Workflow workflow, StepTools tools, Worker
             var place = lane.TakeWhile(step => step != act.Step).ToList().FindIndex(step => step.Places);
             if (place >= 0 && state.Journal.NoCapacity(lane, act.Target) + 1 < tools.Settings.MostPlacements)
             {
-                state = await WriteEntryAsync(session, state, act, entry with { DueAt = now }, tell: true);
+                state = WriteEntry(session, state, act, entry with { DueAt = now }, tell: true);
                 foreach (var step in lane.Skip(place + 1).TakeWhile(step => step != act.Step))
                 {
                     if (state.Journal.Last(Direction.Forward, step.Name, act.Target) is { State: JournalState.Done } done)
-                        state = await RedoAsync(session, state, step, done, now);
+                        state = Redo(session, state, step, done, now);
                 }
 
                 return state;
             }
         }
 
-        state = await WriteEntryAsync(session, state, act, entry, tell: true);
+        state = WriteEntry(session, state, act, entry, tell: true);
         var reason = (fault as StepFailed)?.Reason
             ?? new Reason("run.step-failed", ("step", entry.Step), ("machine", MachineName(state, entry.Target)), ("kind", kind.Word()), ("message", entry.Note ?? ""));
         state = state with { Run = state.Run with { Problem = state.Run.State == RunState.Undoing ? reason with { Code = "run.undo-failed" } : reason } };
@@ -233,11 +255,11 @@ internal sealed class Turn(Run claim, Workflow workflow, StepTools tools, Worker
     }
 
     /// <summary>A done step counts no more, because its machine is made elsewhere: said in the journal by an attempt of its own.</summary>
-    private async Task<State> RedoAsync(Session session, State state, Step step, JournalEntry done, Instant now)
+    private State Redo(Session session, State state, Step step, JournalEntry done, Instant now)
     {
         var entry = done with { Attempt = done.Attempt + 1, State = JournalState.Intended, IntendedAt = now, At = now, DueAt = null, Note = null };
-        await JournalStore.IntendAsync(session, entry);
-        return await WriteEntryAsync(session, state, new Act(step, done.Target, entry), entry with { State = JournalState.Failed, FaultKind = Journal.Elsewhere, DueAt = now }, tell: false);
+        JournalStore.Intend(session, entry);
+        return WriteEntry(session, state, new Act(step, done.Target, entry), entry with { State = JournalState.Failed, FaultKind = Journal.Elsewhere, DueAt = now }, tell: false);
     }
 
     private static State TurnRound(State state, Instant now) => state with { Run = state.Run with { State = RunState.Undoing, Since = now } };
@@ -258,11 +280,11 @@ internal sealed class Turn(Run claim, Workflow workflow, StepTools tools, Worker
         var way = WayOf(state.Run);
         if (_active.Keys.Any(act => act.Entry.Direction != way))
         {
-            return await WriteProgressAsync(session, state, null) with { StopActs = true };
+            return WriteProgress(session, state, null) with { StopActs = true };
         }
 
         // A worker that is stopping, or that stopped its acts to turn round, begins nothing more: the next claim goes on.
-        if (_acting.IsCancellationRequested || !lease.MayAct) return _active.Count > 0 ? state : await ReleaseAsync(session, state, now, null, now);
+        if (_acting is { IsCancellationRequested: true } || !lease.MayAct) return _active.Count > 0 ? state : Release(session, state, now, null, now);
         var acts = new List<Act>();
         var (dues, blocked, lane) = (new List<Instant>(), false, NextLane(state, way));
         var step = lane?[0];
@@ -307,17 +329,17 @@ internal sealed class Turn(Run claim, Workflow workflow, StepTools tools, Worker
 
         if (_active.Count + acts.Count > 0)
         {
-            if (acts.Any(act => act.Entry.State == JournalState.Intended)) state = await WriteProgressAsync(session, state, step?.Name);
+            if (acts.Any(act => act.Entry.State == JournalState.Intended)) state = WriteProgress(session, state, step?.Name);
             return state with { Acts = acts };
         }
 
         if (lane is null) return await FinishAsync(session, state, way, now);
-        if (dues.Count > 0) return await ReleaseAsync(session, state, dues.Min(), step?.Name, now);
+        if (dues.Count > 0) return Release(session, state, dues.Min(), step?.Name, now);
         if (!blocked) throw new InvalidOperationException($"Run {claim.Id} has nothing to do and is not done.");
-        await SlotStore.ClearAsync(session, claim.Id);
-        state = await WriteProgressAsync(session, state, step?.Name);
+        ClearSlots(session);
+        state = WriteProgress(session, state, step?.Name);
         await RunStore.SetStateAsync(session, claim.Id, RunState.Stuck, state.Run.Problem, now);
-        await LabStore.AppendEventAsync(session, claim.Lab, now, LabEventKind.Log, ("code", "run.stuck"), ("workflow", claim.Workflow), ("step", step?.Name ?? ""));
+        LabStore.AppendEvent(session, claim.Lab, now, LabEventKind.Log, ("code", "run.stuck"), ("workflow", claim.Workflow), ("step", step?.Name ?? ""));
         await Notices.WriteAsync(session, (await LabStore.FindAsync(session, claim.Lab))!, NoticeCodes.RunStuck, now, ("workflow", claim.Workflow), ("step", step?.Name ?? ""));
         return state with { Over = true };
     }
@@ -335,58 +357,63 @@ internal sealed class Turn(Run claim, Workflow workflow, StepTools tools, Worker
             IntendedAt = now,
             At = now,
         };
-        await JournalStore.IntendAsync(session, entry);
+        JournalStore.Intend(session, entry);
         state = state with { Journal = state.Journal.With(entry) };
         if (way == Direction.Forward) await step.IntendAsync(session, Context(state, step, target, entry));
-        await TellAsync(session, state, entry);
+        Tell(session, state, entry);
         return (state, new Act(step, target, entry));
     }
 
     private async Task<State> FinishAsync(Session session, State state, Direction way, Instant now)
     {
-        await SlotStore.ClearAsync(session, claim.Id);
-        state = await WriteProgressAsync(session, state, null);
+        ClearSlots(session);
         if (way == Direction.Backward) await workflow.UndoneAsync(session, state.Run, (await LabStore.FindAsync(session, claim.Lab))!, now);
-        await RunStore.FinishAsync(session, claim.Id, way == Direction.Forward ? RunState.Done : RunState.Undone, way == Direction.Forward ? null : state.Run.Problem, now);
-        await LabStore.AppendEventAsync(session, claim.Lab, now, LabEventKind.Log, ("code", way == Direction.Forward ? "run.done" : "run.undone"), ("workflow", claim.Workflow));
+        RunStore.Finish(session, state.Run with { StepsDone = StepsDone(state) }, way == Direction.Forward ? RunState.Done : RunState.Undone, way == Direction.Forward ? null : state.Run.Problem, now);
+        LabStore.AppendEvent(session, claim.Lab, now, LabEventKind.Log, ("code", way == Direction.Forward ? "run.done" : "run.undone"), ("workflow", claim.Workflow));
         return state with { Over = true, Run = state.Run with { FinishedAt = now } };
     }
 
-    private async Task<State> ReleaseAsync(Session session, State state, Instant due, string? step, Instant now)
+    private State Release(Session session, State state, Instant due, string? step, Instant now)
     {
-        if (step is not null) state = await WriteProgressAsync(session, state, step);
-        if (!await RunStore.ReleaseAsync(session, claim, due)) throw new LeaseLost($"Run {claim.Id} has another worker.");
+        if (step is not null) state = WriteProgress(session, state, step);
+        RunStore.Release(session, claim, due);
         return state with { Over = true, Run = state.Run with { Worker = null, DueAt = Instant.Max(due, now) } };
     }
 
     /// <summary>Where the run is, for showing: written only when it changed.</summary>
-    private async Task<State> WriteProgressAsync(Session session, State state, string? step)
+    private State WriteProgress(Session session, State state, string? step)
     {
-        var done = workflow.Steps.Sum(s => (s.ForEachMachine ? Targets(state).Select(TargetId) : [""])
-            .Count(target => !s.AppliesTo(Context(state, s, target, null)) || state.Journal.Last(Direction.Forward, s.Name, target) is { State: JournalState.Done }));
-        var run = state.Run with { Step = step, StepsDone = done };
+        var run = state.Run with { Step = step, StepsDone = StepsDone(state) };
         if (run == state.Run && run.State == claim.State && run.Problem == (_state?.Run ?? claim).Problem) return state;
-        await RunStore.SetProgressAsync(session, run);
+        RunStore.SetProgress(session, run);
         return state with { Run = run };
     }
 
-    private async Task<State> WriteEntryAsync(Session session, State state, Act act, JournalEntry entry, bool tell)
+    private int StepsDone(State state) => workflow.Steps.Sum(step => (step.ForEachMachine ? Targets(state).Select(TargetId) : [""])
+        .Count(target => !step.AppliesTo(Context(state, step, target, null)) || state.Journal.Last(Direction.Forward, step.Name, target) is { State: JournalState.Done }));
+
+    private State WriteEntry(Session session, State state, Act act, JournalEntry entry, bool tell)
     {
-        await JournalStore.WriteAsync(session, entry);
+        JournalStore.Write(session, entry);
         state = state with { Journal = state.Journal.With(entry) };
-        if (tell) await TellAsync(session, state, entry);
+        if (tell) Tell(session, state, entry);
         return state;
     }
 
-    private Task<long> TellAsync(Session session, State state, JournalEntry entry) => LabStore.AppendEventAsync(session, claim.Lab, entry.At, LabEventKind.Step,
+    private void Tell(Session session, State state, JournalEntry entry) => LabStore.AppendEvent(session, claim.Lab, entry.At, LabEventKind.Step,
         ("workflow", claim.Workflow), ("step", entry.Step), ("machine", MachineName(state, entry.Target)), ("state", RunViews.Word(entry)), ("attempt", $"{entry.Attempt}"));
 
     private static IReadOnlyList<SlotKind> SlotsOf(Step step, Direction way) => way == Direction.Forward ? step.Takes : step.TakesBack;
 
-    private async Task ReleaseSlotsAsync(Session session, Act act, bool boot)
+    private void ReleaseSlots(Session session, Act act, bool boot)
     {
-        if (SlotsOf(act.Step, act.Entry.Direction).Contains(SlotKind.Operation)) await SlotStore.ReleaseAsync(session, SlotKind.Operation, claim.Id, act.Target);
-        if (boot) await SlotStore.ReleaseAsync(session, SlotKind.Boot, claim.Id, act.Target);
+        if (SlotsOf(act.Step, act.Entry.Direction).Contains(SlotKind.Operation)) SlotStore.Release(session, SlotKind.Operation, claim.Id, act.Target);
+        if (boot) SlotStore.Release(session, SlotKind.Boot, claim.Id, act.Target);
+    }
+
+    private void ClearSlots(Session session)
+    {
+        if (workflow.TakesSlots) SlotStore.Clear(session, claim.Id);
     }
 
     private static Direction WayOf(Run run) => run.State == RunState.Undoing ? Direction.Backward : Direction.Forward;
@@ -419,5 +446,6 @@ internal sealed class Turn(Run claim, Workflow workflow, StepTools tools, Worker
 
     private static string Sentence(Exception fault) => fault is ProviderFault or StepFailed ? fault.Message : $"{fault.GetType().Name}: {fault.Message}";
 
+    /// <summary>What a step wanted saved with its outcome cannot be.</summary>
     private sealed class SaveFailed(Exception cause) : Exception(cause.Message, cause);
 }

@@ -1,3 +1,5 @@
+using System.Data.Common;
+using System.Threading.Channels;
 using Hangfire;
 using Hangfire.Server;
 using LabPortal.Data;
@@ -10,52 +12,132 @@ using NodaTime;
 
 namespace LabPortal.Operations.Workflows;
 
-/// <summary>The work of one Hangfire job: claims due runs, advances them side by side, and goes on while there are more.</summary>
-public sealed class TurnBatch(Database database, RegisteredWorkflows workflows, StepTools tools, WorkerLease lease, Runs runs, TurnBell bell, ILogger<TurnBatch> log)
+/// <summary>
+/// The work of one Hangfire job: claims due runs, advances them side by side, and goes on while there are more. When there are none it
+/// stays for a while, so that the next one need not wait for a job to be ordered and fetched.
+/// </summary>
+public sealed class TurnBatch(
+    Database database, RegisteredWorkflows workflows, StepTools tools, WorkerLease lease, Runs runs, TurnWriter writer, TurnBell bell, ILogger<TurnBatch> log)
 {
+    /// <summary>One ranking of the due runs serves several claims: so long where something new was heard of since, and so long where not.</summary>
+    private static readonly TimeSpan s_rankedFor = TimeSpan.FromMilliseconds(100);
+    private static readonly TimeSpan s_rankedForQuiet = TimeSpan.FromSeconds(1);
+
+    /// <summary>How long a batch waits before it claims with little room, or what it passed over.</summary>
+    private static readonly TimeSpan s_together = TimeSpan.FromMilliseconds(20);
+
     private static readonly Duration s_afterTrouble = Duration.FromSeconds(5);
+
+    private IReadOnlyList<RunId> _ranked = [];
+    private long _rankedAt;
+    private Task _rankedRing = Task.CompletedTask;
 
     /// <summary>As a job. Retried by Hangfire only where the database is away; lost or doubled, it does no harm.</summary>
     [AutomaticRetry(Attempts = 0, OnAttemptsExceeded = AttemptsExceededAction.Delete)]
     [TurnsDisplayName]
     public async Task<string> RunAsync(string name, PerformContext? context, CancellationToken cancellation)
     {
-        using var batch = bell.BatchBegins();
-        var advanced = batch.Advanced = await AdvanceDueAsync(cancellation);
+        var advanced = await AdvanceAsync(tools.Settings.Linger, cancellation);
         var text = $"Turns: {advanced} runs advanced";
         if (context is not null) TurnsDisplayNameAttribute.Save(context, name, text);
         return text;
     }
 
-    /// <summary>How many turns it made: runs that became due again meanwhile count again.</summary>
-    public async Task<int> AdvanceDueAsync(CancellationToken cancellation)
+    /// <summary>Until nothing is due. How many turns it made: runs that became due again meanwhile count again.</summary>
+    public Task<int> AdvanceDueAsync(CancellationToken cancellation) => AdvanceAsync(TimeSpan.Zero, cancellation);
+
+    private async Task<int> AdvanceAsync(TimeSpan linger, CancellationToken cancellation)
     {
-        var advanced = 0;
-        var active = new List<Task>();
+        using var batch = bell.BatchBegins();
+        var ended = Channel.CreateBounded<bool>(new BoundedChannelOptions(1) { FullMode = BoundedChannelFullMode.DropWrite });
+        var (began, workedAt) = (tools.Time.GetTimestamp(), tools.Time.GetTimestamp());
+        var (advanced, active, finished, seen) = (0, 0, 0, 0);
+        var (look, waited) = (true, false);
         while (true)
         {
-            var room = tools.Settings.BatchSize - active.Count;
-            var claimed = cancellation.IsCancellationRequested || room <= 0 ? [] : await ClaimAsync(room, cancellation);
-            advanced += claimed.Count;
-            active.AddRange(claimed.Select(run => TurnAsync(run, cancellation)));
-            if (active.Count == 0) return advanced;
-            await Task.WhenAny([.. active, bell.More]);
-            active.RemoveAll(turn => turn.IsCompleted);
+            // Listened to before the look, so that no ring is lost in between.
+            var rung = bell.More;
+            var room = tools.Settings.BatchSize - Volatile.Read(ref active);
+            var claims = !cancellation.IsCancellationRequested && tools.Time.GetElapsedTime(began) < tools.Settings.LongestBatch;
+            if (claims && look && (room >= tools.Settings.BatchSize / 4 || (waited && room > 0)))
+            {
+                seen = Volatile.Read(ref finished);
+                (var claimed, look) = await ClaimAsync(room, cancellation);
+                if (claimed.Count > 0) workedAt = tools.Time.GetTimestamp();
+                advanced += claimed.Count;
+                room -= claimed.Count;
+                Interlocked.Add(ref active, claimed.Count);
+                foreach (var turn in claimed) _ = TurnOneAsync(turn);
+            }
+
+            batch.HasRoom = claims && room > 0;
+            var pause = Timeout.InfiniteTimeSpan;
+            if (Volatile.Read(ref active) == 0)
+            {
+                // What ended since the last look may have made something due.
+                if (claims && seen != Volatile.Read(ref finished))
+                {
+                    look = true;
+                    continue;
+                }
+
+                pause = linger - tools.Time.GetElapsedTime(workedAt);
+                if (!claims || pause <= TimeSpan.Zero) return advanced;
+                if (look) pause = s_together;
+            }
+            else if (look && room > 0)
+            {
+                pause = s_together;
+            }
+
+            using var over = CancellationTokenSource.CreateLinkedTokenSource(Volatile.Read(ref active) == 0 ? cancellation : CancellationToken.None);
+            var waiting = Task.Delay(pause, tools.Time, over.Token);
+            await Task.WhenAny(ended.Reader.WaitToReadAsync(CancellationToken.None).AsTask(), rung, waiting);
+            waited = waiting.IsCompleted;
+            await over.CancelAsync();
+            ended.Reader.TryRead(out _);
+            look |= rung.IsCompleted;
+        }
+
+        async Task TurnOneAsync(Turn turn)
+        {
+            await Task.Yield();
+            await TurnAsync(turn, cancellation);
+            Interlocked.Increment(ref finished);
+            Interlocked.Decrement(ref active);
+            ended.Writer.TryWrite(true);
         }
     }
 
-    private async Task<IReadOnlyList<Run>> ClaimAsync(int room, CancellationToken cancellation)
+    /// <summary>Claimed turns, and whether there may be more now.</summary>
+    private async Task<(IReadOnlyList<Turn> Claimed, bool More)> ClaimAsync(int room, CancellationToken cancellation)
     {
-        if (!lease.MayAct) return [];
+        if (!lease.MayAct) return ([], false);
         // Two batches of one process must not take the same run: what each has is known only once its claim is committed.
         await lease.Claiming.WaitAsync(cancellation);
         try
         {
-            var turning = lease.Turning.Keys.ToList();
-            var claimed = await database.WriteAsync(
-                session => RunStore.ClaimAsync(session, lease.Id, lease.Lapsed(), turning, workflows.Keys, room, tools.Time.Now()), cancellation);
-            foreach (var run in claimed) lease.Turning[run.Id] = true;
-            return claimed;
+            var (claimed, lapsed) = (new List<Turn>(), lease.Lapsed());
+            for (var fresh = _ranked.Count == 0 || tools.Time.GetElapsedTime(_rankedAt) > (_rankedRing.IsCompleted ? s_rankedFor : s_rankedForQuiet); ; fresh = true)
+            {
+                if (fresh)
+                {
+                    // More than are taken, because others lock some.
+                    (_rankedAt, _rankedRing) = (tools.Time.GetTimestamp(), bell.More);
+                    _ranked = await database.ReadAsync(
+                        session => RunStore.RankAsync(session, lease.Id, lapsed, [.. lease.Turning.Keys], workflows.Keys, 8 * room, tools.Time.Now()), cancellation);
+                }
+
+                var more = _ranked.Count == 0 ? [] : await ClaimAsync(_ranked, lapsed, room - claimed.Count, cancellation);
+                foreach (var turn in more) lease.Turning[turn.Claim.Id] = true;
+                claimed.AddRange(more);
+                _ranked = [.. _ranked.Where(id => !lease.Turning.ContainsKey(id))];
+                if (claimed.Count < room && !fresh) continue;
+                // Others have what is left, or have it locked for a moment.
+                var passedOver = claimed.Count < room && _ranked.Count > 0;
+                if (passedOver) _ranked = [];
+                return (claimed, claimed.Count == room || passedOver);
+            }
         }
         finally
         {
@@ -63,12 +145,37 @@ public sealed class TurnBatch(Database database, RegisteredWorkflows workflows, 
         }
     }
 
-    private async Task TurnAsync(Run run, CancellationToken cancellation)
+    private async Task<IReadOnlyList<Turn>> ClaimAsync(IReadOnlyList<RunId> ranked, IReadOnlyList<string> lapsed, int room, CancellationToken cancellation)
     {
-        await Task.Yield();
+        async Task<IReadOnlyList<Turn>> ClaimAsync(Session session)
+            => [.. (await RunStore.ClaimAsync(session, lease.Id, lapsed, ranked, workflows.Keys, room, tools.Time.Now())).Select(run => new Turn(run, workflows.Find(run)!, tools, lease, runs, writer))];
+
         try
         {
-            if (await new Turn(run, workflows.Find(run)!, tools, lease, runs).AdvanceAsync(cancellation) is { } due) bell.RingAt(due);
+            var begun = await database.WriteAsync(
+                async session =>
+                {
+                    var begun = await TurnWriter.BeginAsync(session, await ClaimAsync(session));
+                    foreach (var _ in begun) tools.Seam?.Invoke(TurnMoment.BeforeCommit);
+                    return begun;
+                },
+                cancellation);
+            foreach (var (turn, next) in begun) turn.Begun(next);
+            return [.. begun.Select(one => one.Turn)];
+        }
+        catch (Exception fault) when (fault is not (OperationCanceledException or DbException { IsTransient: true }))
+        {
+            log.LogWarning(fault, "The first part of a turn cannot be written; each of these turns is begun alone.");
+            return await database.WriteAsync(ClaimAsync, cancellation);
+        }
+    }
+
+    private async Task TurnAsync(Turn turn, CancellationToken cancellation)
+    {
+        var run = turn.Claim;
+        try
+        {
+            if (await turn.AdvanceAsync(cancellation) is { } due) bell.RingAt(due);
         }
         catch (LeaseLost lost)
         {
@@ -97,10 +204,10 @@ public sealed class TurnBatch(Database database, RegisteredWorkflows workflows, 
             await database.WriteAsync(
                 async session =>
                 {
-                    if (await RunStore.GuardAsync(session, run) is null) return;
+                    if ((await RunStore.GuardAsync(session, [run])).Count == 0) return;
                     var now = tools.Time.Now();
                     await RunStore.SetProblemAsync(session, run.Id, new Reason("run.turn-failed", ("message", fault.Message)));
-                    await RunStore.ReleaseAsync(session, run, now + s_afterTrouble);
+                    RunStore.Release(session, run, now + s_afterTrouble);
                 },
                 CancellationToken.None);
         }

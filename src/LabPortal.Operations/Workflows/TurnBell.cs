@@ -3,25 +3,22 @@ using NodaTime;
 
 namespace LabPortal.Operations.Workflows;
 
-/// <summary>Tells the pump of this process when a run that it gave back is due, and how many batches are at work.</summary>
+/// <summary>Between the pump of this process and its batches: when a run that was given back is due, and who is there to turn it.</summary>
 public sealed class TurnBell(TimeProvider time)
 {
-    private readonly TimeProvider _time = time;
     private readonly Lock _gate = new();
-    private TaskCompletionSource _sooner = new(TaskCreationOptions.RunContinuationsAsynchronously);
-    private TaskCompletionSource _more = new(TaskCreationOptions.RunContinuationsAsynchronously);
+    private readonly List<Batch> _working = [];
+    private TaskCompletionSource _sooner = New();
+    private TaskCompletionSource _more = New();
     private Instant? _next;
-    private int _working;
-    private int _ordered;
+    private bool _ordered;
     private long _orderedAt;
-    private long? _fruitlessAt;
 
-    /// <summary>A run is due then; rings at once where that is sooner than anything known.</summary>
+    /// <summary>A run is due then; wakes the pump where that is sooner than anything that it was told.</summary>
     public void RingAt(Instant due)
     {
         lock (_gate)
         {
-            _fruitlessAt = null;
             if (_next is { } next && next <= due) return;
             _next = due;
             _sooner.TrySetResult();
@@ -34,13 +31,13 @@ public sealed class TurnBell(TimeProvider time)
         lock (_gate)
         {
             var next = _next;
-            if (next is { } at && at <= _time.Now()) _next = null;
-            if (_sooner.Task.IsCompleted) _sooner = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
+            if (next is { } at && at <= time.Now()) _next = null;
+            if (_sooner.Task.IsCompleted) _sooner = New();
             return (next, _sooner.Task);
         }
     }
 
-    /// <summary>Completes when runs are due that no further batch may be ordered for: those at work take them as they have room.</summary>
+    /// <summary>Completes when something may be due.</summary>
     internal Task More
     {
         get
@@ -49,61 +46,45 @@ public sealed class TurnBell(TimeProvider time)
         }
     }
 
-    internal void RingForMore()
+    /// <summary>
+    /// Something may be due: wakes the batches at work. True where one more batch has to be ordered, because none of them has room. A job that was
+    /// ordered and never began (lost, or fetched by another node) counts for a few seconds only.
+    /// </summary>
+    internal bool Ring(int most)
     {
         lock (_gate)
         {
             _more.TrySetResult();
-            _more = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
-        }
-    }
-
-    /// <summary>Something new is due: an earlier batch that advanced nothing says nothing about it.</summary>
-    internal void Freshen()
-    {
-        lock (_gate) _fruitlessAt = null;
-    }
-
-    internal Batch BatchBegins()
-    {
-        lock (_gate)
-        {
-            _ordered = Math.Max(0, _ordered - 1);
-            _working++;
-        }
-
-        return new Batch(this);
-    }
-
-    /// <summary>
-    /// May one more batch be ordered? Jobs that were ordered and never began (lost, or done by another node) count for a few seconds only. Where the
-    /// last batch advanced nothing although something looked due (others have it, or look and claim disagree), not before the rest is over.
-    /// </summary>
-    internal bool TryOrder(int most, TimeSpan rest)
-    {
-        lock (_gate)
-        {
-            if (_fruitlessAt is { } at && _time.GetElapsedTime(at) < rest) return false;
-            if (_ordered > 0 && _time.GetElapsedTime(_orderedAt) > TimeSpan.FromSeconds(5)) _ordered = 0;
-            if (_ordered > 0 || _working >= most) return false;
-            _ordered++;
-            _orderedAt = _time.GetTimestamp();
+            _more = New();
+            if (_ordered && time.GetElapsedTime(_orderedAt) > TimeSpan.FromSeconds(5)) _ordered = false;
+            if (_ordered || _working.Count >= most || _working.Exists(batch => batch.HasRoom)) return false;
+            (_ordered, _orderedAt) = (true, time.GetTimestamp());
             return true;
         }
     }
 
+    internal Batch BatchBegins()
+    {
+        var batch = new Batch(this);
+        lock (_gate)
+        {
+            _ordered = false;
+            _working.Add(batch);
+        }
+
+        return batch;
+    }
+
+    private static TaskCompletionSource New() => new(TaskCreationOptions.RunContinuationsAsynchronously);
+
     internal sealed class Batch(TurnBell bell) : IDisposable
     {
-        public int Advanced { get; set; }
+        /// <summary>It claims what is due when it is woken.</summary>
+        public bool HasRoom { get; set; } = true;
 
         public void Dispose()
         {
-            lock (bell._gate)
-            {
-                bell._working--;
-                bell._fruitlessAt = Advanced > 0 ? null : bell._time.GetTimestamp();
-                if (Advanced > 0) bell._sooner.TrySetResult();
-            }
+            lock (bell._gate) bell._working.Remove(this);
         }
     }
 }

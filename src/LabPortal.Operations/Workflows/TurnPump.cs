@@ -12,8 +12,8 @@ using NodaTime;
 namespace LabPortal.Operations.Workflows;
 
 /// <summary>
-/// Turns due runs into Hangfire jobs. Waits for the signal that runs became due, for the time when one is, or a second; then orders at
-/// most one batch for each free worker. Nothing else starts turns.
+/// Sees to it that due runs are turned. Waits for the signal that runs became due, for the time when one is, or a second; then wakes the
+/// batches at work, and where those have no room orders one more as a Hangfire job. Nothing else starts turns.
 /// </summary>
 public sealed class TurnPump(Database database, RegisteredWorkflows workflows, WorkerLease lease, TurnBell bell, EngineSettings settings, TimeProvider time, IBackgroundJobClient jobs, ILogger<TurnPump> log)
     : IBackgroundProcess
@@ -33,7 +33,7 @@ public sealed class TurnPump(Database database, RegisteredWorkflows workflows, W
     private async Task LoopAsync(CancellationToken stopping)
     {
         using var signals = database.Signals.Subscribe(Signal.Runs);
-        Task<IReadOnlyList<Signal>>? heard = null;
+        var heard = signals.WaitAsync(settings.LookEvery, stopping);
         while (!stopping.IsCancellationRequested)
         {
             try
@@ -41,13 +41,20 @@ public sealed class TurnPump(Database database, RegisteredWorkflows workflows, W
                 var (_, sooner) = bell.Listen();
                 var now = time.Now();
                 var next = lease.MayAct ? await database.ReadAsync(session => RunStore.NextDueAsync(session, lease.Id, lease.Lapsed(), [.. lease.Turning.Keys], workflows.Keys), stopping) : null;
-                if (next <= now) Order();
+                if (next <= now) Ring();
                 var wait = next > now ? TimeSpan.FromTicks(Math.Clamp((next.Value - now).BclCompatibleTicks, TimeSpan.TicksPerMillisecond, settings.LookEvery.Ticks)) : settings.LookEvery;
-                heard ??= signals.WaitAsync(settings.LookEvery, stopping);
-                await Task.WhenAny(heard, sooner, Task.Delay(wait, time, stopping));
-                if (!heard.IsCompleted) continue;
-                if ((await heard).Count > 0) bell.Freshen();
-                heard = null;
+                using var over = CancellationTokenSource.CreateLinkedTokenSource(stopping);
+                var waiting = Task.Delay(wait, time, over.Token);
+                await Task.WhenAny(heard, sooner, waiting);
+                // What was heard is passed on without a look of its own: a claim that finds nothing costs no more.
+                while (heard.IsCompleted && !waiting.IsCompleted && !sooner.IsCompleted)
+                {
+                    if ((await heard).Count > 0 && lease.MayAct) Ring();
+                    heard = signals.WaitAsync(settings.LookEvery, stopping);
+                    await Task.WhenAny(heard, sooner, waiting);
+                }
+
+                await over.CancelAsync();
             }
             catch (OperationCanceledException) when (stopping.IsCancellationRequested)
             {
@@ -61,14 +68,9 @@ public sealed class TurnPump(Database database, RegisteredWorkflows workflows, W
         }
     }
 
-    private void Order()
+    private void Ring()
     {
-        if (!bell.TryOrder(settings.BatchesAtOnce, settings.LookEvery))
-        {
-            bell.RingForMore();
-            return;
-        }
-
+        if (!bell.Ring(settings.BatchesAtOnce)) return;
         var name = $"{lease.Id}/{(++_batches).ToString(CultureInfo.InvariantCulture)}";
         jobs.Enqueue<TurnBatch>(batch => batch.RunAsync(name, null, CancellationToken.None));
     }

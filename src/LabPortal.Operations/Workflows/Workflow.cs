@@ -27,6 +27,8 @@ public sealed class Workflow
     internal IReadOnlyList<IReadOnlyList<Step>> Lanes => _lanes ??= Divide(Steps);
     private IReadOnlyList<IReadOnlyList<Step>>? _lanes;
 
+    internal bool TakesSlots => Steps.Any(step => step.Takes.Count + step.TakesBack.Count > 0);
+
     internal string Key => $"{Name}/{Version}";
 
     internal static IEnumerable<Machine> Targets(Lab lab, IReadOnlyDictionary<string, string> arguments)

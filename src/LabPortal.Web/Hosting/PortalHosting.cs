@@ -124,6 +124,7 @@ internal static class PortalHosting
         services.AddSingleton<StepTools>();
         services.AddSingleton<TurnBatch>();
         services.AddSingleton<TurnBell>();
+        services.AddSingleton<TurnWriter>();
         services.AddSingleton<WorkerLease>();
         services.AddSingleton<IBackgroundProcess, WorkerBeat>();
         services.AddSingleton<IBackgroundProcess, TurnPump>();

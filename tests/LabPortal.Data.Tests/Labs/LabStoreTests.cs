@@ -33,7 +33,12 @@ public sealed class LabStoreTests(TestDatabases databases)
         var lab = await SomeLabAsync(database);
         using var heard = database.Signals.Subscribe(Signal.Labs);
         await Task.WhenAll(Enumerable.Range(0, 20).Select(i => database.WriteAsync(
-            session => LabStore.AppendEventAsync(session, lab.Id, s_now, LabEventKind.Log, ("text", $"{i}")), cancellation)));
+            session =>
+            {
+                LabStore.AppendEvent(session, lab.Id, s_now, LabEventKind.Log, ("text", $"{i}"));
+                return Task.CompletedTask;
+            },
+            cancellation)));
         var events = await database.ReadAsync(session => LabStore.EventsAsync(session, lab.Id, 0, 100), cancellation);
         Assert.Equal(Enumerable.Range(1, 20).Select(i => (long)i), events.Select(e => e.Version));
         Assert.Equal(20, (await heard.WaitAsync(TimeSpan.FromSeconds(5), cancellation)).Count);

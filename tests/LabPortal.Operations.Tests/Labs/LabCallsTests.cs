@@ -166,7 +166,17 @@ public sealed class LabCallsTests(TestDatabases databases)
         }
 
         var (all, resumed) = (FollowAsync(0), FollowAsync(2));
-        for (var i = 0; i < 200; i++) await labs.Database.WriteAsync(session => LabStore.AppendEventAsync(session, lab.Id, labs.Now, LabEventKind.Log, ("i", $"{i}")), Cancellation);
+        for (var i = 0; i < 200; i++)
+        {
+            await labs.Database.WriteAsync(
+                session =>
+                {
+                    LabStore.AppendEvent(session, lab.Id, labs.Now, LabEventKind.Log, ("i", $"{i}"));
+                    return Task.CompletedTask;
+                },
+                Cancellation);
+        }
+
         Assert.Equal(Enumerable.Range(1, (int)last).Select(i => (long)i), await all.WaitAsync(TimeSpan.FromSeconds(20), Cancellation));
         Assert.Equal(Enumerable.Range(3, (int)last - 2).Select(i => (long)i), await resumed.WaitAsync(TimeSpan.FromSeconds(20), Cancellation));
     }

@@ -209,7 +209,7 @@ public sealed class EngineLaws(TestDatabases databases)
         var other = new TeamId(Guid.NewGuid());
         await house.Database.WriteAsync(session => session.ExecuteAsync("UPDATE runs SET team_id = @other WHERE lab_id = @Id", new { other, late.Id }), Cancellation);
         using var worker = new Worker(house);
-        var claimed = await house.Database.WriteAsync(session => RunStore.ClaimAsync(session, worker.Lease.Id, [], [], worker.Workflows.Keys, 2, house.Now), Cancellation);
+        var claimed = await worker.ClaimAsync(2);
         Assert.Equal(2, claimed.Select(run => run.Team).Distinct().Count());
         Assert.All(claimed, run => Assert.Equal((worker.Lease.Id, 1L), (run.Worker, run.Token)));
     }

@@ -236,6 +236,7 @@ internal sealed class Worker : IDisposable
         Tools = house.Tools with { Seam = seam, Settings = settings ?? house.Tools.Settings };
         Lease = new WorkerLease(house.Database, house.Time, Tools.Settings);
         Bell = new TurnBell(house.Time);
+        Writer = new TurnWriter(house.Database, Lease);
         Batch = WithWorkflows(Workflows);
     }
 
@@ -243,10 +244,11 @@ internal sealed class Worker : IDisposable
     public StepTools Tools { get; }
     public WorkerLease Lease { get; }
     public TurnBell Bell { get; }
+    public TurnWriter Writer { get; }
     public TurnBatch Batch { get; }
 
     public TurnBatch WithWorkflows(RegisteredWorkflows workflows)
-        => new(_house.Database, workflows, Tools, Lease, new Runs(workflows, _house.Time), Bell, NullLogger<TurnBatch>.Instance);
+        => new(_house.Database, workflows, Tools, Lease, new Runs(workflows, _house.Time), Writer, Bell, NullLogger<TurnBatch>.Instance);
 
     /// <summary>Turns the lab's runs until none is live, moving the clock to whatever is due next.</summary>
     public async Task<Run> DriveAsync(LabId lab, int most = 500)
@@ -268,11 +270,19 @@ internal sealed class Worker : IDisposable
     public async Task<Run?> ClaimAsync(IReadOnlyList<string>? lapsed = null)
     {
         await Lease.BeatAsync(CancellationToken.None);
-        return (await _house.Database.WriteAsync(
-            session => RunStore.ClaimAsync(session, Lease.Id, lapsed ?? Lease.Lapsed(), [], Workflows.Keys, 1, _house.Now), CancellationToken.None)).SingleOrDefault();
+        return (await ClaimAsync(1, lapsed)).SingleOrDefault();
     }
 
-    public Task<Instant?> TurnAsync(Run claim) => new Turn(claim, Workflows.Find(claim)!, Tools, Lease, new Runs(Workflows, _house.Time)).AdvanceAsync(CancellationToken.None);
+    public Task<IReadOnlyList<Run>> ClaimAsync(int limit, IReadOnlyList<string>? lapsed = null) => _house.Database.WriteAsync(
+        async session =>
+        {
+            var from = lapsed ?? Lease.Lapsed();
+            return await RunStore.ClaimAsync(
+                session, Lease.Id, from, await RunStore.RankAsync(session, Lease.Id, from, [], Workflows.Keys, limit, _house.Now), Workflows.Keys, limit, _house.Now);
+        },
+        CancellationToken.None);
+
+    public Task<Instant?> TurnAsync(Run claim) => new Turn(claim, Workflows.Find(claim)!, Tools, Lease, new Runs(Workflows, _house.Time), Writer).AdvanceAsync(CancellationToken.None);
 
     public void Dispose() => Lease.Dispose();
 }

@@ -36,7 +36,7 @@ public sealed class PumpTests(TestDatabases databases)
     public async Task Where_look_and_claim_disagree_the_pump_rests_and_what_is_new_still_goes_at_once()
     {
         await using var house = await House.BuildAsync(databases, Engine.Sqlite, time: TimeProvider.System);
-        await using var server = new PumpServer(house);
+        await using var server = new PumpServer(house, linger: TimeSpan.Zero);
         var stuck = await house.RequestAsync();
         await WaitAsync(async () => (await house.LabAsync(stuck.Id)).State == LabState.Ready);
 
@@ -69,9 +69,9 @@ public sealed class PumpTests(TestDatabases databases)
         private readonly BackgroundJobServer _server;
         private readonly Worker _worker;
 
-        public PumpServer(House house)
+        public PumpServer(House house, TimeSpan? linger = null)
         {
-            _worker = new Worker(house);
+            _worker = new Worker(house, settings: house.Tools.Settings with { Linger = linger ?? house.Tools.Settings.Linger });
             var client = new BackgroundJobClient(_storage);
             _server = new BackgroundJobServer(
                 new BackgroundJobServerOptions { WorkerCount = 4, Activator = new Only(this) },
