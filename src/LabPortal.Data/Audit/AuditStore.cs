@@ -43,7 +43,7 @@ public static class AuditStore
         if (before is not null) conditions.Add("id < @before");
         var where = conditions.Count == 0 ? "" : "WHERE " + string.Join(" AND ", conditions);
         return await session.QueryAsync<AuditRow>($"""
-            SELECT id, at, actor, channel, token_name, address, request_id, verb, object_kind, object_id, outcome, detail
+            SELECT id, at, person_id AS person, actor, channel, token_name, address, request_id, verb, object_kind, object_id, outcome, detail
             FROM audit {where} ORDER BY id DESC LIMIT @limit
             """,
             new { objectKind, objectId, limit, before = before is { } id ? Ids.Canonical(id) : null });
@@ -54,6 +54,7 @@ public sealed class AuditRow
 {
     public Guid Id { get; init; }
     public Instant At { get; init; }
+    public PersonId? Person { get; init; }
     public string Actor { get; init; } = "";
     public string Channel { get; init; } = "";
     public string? TokenName { get; init; }

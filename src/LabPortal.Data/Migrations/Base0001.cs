@@ -409,6 +409,7 @@ public sealed class Base0001 : ForwardOnlyMigration
             problem text
         );
         CREATE INDEX outbox_due ON outbox (due_at) WHERE sent_at IS NULL;
+        CREATE INDEX outbox_address ON outbox (address, id);
         CREATE TABLE webhooks (
             id text PRIMARY KEY,
             team_id text NOT NULL REFERENCES teams (id),

@@ -8,8 +8,8 @@ namespace LabPortal.Domain.Labs;
 /// </summary>
 public static class LabLife
 {
-    /// <summary>A verb in a state: where the lab is when its run is done, and what it is while the run lives.</summary>
-    public sealed record Passage(LabState From, LabVerb Verb, LabState To);
+    /// <summary>A verb in a state, and where the lab is when its run is done. <paramref name="Degraded"/>: only while not all is as it should be.</summary>
+    public sealed record Passage(LabState From, LabVerb Verb, LabState To, bool Degraded = false);
 
     /// <summary>What people may ask for.</summary>
     public static readonly IReadOnlyList<Passage> Passages =
@@ -19,7 +19,8 @@ public static class LabLife
         new(LabState.Grace, LabVerb.Extend, LabState.Ready),
         new(LabState.Scheduled, LabVerb.Extend, LabState.Scheduled),
         new(LabState.Stopped, LabVerb.Start, LabState.Ready),
-        new(LabState.Ready, LabVerb.Start, LabState.Ready),
+        // What was stopped in it by itself, or from outside; where all its machines run there is nothing to start.
+        new(LabState.Ready, LabVerb.Start, LabState.Ready, Degraded: true),
         new(LabState.Ready, LabVerb.Stop, LabState.Stopped),
         new(LabState.Ready, LabVerb.Restart, LabState.Ready),
         new(LabState.Requested, LabVerb.End, LabState.Ended),
@@ -49,9 +50,9 @@ public static class LabLife
     public static bool IsOver(this LabState state) => state is LabState.Ended or LabState.Failed;
 
     /// <summary>
-    /// May this verb begin in this state, with this run alive (or none)? <see langword="null"/> when it may; else the refusal's code.
+    /// May this verb begin in this state and health, with this run alive (or none)? <see langword="null"/> when it may; else the refusal's code.
     /// </summary>
-    public static string? WhyNot(LabState state, LabVerb verb, RunState? liveRun, string? liveWorkflow)
+    public static string? WhyNot(LabState state, LabHealth health, LabVerb verb, RunState? liveRun, string? liveWorkflow)
     {
         switch (verb)
         {
@@ -66,12 +67,13 @@ public static class LabLife
         }
 
         if (liveRun is not null) return liveRun == RunState.Stuck ? "lab.run-stuck" : "lab.busy";
-        return Passages.Any(passage => passage.From == state && passage.Verb == verb) ? null : "lab.not-in-this-state";
+        if (Passages.FirstOrDefault(passage => passage.From == state && passage.Verb == verb) is not { } found) return "lab.not-in-this-state";
+        return found.Degraded && health == LabHealth.Ok ? "lab.all-running" : null;
     }
 
-    /// <summary>The verbs that a lab in this state can be asked for now, whoever asks.</summary>
-    public static IEnumerable<LabVerb> VerbsOf(LabState state, RunState? liveRun, string? liveWorkflow)
-        => Enum.GetValues<LabVerb>().Where(verb => WhyNot(state, verb, liveRun, liveWorkflow) is null);
+    /// <summary>The verbs that a lab in this state and health can be asked for now, whoever asks.</summary>
+    public static IEnumerable<LabVerb> VerbsOf(LabState state, LabHealth health, RunState? liveRun, string? liveWorkflow)
+        => Enum.GetValues<LabVerb>().Where(verb => WhyNot(state, health, verb, liveRun, liveWorkflow) is null);
 
     /// <summary>The table as a state diagram in Mermaid's language, for README.md.</summary>
     public static string Diagram()

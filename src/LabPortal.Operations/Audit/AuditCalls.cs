@@ -6,7 +6,13 @@ using NodaTime;
 
 namespace LabPortal.Operations.Audit;
 
-public sealed record AuditLine(Guid Id, Instant At, string Actor, string Channel, string? TokenName, string? Address, string? RequestId, string Verb, string ObjectKind, string ObjectId, string Outcome, IReadOnlyDictionary<string, string> Detail);
+public sealed record AuditLine(Guid Id, Instant At, string Actor, string Channel, string? TokenName, string? Address, string? RequestId, string Verb, string ObjectKind, string ObjectId, string Outcome, IReadOnlyDictionary<string, string> Detail)
+{
+    public bool IsDone => Outcome == AuditStore.Done;
+
+    internal static AuditLine Of(AuditRow row)
+        => new(row.Id, row.At, row.Actor, row.Channel, row.TokenName, row.Address, row.RequestId, row.Verb, row.ObjectKind, row.ObjectId, row.Outcome, row.Details);
+}
 
 public sealed class AuditCalls(Database database)
 {
@@ -26,8 +32,7 @@ public sealed class AuditCalls(Database database)
         limit = Math.Clamp(limit, 1, MostPerPage);
         // One more than asked tells whether there is a next page.
         var rows = await database.ReadAsync(session => AuditStore.ListAsync(session, objectKind, objectId, limit + 1, before), cancellation);
-        var lines = rows.Take(limit).Select(row => new AuditLine(
-            row.Id, row.At, row.Actor, row.Channel, row.TokenName, row.Address, row.RequestId, row.Verb, row.ObjectKind, row.ObjectId, row.Outcome, row.Details)).ToList();
+        var lines = rows.Take(limit).Select(AuditLine.Of).ToList();
         return new Page<AuditLine>(lines, rows.Count > limit ? Ids.Canonical(lines[^1].Id) : null);
     }
 }

@@ -1,3 +1,4 @@
+using System.Globalization;
 using LabPortal.Data;
 using LabPortal.Data.Audit;
 using LabPortal.Domain;
@@ -52,6 +53,8 @@ internal sealed class AuditedWrite(Database database, TimeProvider time)
     /// <summary>Only the line of a refusal that was clear before anything was read.</summary>
     public async Task<Refusal> RefuseAsync(Actor actor, AuditDraft draft, Refusal refusal, CancellationToken cancellation)
     {
+        // With the code's arguments its sentence can be told again. What the draft says itself stays.
+        foreach (var (name, value) in refusal.Arguments ?? []) draft.Detail.TryAdd(name, Convert.ToString(value, CultureInfo.InvariantCulture) ?? "");
         await database.WriteAsync(session => AppendAsync(session, actor, draft, refusal.Code, time.Now()), cancellation);
         return refusal;
     }

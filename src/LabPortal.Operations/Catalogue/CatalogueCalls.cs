@@ -5,15 +5,20 @@ using LabPortal.Data.Images;
 using LabPortal.Data.People;
 using LabPortal.Domain;
 using LabPortal.Domain.Blueprints;
+using LabPortal.Domain.Costs;
 using LabPortal.Domain.Images;
 using LabPortal.Domain.People;
 using LabPortal.Domain.Pools;
 using LabPortal.Operations.Audit;
+using LabPortal.Operations.Pools;
 
 namespace LabPortal.Operations.Catalogue;
 
-/// <summary>A blueprint as a caller sees it: with each machine's amounts, and the pools' kinds that could build it.</summary>
-public sealed record BlueprintView(Blueprint Blueprint, IReadOnlyList<MachineAmount> Machines, int Cpu, int MemoryMiB, int DiskGiB);
+/// <summary>
+/// A blueprint as a caller sees it: with each machine's amounts, and what it costs per hour where it would be placed now (nothing where that is
+/// not known).
+/// </summary>
+public sealed record BlueprintView(Blueprint Blueprint, IReadOnlyList<MachineAmount> Machines, int Cpu, int MemoryMiB, int DiskGiB, Money? PricePerHour = null);
 
 public sealed record MachineAmount(string Name, string Image, int Cpu, int MemoryMiB, int DiskGiB);
 
@@ -111,9 +116,13 @@ public sealed class CatalogueCalls(Database database, TimeProvider time, IEnumer
         if (!May.Do(actor, Verb.SeeCatalogue)) return [];
         var teams = (await TeamStore.ListAsync(session)).Where(team => actor.Teams.ContainsKey(team.Id)).Select(team => team.Name).ToHashSet(StringComparer.Ordinal);
         var sizes = (await ImageStore.ListSizesAsync(session)).ToDictionary(size => size.Name, StringComparer.Ordinal);
-        return [.. (await BlueprintStore.ListAsync(session))
+        var views = (await BlueprintStore.ListAsync(session))
             .Where(blueprint => actor.IsAdmin || (!blueprint.Retired && (blueprint.Teams.Count == 0 || blueprint.Teams.Any(teams.Contains))))
-            .Select(blueprint => View(blueprint, sizes))];
+            .Select(blueprint => View(blueprint, sizes)).ToList();
+        var versions = (await ImageStore.ListAsync(session)).ToDictionary(image => image.Name, image => image.Version, StringComparer.Ordinal);
+        var prices = await Placing.PricesAsync(session, [.. views.Select(view => (view.Blueprint.Placement,
+            (IReadOnlyList<MachineNeed>)[.. view.Machines.Select(machine => new MachineNeed(machine.Image, versions.GetValueOrDefault(machine.Image, ""), machine.Cpu, machine.MemoryMiB, machine.DiskGiB))]))]);
+        return [.. views.Zip(prices, (view, price) => view with { PricePerHour = price })];
     }
 
     private static BlueprintView View(Blueprint blueprint, Dictionary<string, Size> sizes)

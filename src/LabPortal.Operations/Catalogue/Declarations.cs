@@ -318,7 +318,7 @@ internal sealed partial class Declarations(YamlReading reading, IReadOnlyDiction
         var fallback = new LeaseRules(Duration.FromHours(4), Duration.FromDays(3), Duration.FromDays(1));
         if (fields.Map("lease", required: true) is not { } lease) return fallback;
         var (length, most) = (lease.Length("default", required: true), lease.Length("max", required: true));
-        if (length < LeaseRules.Shortest) lease.Tell("default", "lease.too-short", ("min", "1m"));
+        if (length < LeaseRules.Shortest) lease.Tell("default", "lease.too-short", ("minutes", 1));
         if (length > most) lease.Tell("default", "lease.default-over-max");
         var rules = new LeaseRules(length ?? fallback.Default, most ?? fallback.Max, lease.Length("grace") ?? fallback.Grace);
         if (lease.Map("daily") is { } daily)

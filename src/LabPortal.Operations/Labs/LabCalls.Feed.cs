@@ -1,6 +1,7 @@
 using System.Runtime.CompilerServices;
 using System.Text;
 using LabPortal.Data;
+using LabPortal.Data.Audit;
 using LabPortal.Data.Labs;
 using LabPortal.Data.People;
 using LabPortal.Domain;
@@ -17,6 +18,7 @@ namespace LabPortal.Operations.Labs;
 public sealed partial class LabCalls
 {
     private const int EventsAtOnce = 500;
+    private const int LinesAtMost = 500;
     private const int LogBytes = 256 * 1024;
     private const int LongestLine = 2000;
     private static readonly TimeSpan s_lookAnyway = TimeSpan.FromSeconds(30);
@@ -90,6 +92,21 @@ public sealed partial class LabCalls
             var seen = await SeeAsync(session, actor, id);
             if (seen.Refusal is { } no) return no;
             return new List<LabEvent>(await LabStore.EventsAsync(session, id, 0, int.MaxValue));
+        },
+        cancellation);
+
+    /// <summary>
+    /// Who did what to the lab, refused or done; the oldest first, the newest <see cref="LinesAtMost"/> of them. From which address somebody else did it is
+    /// for those alone who read the audit.
+    /// </summary>
+    public Task<Outcome<IReadOnlyList<AuditLine>>> DoneToAsync(Actor actor, LabId id, CancellationToken cancellation) => database.ReadAsync<Outcome<IReadOnlyList<AuditLine>>>(
+        async session =>
+        {
+            var seen = await SeeAsync(session, actor, id);
+            if (seen.Refusal is { } no) return no;
+            var lines = await AuditStore.ListAsync(session, "lab", id.ToString(), LinesAtMost, null);
+            var all = May.Do(actor, Verb.SeeAudit);
+            return lines.Reverse().Select(row => AuditLine.Of(row) is var line && (all || row.Person == actor.Person) ? line : line with { Address = null, RequestId = null }).ToList();
         },
         cancellation);
 

@@ -18,7 +18,7 @@ namespace LabPortal.Operations.Labs;
 /// <summary>Verbs on a lab that is there: under its row's lock, by the one table of its life.</summary>
 public sealed partial class LabCalls
 {
-    public Task<Outcome<LabView>> ExtendAsync(Actor actor, LabId id, LeaseRequest by, CancellationToken cancellation) => VerbAsync(actor, id, LabVerb.Extend, async (session, lab, _, now) =>
+    public Task<Outcome<LabView>> ExtendAsync(Actor actor, LabId id, LeaseRequest by, CancellationToken cancellation) => VerbAsync(actor, id, LabVerb.Extend, async (session, lab, _, draft, now) =>
     {
         var rules = (await BlueprintStore.FindAsync(session, lab.Blueprint, lab.BlueprintVersion))!.Lease;
         var errors = new List<FieldError>();
@@ -27,6 +27,7 @@ public sealed partial class LabCalls
         var ledger = await QuotaHoldStore.LockAsync(session, lab.Team, now);
         if (Offers.RefuseExtension(lab, next, await QuotaHoldStore.OfLabAsync(session, lab.Id), ledger, now) is { } full) return full;
 
+        if (next.End is { } end) draft.Detail["until"] = Instants.Write(end);
         await QuotaHoldStore.SetEndAsync(session, lab.Id, next.HoldUntil(now));
         await LeaseStore.SetWarnedAsync(session, lab.Id, now);
         if (lab.State == LabState.Scheduled)
@@ -45,7 +46,7 @@ public sealed partial class LabCalls
     }, cancellation);
 
     /// <summary>Start, stop, restart, cancel, end, retry.</summary>
-    public Task<Outcome<LabView>> AskAsync(Actor actor, LabId id, LabVerb verb, CancellationToken cancellation) => VerbAsync(actor, id, verb, async (session, lab, live, now) =>
+    public Task<Outcome<LabView>> AskAsync(Actor actor, LabId id, LabVerb verb, CancellationToken cancellation) => VerbAsync(actor, id, verb, async (session, lab, live, _, now) =>
     {
         switch (verb)
         {
@@ -67,25 +68,27 @@ public sealed partial class LabCalls
     }, cancellation);
 
     /// <summary>Start, stop, restart of one machine.</summary>
-    public Task<Outcome<LabView>> AskMachineAsync(Actor actor, LabId id, string machine, LabVerb verb, CancellationToken cancellation) => VerbAsync(actor, id, verb, async (session, lab, _, now) =>
+    public Task<Outcome<LabView>> AskMachineAsync(Actor actor, LabId id, string machine, LabVerb verb, CancellationToken cancellation) => VerbAsync(actor, id, verb, async (session, lab, _, draft, now) =>
     {
         if (verb is not (LabVerb.Start or LabVerb.Stop or LabVerb.Restart)) return Refusal.Invalid("verb", "verb.not-for-machines", ("verb", verb.Word()));
         if (lab.Machines.All(found => found.Name != machine)) return Refusal.NotFound("machine", machine);
+        draft.Detail["machine"] = machine;
         await runs.BeginAsync(session, lab, verb.Word(), new Dictionary<string, string> { [RunArguments.Machine] = machine }, actor.Name, now);
         return new Done();
     }, cancellation);
 
     /// <summary>Gives up a stuck run; what it leaves stays on the orphan list and stays metered.</summary>
-    public Task<Outcome<LabView>> AbandonAsync(Actor actor, LabId id, string reason, CancellationToken cancellation) => VerbAsync(actor, id, LabVerb.Abandon, async (session, _, live, now) =>
+    public Task<Outcome<LabView>> AbandonAsync(Actor actor, LabId id, string reason, CancellationToken cancellation) => VerbAsync(actor, id, LabVerb.Abandon, async (session, _, live, draft, now) =>
     {
         if (string.IsNullOrWhiteSpace(reason)) return Refusal.Invalid("reason", "abandon.reason-required");
         if (reason.Length > 500 || reason.Any(char.IsControl)) return Refusal.Invalid("reason", "abandon.reason-form", ("max", 500));
+        draft.Detail["reason"] = reason.Trim();
         await Runs.AbandonAsync(session, live!, reason.Trim(), now);
         return new Done();
     }, cancellation);
 
     private Task<Outcome<LabView>> VerbAsync(
-        Actor actor, LabId id, LabVerb verb, Func<Session, Lab, Run?, Instant, Task<Outcome<Done>>> change, CancellationToken cancellation)
+        Actor actor, LabId id, LabVerb verb, Func<Session, Lab, Run?, AuditDraft, Instant, Task<Outcome<Done>>> change, CancellationToken cancellation)
     {
         var right = May.ToDo(verb);
         var draft = new AuditDraft(right.Word(), "lab", id.ToString());
@@ -96,9 +99,10 @@ public sealed partial class LabCalls
             draft.Detail["name"] = lab.Name;
             if (!May.Do(actor, right, lab.Owner, lab.Team)) return Refusal.Forbidden(right.Word());
             var live = await RunStore.LiveOfAsync(session, id);
-            if (LabLife.WhyNot(lab.State, verb, live?.State, live?.Workflow) is { } no) return Refusal.Conflict(no, ("state", lab.State.Word()), ("verb", verb.Word()));
+            var health = Health.Of(lab.State, lab.Machines.Select(machine => machine.State));
+            if (LabLife.WhyNot(lab.State, health, verb, live?.State, live?.Workflow) is { } no) return Refusal.Conflict(no, ("state", lab.State.Word()), ("verb", verb.Word()));
             if (lab.Frozen && verb is not (LabVerb.End or LabVerb.Retry or LabVerb.Abandon)) return Refusal.Conflict("lab.frozen", ("verb", verb.Word()));
-            var done = await change(session, lab, live, now);
+            var done = await change(session, lab, live, draft, now);
             return done.Refusal is { } refused ? refused : await ViewAsync(session, actor, id, now);
         }, cancellation);
     }

@@ -85,7 +85,7 @@ internal static class LabViewing
     public static IReadOnlyList<LabVerb> VerbsOf(Actor actor, Lab lab, Run? run)
     {
         var live = run is { } found && found.State.IsLive() ? found : null;
-        return [.. LabLife.VerbsOf(lab.State, live?.State, live?.Workflow)
+        return [.. LabLife.VerbsOf(lab.State, Health.Of(lab.State, lab.Machines.Select(machine => machine.State)), live?.State, live?.Workflow)
             .Where(verb => May.Do(actor, May.ToDo(verb), lab.Owner, lab.Team) && (!lab.Frozen || verb is LabVerb.End or LabVerb.Retry or LabVerb.Abandon))];
     }
 

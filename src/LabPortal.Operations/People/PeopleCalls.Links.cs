@@ -86,7 +86,7 @@ public sealed partial class PeopleCalls
             if (!PersonRules.IsEmail(email)) errors.Add(new FieldError("email", "email.form"));
             if (!string.IsNullOrWhiteSpace(name) && PersonRules.CheckName("name", name) is { } mistake) errors.Add(mistake);
             var into = string.IsNullOrEmpty(team) ? null : await TeamStore.FindAsync(session, team);
-            if (!string.IsNullOrEmpty(team) && into is null) errors.Add(new FieldError("team", "team.unknown", [("name", team)]));
+            if (!string.IsNullOrEmpty(team) && into is null) errors.Add(new FieldError("team", "team.unknown", [("team", team)]));
             if (into is null != role is null && errors.Count == 0) errors.Add(new FieldError(into is null ? "team" : "role", "membership.incomplete"));
             if (errors.Count > 0) return Refusal.Invalid(errors);
             if (into is { Declared: true }) return Refusal.Conflict("object.declared", ("kind", "team"), ("name", into.Name));

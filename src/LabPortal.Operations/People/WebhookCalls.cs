@@ -10,7 +10,13 @@ using Secret = LabPortal.Domain.Pools.Secret;
 
 namespace LabPortal.Operations.People;
 
-public sealed record WebhookView(Guid Id, string Address, Instant CreatedAt);
+public sealed record WebhookView(Guid Id, string Address, Instant CreatedAt, DeliveryView? LastDelivery = null);
+
+/// <summary>
+/// The newest notice for a webhook. State: <c>waiting</c> (to be sent at <paramref name="At"/>), <c>failing</c> (to be tried again then),
+/// <c>delivered</c> or <c>given-up</c> (since then).
+/// </summary>
+public sealed record DeliveryView(string State, Instant At, int Attempts, string? Problem);
 
 /// <summary>A webhook that was just made. Its secret, with which every delivery is signed, is given back this once.</summary>
 public sealed record NewWebhook(WebhookView Webhook, Secret Secret);
@@ -30,7 +36,9 @@ public sealed class WebhookCalls(Database database, SecretStore secrets, Allowed
         {
             var found = await FindTeamAsync(session, actor, team);
             if (found.Refusal is { } no) return no;
-            return (await WebhookStore.ListAsync(session, found.Value.Id)).Select(View).ToList();
+            var views = new List<WebhookView>();
+            foreach (var webhook in await WebhookStore.ListAsync(session, found.Value.Id)) views.Add(View(webhook, await WebhookStore.LastDeliveryAsync(session, webhook)));
+            return views;
         },
         cancellation);
 
@@ -97,5 +105,7 @@ public sealed class WebhookCalls(Database database, SecretStore secrets, Allowed
         return May.Do(actor, Verb.AdministerWebhooks, team: team.Id) ? team : Refusal.Forbidden(Verb.AdministerWebhooks.Word());
     }
 
-    private static WebhookView View(Webhook webhook) => new(webhook.Id, webhook.Address, webhook.CreatedAt);
+    private static WebhookView View(Webhook webhook, LastDelivery? last = null) => new(webhook.Id, webhook.Address, webhook.CreatedAt, last is null ? null : new DeliveryView(
+        (last.SentAt, last.Problem) switch { (null, null) => "waiting", (null, _) => "failing", (_, null) => "delivered", _ => "given-up" },
+        last.SentAt ?? last.DueAt, last.Attempts, last.Problem));
 }

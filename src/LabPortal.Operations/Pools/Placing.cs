@@ -102,6 +102,38 @@ public sealed class Placing
         return nowhere;
     }
 
+    /// <summary>
+    /// What each of these groups of machines would cost per hour where it would be placed now; nothing where it has no place, no price, or several
+    /// currencies. Each table is read once, however many groups there are.
+    /// </summary>
+    internal static async Task<IReadOnlyList<Money?>> PricesAsync(Session session, IReadOnlyList<(PlacementRules Rules, IReadOnlyList<MachineNeed> Machines)> groups)
+    {
+        var pools = await PoolStore.ListAsync(session);
+        if (pools.All(pool => pool.Prices is null)) return [.. groups.Select(_ => default(Money?))];
+        var hosts = await PoolStore.ListHostsAsync(session);
+        var held = await CapacityStore.ListHeldAsync(session);
+        var presence = (await ImagePresenceStore.ListAsync(session)).ToLookup(row => (row.Image, row.Version));
+        var kinds = (await ImageStore.ListAsync(session)).ToDictionary(image => (image.Name, image.Version), image => image.Bindings.Keys.ToHashSet());
+        return [.. groups.Select(group => PriceOf(group.Rules, group.Machines))];
+
+        Money? PriceOf(PlacementRules rules, IReadOnlyList<MachineNeed> machines)
+        {
+            var taken = held.ToList();
+            var prices = new List<Money>();
+            PoolId? together = null;
+            foreach (var need in machines)
+            {
+                var question = new PlacementQuestion(need, kinds.GetValueOrDefault((need.Image, need.ImageVersion)) ?? [], rules, null, [], together);
+                if (Placement.Decide(question, PoolsNow(pools, hosts, presence[(need.Image, need.ImageVersion)], taken)).Chosen is not { } place || PricePerHour(place.Pool, [need]) is not { } price) return null;
+                together ??= place.Pool.Id;
+                prices.Add(price);
+                taken.Add(new Held(place.Pool.Id, place.Host ?? "", need.Cpu, need.MemoryMiB, need.DiskGiB, 1));
+            }
+
+            return prices.Select(price => price.Currency).Distinct().Count() == 1 ? new Money(prices.Sum(price => price.Millionths), prices[0].Currency) : null;
+        }
+    }
+
     /// <summary>The slowest image's median, once for each round of boots that the machines ahead and these need.</summary>
     private static async Task<Instant?> ReadyByAsync(Session session, Pool pool, IReadOnlyList<MachineNeed> machines, int ahead, Instant now)
     {
@@ -123,13 +155,15 @@ public sealed class Placing
         => (await ImageStore.FindAsync(session, need.Image, need.ImageVersion))?.Bindings.Keys.ToHashSet() ?? [];
 
     private static async Task<IReadOnlyList<PoolNow>> PoolsNowAsync(Session session, MachineNeed need, IReadOnlyList<Held> held)
+        => PoolsNow(await PoolStore.ListAsync(session), await PoolStore.ListHostsAsync(session), await ImagePresenceStore.OfImageAsync(session, need.Image, need.ImageVersion), held);
+
+    private static IReadOnlyList<PoolNow> PoolsNow(IReadOnlyList<Pool> pools, ILookup<PoolId, HostCapacity> hosts, IEnumerable<PresenceRow> ofImage, IEnumerable<Held> held)
     {
-        var hosts = await PoolStore.ListHostsAsync(session);
-        var presence = (await ImagePresenceStore.OfImageAsync(session, need.Image, need.ImageVersion)).ToDictionary(
+        var presence = ofImage.ToDictionary(
             row => (row.Pool, row.Host),
             row => new ImageNow(row.State == PresenceState.Present, row.State == PresenceState.Importing, row.Note));
         var holds = held.ToLookup(hold => (hold.Pool, hold.Host));
-        return [.. (await PoolStore.ListAsync(session)).Select(pool => new PoolNow(
+        return [.. pools.Select(pool => new PoolNow(
             pool,
             [.. hosts[pool.Id].Select(host => new HostNow(
                 host,

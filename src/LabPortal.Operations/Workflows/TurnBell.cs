@@ -13,6 +13,16 @@ public sealed class TurnBell(TimeProvider time)
     private Instant? _next;
     private bool _ordered;
     private long _orderedAt;
+    private long _listenedAt = time.GetTimestamp();
+
+    /// <summary>Since the pump of this process last came by (before its first time: since there is this bell). It comes each second or two.</summary>
+    public TimeSpan SinceListened
+    {
+        get
+        {
+            lock (_gate) return time.GetElapsedTime(_listenedAt);
+        }
+    }
 
     /// <summary>A run is due then; wakes the pump where that is sooner than anything that it was told.</summary>
     public void RingAt(Instant due)
@@ -30,6 +40,7 @@ public sealed class TurnBell(TimeProvider time)
     {
         lock (_gate)
         {
+            _listenedAt = time.GetTimestamp();
             var next = _next;
             if (next is { } at && at <= time.Now()) _next = null;
             if (_sooner.Task.IsCompleted) _sooner = New();

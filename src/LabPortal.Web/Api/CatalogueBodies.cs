@@ -105,10 +105,15 @@ internal sealed record TeamBody(TeamId Id, string Name, string Zone, bool Declar
 
 internal sealed record MemberBody(PersonId Person, string Name, string Email, TeamRole Role);
 
-internal sealed record WebhookBody(Guid Id, string Address, Instant CreatedAt)
+internal sealed record WebhookBody(Guid Id, string Address, Instant CreatedAt, DeliveryBody? LastDelivery)
 {
-    public static WebhookBody Of(WebhookView webhook) => new(webhook.Id, webhook.Address, webhook.CreatedAt);
+    public static WebhookBody Of(WebhookView webhook) => new(
+        webhook.Id, webhook.Address, webhook.CreatedAt,
+        webhook.LastDelivery is { } last ? new DeliveryBody(last.State, last.At, last.Attempts, last.Problem) : null);
 }
+
+/// <summary>State: <c>waiting</c> (to be sent at that time), <c>failing</c> (to be tried again then), <c>delivered</c> or <c>given-up</c> (since then).</summary>
+internal sealed record DeliveryBody(string State, Instant At, int Attempts, string? Problem);
 
 /// <summary>A webhook that was just made: its secret is shown this once.</summary>
 internal sealed record NewWebhookBody(Guid Id, string Address, Instant CreatedAt, string Secret);

@@ -47,7 +47,7 @@ internal static class LabRoutes
         {
             var team = await people.TeamAsync(actor, name, cancellation);
             if (team.Ok) filter = filter with { Team = team.Value.Id };
-            else asked.Wrong("team", "team.unknown", ("name", name));
+            else asked.Wrong("team", "team.unknown", ("team", name));
         }
 
         if (asked.Text("owner") is { } owner)

@@ -1,12 +1,13 @@
-using Hangfire;
 using LabPortal.Data;
-using LabPortal.Domain;
+using LabPortal.Operations.Workflows;
 
 namespace LabPortal.Web.Hosting;
 
 /// <summary><c>/health/live</c> and <c>/health/ready</c>, for machines: no names, no addresses, no token.</summary>
 internal static class Health
 {
+    private static readonly TimeSpan s_silence = TimeSpan.FromSeconds(30);
+
     private sealed record Check(string Name, string Status, string? Problem);
 
     public static void MapHealth(this WebApplication app)
@@ -16,12 +17,12 @@ internal static class Health
     }
 
     /// <summary>503 while the database or the background work is away; a catalogue that could not be applied is <i>degraded</i>, with 200.</summary>
-    private static async Task<IResult> ReadyAsync(Database database, JobStorage storage, PortalStart start, TimeProvider time, ILoggerFactory logs, CancellationToken cancellation)
+    private static async Task<IResult> ReadyAsync(Database database, TurnBell bell, PortalStart start, ILoggerFactory logs, CancellationToken cancellation)
     {
         Check[] checks =
         [
             await TryAsync("database", "The database does not answer.", async () => await database.ReadAsync(session => session.FindAsync<string>("SELECT id FROM installation"), cancellation) is not null),
-            await TryAsync("background", "No background work has been seen for half a minute.", () => Task.FromResult(Beats(storage, time))),
+            bell.SinceListened < s_silence ? new("background", "ok", null) : new("background", "down", "The pump has not looked for work for half a minute."),
             start.ApplyMistakes is [] ? new("catalogue", "ok", null) : new("catalogue", "degraded", "LabPortal:Apply was not applied; the log says why."),
         ];
         var status = checks.Any(check => check.Status == "down") ? "down" : checks.Any(check => check.Status == "degraded") ? "degraded" : "ok";
@@ -39,12 +40,5 @@ internal static class Health
                 return new(name, "down", problem);
             }
         }
-    }
-
-    private static bool Beats(JobStorage storage, TimeProvider time)
-    {
-        var own = $"{Environment.MachineName}-{Environment.ProcessId}";
-        var since = time.GetUtcNow().UtcDateTime - TimeSpan.FromSeconds(30);
-        return storage.GetMonitoringApi().Servers().Any(server => server.Name.StartsWith(own, StringComparison.OrdinalIgnoreCase) && (server.Heartbeat ?? server.StartedAt) > since);
     }
 }

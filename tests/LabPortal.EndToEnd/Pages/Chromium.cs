@@ -5,6 +5,12 @@ namespace LabPortal.EndToEnd.Pages;
 /// <summary>The system's browser, with nothing that calls home.</summary>
 internal static class Chromium
 {
+    /// <summary>As long as a loaded machine may need; what never comes fails all the same.</summary>
+    public const float Patience = 20_000;
+
+    // One for the whole process: here, so that it does not depend on which test was first.
+    static Chromium() => Assertions.SetDefaultExpectTimeout(Patience);
+
     public static Task<IBrowser> LaunchAsync(IPlaywright playwright) => playwright.Chromium.LaunchAsync(new()
     {
         ExecutablePath = "/usr/bin/chromium",

@@ -140,7 +140,7 @@ public sealed class LabCallsTests(TestDatabases databases)
                         LabVerb.Abandon => await labs.Calls.AbandonAsync(ada, lab, "gone", Cancellation),
                         _ => await labs.Calls.AskAsync(ada, lab, verb, Cancellation),
                     };
-                    Assert.Equal((state, live, verb, LabLife.WhyNot(state, verb, live?.State, live?.Workflow)), (state, live, verb, outcome.Refusal?.Code));
+                    Assert.Equal((state, live, verb, LabLife.WhyNot(state, LabHealth.Degraded, verb, live?.State, live?.Workflow)), (state, live, verb, outcome.Refusal?.Code));
                 }
             }
         }

@@ -1,5 +1,4 @@
 using LabPortal.Domain.Labs;
-using LabPortal.Domain.Machines;
 using LabPortal.Operations.Labs;
 using LabPortal.Web.Features.Leases;
 using LabPortal.Web.Features.Shell;
@@ -40,15 +39,6 @@ internal sealed class LabDeeds(Commands commands, LabCalls calls, IDialogService
         LabVerb.Abandon => Icons.Material.Rounded.LinkOff,
         _ => Icons.Material.Rounded.Tune,
     };
-
-    /// <summary>Pages offer what they know how to ask; snapshot and revert come with their own pages.</summary>
-    public static IEnumerable<LabVerb> Offered(LabView lab) => lab.Verbs.Where(verb => verb switch
-    {
-        LabVerb.Snapshot or LabVerb.Revert => false,
-        // A ready lab may be asked to start what was stopped in it; where all runs there is nothing to start.
-        LabVerb.Start => lab.Machines.Any(machine => machine.State != MachineState.Running),
-        _ => true,
-    });
 
     private static Confirmation? Ask(LabView lab, LabVerb verb) => verb switch
     {

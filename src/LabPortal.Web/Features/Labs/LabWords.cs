@@ -2,6 +2,7 @@ using LabPortal.Domain;
 using LabPortal.Domain.Labs;
 using LabPortal.Domain.Machines;
 using LabPortal.Domain.Workflows;
+using LabPortal.Operations.Audit;
 using LabPortal.Web.Features.Shell;
 using LabPortal.Web.Texts;
 using Sign = MudBlazor.Icons.Material.Rounded;
@@ -21,6 +22,18 @@ internal static class LabWords
         LabEventKind.Step => OfStep(happened),
         _ => OfLog(happened),
     };
+
+    /// <summary>What somebody did, or wanted to; a refusal with its own sentence where that can be told without the caller's input.</summary>
+    public static Look Of(AuditLine line)
+    {
+        var arguments = Worded(line.Detail);
+        arguments["actor"] = line.Actor;
+        var family = line.IsDone ? "audit" : "audit-refused";
+        var code = line.Detail.ContainsKey("machine") && Sentences.Find($"{family}.{line.Verb}.machine") is not null ? $"{family}.{line.Verb}.machine" : $"{family}.{line.Verb}";
+        var text = Sentences.OfStored(code, arguments);
+        if (!line.IsDone && Sentences.Find(line.Outcome) is not null && Sentences.OfStored(line.Outcome, arguments) is var why && !why.Contains('{', StringComparison.Ordinal)) text = $"{text} {why}";
+        return new Look(text, line.IsDone ? Sign.Person : Sign.Block, line.IsDone ? Tone.Idle : Tone.Warn);
+    }
 
     /// <summary>A step that is only under way is seen in the progress; the history keeps what came of it.</summary>
     public static bool IsHistory(LabEvent happened) => happened.Kind != LabEventKind.Step || Part(happened, "state") is "done" or "failed" or "undone";

@@ -92,6 +92,16 @@ public sealed record Look(string Text, string Icon, Tone Tone)
         _ => new(Named("orphan-state", state), Sign.TaskAlt, Tone.Idle),
     };
 
+    /// <summary>A webhook's newest delivery; nothing where there was none.</summary>
+    public static Look OfDelivery(string? state) => state switch
+    {
+        "delivered" => new(Named("delivery-state", state), Sign.CheckCircle, Tone.Good),
+        "failing" => new(Named("delivery-state", state), Sign.WarningAmber, Tone.Warn),
+        "given-up" => new(Named("delivery-state", state), Sign.Error, Tone.Bad),
+        "waiting" => new(Named("delivery-state", state), Sign.HourglassEmpty, Tone.Busy),
+        _ => new(Named("delivery-state", "none"), Sign.Remove, Tone.Idle),
+    };
+
     public static string OfWorkflow(string workflow) => Named("workflow", workflow);
 
     /// <summary>A step without a text of its own is told by its name.</summary>

@@ -12,6 +12,11 @@ internal static class Shown
 
     public static string Full(Instant at, DateTimeZone zone) => at.InZone(zone).ToString("dddd, d MMMM uuuu, HH:mm:ss x", CultureInfo.CurrentCulture);
 
+    public static string Day(Instant at, DateTimeZone zone) => at.InZone(zone).ToString("dddd, d MMMM uuuu", CultureInfo.CurrentCulture);
+
+    /// <summary>With seconds, where the order counts.</summary>
+    public static string Clock(Instant at, DateTimeZone zone) => at.InZone(zone).ToString("HH:mm:ss", CultureInfo.CurrentCulture);
+
     public static string Span(Duration time) => time switch
     {
         { TotalSeconds: < 100 } => Say.Seconds.With(("n", (int)time.TotalSeconds)),
@@ -26,9 +31,13 @@ internal static class Shown
         ? string.Create(CultureInfo.CurrentCulture, $"{mib / 1024:0.#} GiB")
         : string.Create(CultureInfo.CurrentCulture, $"{mib:0} MiB");
 
-    public static string Disk(double gib) => string.Create(CultureInfo.CurrentCulture, $"{gib:0.#} GiB");
+    public static string Disk(double gib) => gib >= 1024
+        ? string.Create(CultureInfo.CurrentCulture, $"{gib / 1024:0.#} TiB")
+        : string.Create(CultureInfo.CurrentCulture, $"{gib:0.#} GiB");
 
-    public static string Bytes(long bytes) => bytes >= 1L << 30
+    public static string Bytes(long bytes) => bytes < 1L << 20
+        ? string.Create(CultureInfo.CurrentCulture, $"{bytes / (double)(1L << 10):0.#} KiB")
+        : bytes >= 1L << 30
         ? string.Create(CultureInfo.CurrentCulture, $"{bytes / (double)(1L << 30):0.#} GiB")
         : string.Create(CultureInfo.CurrentCulture, $"{bytes / (double)(1L << 20):0.#} MiB");
 

@@ -1,0 +1,114 @@
+using Deque.AxeCore.Playwright;
+using LabPortal.Testing;
+using Microsoft.Playwright;
+
+namespace LabPortal.EndToEnd.Pages;
+
+/// <summary>Tests that walk through one portal's pages one after the other.</summary>
+[CollectionDefinition]
+public sealed class InOneBrowser : ICollectionFixture<PortalInBrowser>;
+
+/// <summary>One portal on the simulated pool, one Chromium, and the first admin, who signed up by the link in the log.</summary>
+public sealed class PortalInBrowser : IAsyncLifetime
+{
+    public const string Admin = "ada@example.org";
+    public const string Password = "seven green lanterns by the lake";
+
+    private IPlaywright _playwright = null!;
+    private IBrowser _browser = null!;
+    private string _session = null!;
+
+    public TestFolder Folder { get; } = new();
+    public PortalProcess Portal { get; private set; } = null!;
+    public PortalClient Client { get; private set; } = null!;
+
+    public async ValueTask InitializeAsync()
+    {
+        var file = Folder["catalogue.yaml"];
+        await File.WriteAllTextAsync(file, Catalogue.Yaml());
+        // Everybody who signs in here comes from one address.
+        Portal = await PortalProcess.StartAsync(Folder["data"], applyFile: file, more: new Dictionary<string, string> { ["LabPortal__Limits__SignInsPerMinute"] = "1000" });
+        Client = Portal.Client();
+        _playwright = await Playwright.CreateAsync();
+        _browser = await Chromium.LaunchAsync(_playwright);
+        _session = await SetUpAsync();
+    }
+
+    public async Task<IPage> OpenAsync(string theme = "light", int width = 1440, int height = 900, bool signedIn = true)
+    {
+        var context = await _browser.NewContextAsync(new() { BaseURL = Portal.Address.ToString(), StorageState = signedIn ? _session : null, ViewportSize = new() { Width = width, Height = height } });
+        context.SetDefaultTimeout(Chromium.Patience);
+        await context.AddCookiesAsync([new() { Name = "labportal-theme", Value = theme, Url = Portal.Address.ToString() }]);
+        return await context.NewPageAsync();
+    }
+
+    public async ValueTask DisposeAsync()
+    {
+        if (_browser is not null) await _browser.DisposeAsync();
+        _playwright?.Dispose();
+        Client?.Dispose();
+        if (Portal is not null) await Portal.DisposeAsync();
+        Folder.Dispose();
+    }
+
+    /// <summary>The first admin by the link in the log; the session's cookies come back.</summary>
+    private async Task<string> SetUpAsync()
+    {
+        for (var i = 0; i < 100 && Portal.SetupLink is null; i++) await Task.Delay(100);
+        await using var context = await _browser.NewContextAsync();
+        var page = await context.NewPageAsync();
+        await page.GotoAsync(Portal.SetupLink ?? throw new InvalidOperationException("No setup link in the log."));
+        await page.HoldAsync("setup");
+        await page.FillAsync("#Name", "Ada Lovelace");
+        await page.FillAsync("#Email", Admin);
+        await page.FillAsync("#Password", Password);
+        await page.FillAsync("#Again", Password);
+        await page.ClickAsync("button[type=submit]");
+        await page.WaitForURLAsync("**/labs");
+        return await context.StorageStateAsync();
+    }
+}
+
+/// <summary>What somebody does and sees on a page.</summary>
+internal static class OnPage
+{
+    public static ILocatorAssertions Sees(this ILocator locator) => Assertions.Expect(locator);
+
+    public static ILocator Button(this IPage page, string name) => page.GetByRole(AriaRole.Button, new() { Name = name, Exact = true });
+
+    public static ILocator Asked(this IPage page) => page.GetByRole(AriaRole.Dialog);
+
+    public static ILocator Button(this ILocator within, string name) => within.GetByRole(AriaRole.Button, new() { Name = name, Exact = true });
+
+    /// <summary>Asks for the blueprint as its form stands, and waits until the lab is ready. Gives the lab's id.</summary>
+    public static async Task<string> RequestAsync(this IPage page, string blueprint = "pair")
+    {
+        await page.GotoAsync($"/catalogue/{blueprint}");
+        await page.GetByText("Quota after this request").Sees().ToBeVisibleAsync();
+        await page.Button("Request this lab").ClickAsync();
+        await page.WaitForURLAsync("**/labs/*");
+        await page.StateAsync("Ready");
+        return page.Url.Split('/')[^1];
+    }
+
+    /// <summary>Waits until the lab of this page is in that state.</summary>
+    public static Task StateAsync(this IPage page, string state) => page.Locator(".head .chip").Sees().ToHaveTextAsync(state, new() { Timeout = 60_000 });
+
+    /// <summary>The lab of this page is ended, so that it takes nobody's room.</summary>
+    public static async Task EndAsync(this IPage page)
+    {
+        await page.Button("End").ClickAsync();
+        await page.Asked().Button("End").ClickAsync();
+        await page.StateAsync("Ended");
+    }
+
+    /// <summary>No axe violation, and nothing wider than the window.</summary>
+    public static async Task HoldAsync(this IPage page, string what)
+    {
+        // Messages fade in: what is half transparent has no contrast yet.
+        await page.WaitForTimeoutAsync(400);
+        var violations = (await page.RunAxe()).Violations;
+        Assert.True(violations.Length == 0, $"{what}: {string.Join("; ", violations.Select(found => $"{found.Id} {found.Nodes.FirstOrDefault()?.Html}"))}");
+        Assert.False(await page.EvaluateAsync<bool>("document.documentElement.scrollWidth > innerWidth"), $"{what} is wider than its window.");
+    }
+}
