@@ -1,6 +1,8 @@
 using System.Threading.RateLimiting;
 using LabPortal.Domain.People;
 using LabPortal.Web.Api;
+using LabPortal.Web.Features.SignIn;
+using Microsoft.AspNetCore.Http.HttpResults;
 
 namespace LabPortal.Web.Hosting;
 
@@ -16,7 +18,8 @@ internal static class CallLimits
         {
             var wait = rejected.Lease.TryGetMetadata(MetadataName.RetryAfter, out var after) ? after : TimeSpan.FromSeconds(1);
             rejected.HttpContext.Response.Headers.RetryAfter = Math.Max(1, (int)Math.Ceiling(wait.TotalSeconds)).ToString();
-            await Problems.WriteAsync(rejected.HttpContext, StatusCodes.Status429TooManyRequests, "call.too-many");
+            if (rejected.HttpContext.IsApi()) await Problems.WriteAsync(rejected.HttpContext, StatusCodes.Status429TooManyRequests, "call.too-many");
+            else await new RazorComponentResult<TooOften> { StatusCode = StatusCodes.Status429TooManyRequests }.ExecuteAsync(rejected.HttpContext);
         };
         limits.GlobalLimiter = PartitionedRateLimiter.Create<HttpContext, string>(context => context switch
         {

@@ -14,6 +14,28 @@ public sealed class PortalInBrowser : IAsyncLifetime
     public const string Admin = "ada@example.org";
     public const string Password = "seven green lanterns by the lake";
 
+    /// <summary>Beside what the API's tests apply: a pool that lacks an image, and a team with room for one lab.</summary>
+    private const string More = """
+
+        ---
+        kind: Pool
+        name: annex
+        provider: simulated
+        labels: [annex]
+        settings: { seed: 7, hosts: 2, missingImages: [{ image: tiny }] }
+        ---
+        kind: Blueprint
+        name: solo
+        title: One small Linux machine
+        machines: [{ name: one, image: tiny, cpu: 1, memoryMiB: 128, diskGiB: 1 }]
+        lease: { default: 4h, max: 72h, grace: 0 }
+        ---
+        kind: Team
+        name: small
+        zone: Europe/Berlin
+        quota: { machines: 2 }
+        """;
+
     private IPlaywright _playwright = null!;
     private IBrowser _browser = null!;
     private string _session = null!;
@@ -25,7 +47,7 @@ public sealed class PortalInBrowser : IAsyncLifetime
     public async ValueTask InitializeAsync()
     {
         var file = Folder["catalogue.yaml"];
-        await File.WriteAllTextAsync(file, Catalogue.Yaml());
+        await File.WriteAllTextAsync(file, Catalogue.Yaml() + More);
         // Everybody who signs in here comes from one address.
         Portal = await PortalProcess.StartAsync(Folder["data"], applyFile: file, more: new Dictionary<string, string> { ["LabPortal__Limits__SignInsPerMinute"] = "1000" });
         Client = Portal.Client();

@@ -1,0 +1,286 @@
+using System.Text.Json.Nodes;
+using Microsoft.Data.Sqlite;
+using Microsoft.Playwright;
+
+namespace LabPortal.EndToEnd.Pages;
+
+/// <summary>Whole ways that somebody goes through the pages.</summary>
+[Collection(typeof(InOneBrowser))]
+public sealed class WalksTests(PortalInBrowser portal)
+{
+    private static CancellationToken Cancellation => TestContext.Current.CancellationToken;
+
+    [Fact]
+    public async Task Somebody_who_was_invited_sets_a_password_forgets_it_and_signs_in_with_a_new_one()
+    {
+        const string Email = "grace@example.org", First = "a nanosecond of copper wire", Second = "the moth in relay seventy";
+        var admin = await portal.OpenAsync();
+        await admin.GotoAsync("/people");
+        await admin.Button("Invite somebody").ClickAsync();
+        await admin.FillAsync("#invite-email", Email);
+        await admin.FillAsync("#invite-name", "Grace Hopper");
+        await admin.SelectOptionAsync("#invite-team", "qa");
+        await admin.Asked().Button("Make the link").ClickAsync();
+        var invitation = await admin.Locator(".copy code").InnerTextAsync();
+
+        var grace = await portal.OpenAsync(signedIn: false);
+        await grace.GotoAsync(invitation);
+        await grace.HoldAsync("invitation");
+        Assert.Equal("Grace Hopper", await grace.InputValueAsync("#Name"));
+        await SetPasswordAsync(grace, First, again: "something else entirely");
+        await grace.GetByText("The two are not the same.").Sees().ToBeVisibleAsync();
+        await SetPasswordAsync(grace, First);
+        await grace.WaitForURLAsync("**/labs");
+
+        // A link works once.
+        await grace.Context.ClearCookiesAsync();
+        await grace.GotoAsync(invitation);
+        await grace.GetByText("This link does not work").Sees().ToBeVisibleAsync();
+
+        var row = admin.Locator("tr", new() { HasTextString = Email });
+        await admin.ReloadAsync();
+        await row.Button("Reset link").ClickAsync();
+        var reset = await admin.Locator(".copy code").InnerTextAsync();
+        await grace.GotoAsync(reset);
+        await grace.HoldAsync("reset");
+        await SetPasswordAsync(grace, Second);
+        await grace.WaitForURLAsync("**/labs");
+        await grace.Context.ClearCookiesAsync();
+
+        await SignInAsync(grace, Email, First);
+        await grace.GetByText("The e-mail address or the password is not right.").Sees().ToBeVisibleAsync();
+        await SignInAsync(grace, Email, Second);
+        await grace.WaitForURLAsync("**/labs");
+        await grace.GetByText("No lab yet").Sees().ToBeVisibleAsync();
+    }
+
+    [Fact]
+    public async Task A_password_is_shown_when_it_is_asked_for_and_the_history_says_who_asked()
+    {
+        var page = await portal.OpenAsync();
+        await page.RequestAsync("solo");
+        await page.Locator(".secret").Sees().ToHaveCountAsync(0);
+        await page.Button("Show the password").ClickAsync();
+        await page.Locator(".secret").Sees().ToBeVisibleAsync();
+        Assert.Equal(20, (await page.Locator(".secret").InnerTextAsync()).Length);
+
+        await page.GetByRole(AriaRole.Tab, new() { Name = "History" }).ClickAsync();
+        var did = page.Locator(".history .did");
+        await did.First.Sees().ToContainTextAsync("Ada Lovelace had the password shown.");
+        await did.First.Sees().ToContainTextAsync("in the portal, from 127.0.0.1");
+        await did.Last.Sees().ToContainTextAsync("Ada Lovelace requested the lab.");
+        // What was done stands right under what came of it.
+        await page.Locator(".history li").Last.Sees().ToContainTextAsync("Ada Lovelace requested the lab.");
+        await page.EndAsync();
+        await did.First.Sees().ToContainTextAsync("Ada Lovelace ended the lab.");
+    }
+
+    [Fact]
+    public async Task What_is_left_over_is_listed_left_to_people_or_deleted()
+    {
+        var page = await portal.OpenAsync();
+        var lab = await page.RequestAsync();
+        var (kept, deleted) = await LeaveBehindAsync(lab);
+        // An edited pool is looked at at once.
+        (await portal.Client.ApplyAsync(Catalogue.Yaml().Replace("operationsAtOnce: 16", "operationsAtOnce: 15", StringComparison.Ordinal), cancellation: Cancellation)).Must(200);
+
+        await page.GotoAsync("/operations");
+        var orphans = page.GetByRole(AriaRole.Region, new() { Name = "Orphans" });
+        await Row(kept).Sees().ToBeVisibleAsync(new() { Timeout = 60_000 });
+        await Row(deleted).Sees().ToContainTextAsync("Left over");
+        await page.HoldAsync("operations with orphans");
+
+        await Row(kept).Button("Leave it").ClickAsync();
+        await page.Asked().Button("Back").ClickAsync();
+        await Row(kept).Button("Leave it").ClickAsync();
+        await page.Asked().Button("Leave it").ClickAsync();
+        await Row(kept).Sees().ToHaveCountAsync(0);
+        await Row(deleted).Button("Delete").ClickAsync();
+        await page.Asked().Button("Delete").ClickAsync();
+        await orphans.GetByText("No orphans").Sees().ToBeVisibleAsync(new() { Timeout = 60_000 });
+
+        var names = (await portal.Client.GetAsync("pools/pretend/resources", Cancellation)).Must(200).Body!.AsArray().Select(resource => (string)resource!["name"]!).ToList();
+        Assert.Contains(kept, names);
+        Assert.DoesNotContain(deleted, names);
+        await page.GotoAsync($"/labs/{lab}");
+        await page.StateAsync("Ready");
+        await page.EndAsync();
+
+        ILocator Row(string name) => orphans.Locator("tr", new() { HasTextRegex = new(System.Text.RegularExpressions.Regex.Escape(name) + @"\s*machine") });
+    }
+
+    [Fact]
+    public async Task An_offer_of_a_refusal_is_taken_by_a_click_and_leads_to_a_lab()
+    {
+        var page = await portal.OpenAsync();
+        await page.GotoAsync("/catalogue/solo?team=small");
+        await page.GetByText("Quota after this request").Sees().ToBeVisibleAsync();
+        await page.Button("Request this lab").ClickAsync();
+        await page.WaitForURLAsync("**/labs/*");
+        await page.StateAsync("Ready");
+        var first = page.Url;
+
+        await page.GotoAsync("/catalogue/pair?team=small");
+        await page.GetByText("The quota is full").Sees().ToBeVisibleAsync();
+        await page.GetByText("Machines: 1 of 2 are held, you ask for 2.").Sees().ToBeVisibleAsync();
+        await page.HoldAsync("refusal");
+        await page.Button("“One small Linux machine” fits").ClickAsync();
+        await page.WaitForURLAsync("**/catalogue/solo?team=small");
+        Assert.Equal("small", await page.Locator("#team").InputValueAsync());
+        await page.GetByText("Quota after this request").Sees().ToBeVisibleAsync();
+        await page.Button("Request this lab").ClickAsync();
+        await page.WaitForURLAsync("**/labs/*");
+        await page.StateAsync("Ready");
+        await page.EndAsync();
+
+        // A later start is offered too; it stays in the form.
+        await page.GotoAsync("/catalogue/pair?team=small");
+        await page.GetByRole(AriaRole.Button, new() { NameRegex = new("^From .* on it fits$") }).ClickAsync();
+        await page.GetByText("The quota is full").Sees().ToHaveCountAsync(0);
+        await page.Button("Request this lab").ClickAsync();
+        await page.WaitForURLAsync("**/labs/*");
+        await page.StateAsync("Scheduled");
+        await page.EndAsync();
+        await page.GotoAsync(first);
+        await page.EndAsync();
+    }
+
+    [Fact]
+    public async Task A_webhook_is_refused_with_a_sentence_added_and_removed()
+    {
+        var page = await portal.OpenAsync();
+        await page.GotoAsync("/teams/qa");
+        await page.FillAsync("#webhook-address", "http://169.254.169.254/latest");
+        await page.Button("Add the webhook").ClickAsync();
+        await page.GetByText("The address must begin with https://.").Sees().ToBeVisibleAsync();
+        await page.FillAsync("#webhook-address", "https://hooks.example.org/t/AbC");
+        await page.Button("Add the webhook").ClickAsync();
+        await page.Locator(".secret").Sees().ToBeVisibleAsync();
+        Assert.Equal(43, (await page.Locator(".secret").InnerTextAsync()).Length);
+        await page.HoldAsync("webhook");
+
+        await page.ReloadAsync();
+        var row = page.Locator(".rows li", new() { HasTextString = "https://hooks.example.org/t/AbC" });
+        await row.Sees().ToContainTextAsync("Nothing sent yet");
+        await page.Locator(".secret").Sees().ToHaveCountAsync(0);
+        await row.Button("Remove").ClickAsync();
+        await page.Asked().Sees().ToContainTextAsync("Notices no longer go to hooks.example.org");
+        await page.Asked().Button("Remove").ClickAsync();
+        await row.Sees().ToHaveCountAsync(0);
+        Assert.Empty((await portal.Client.GetAsync("teams/qa/webhooks", Cancellation)).Must(200)["items"]!.AsArray());
+    }
+
+    [Fact]
+    public async Task An_image_is_imported_to_every_host_that_lacks_it()
+    {
+        var file = portal.Folder["tiny.raw"];
+        await File.WriteAllBytesAsync(file, new byte[3 << 20], Cancellation);
+        var page = await portal.OpenAsync();
+        await page.GotoAsync("/operations");
+        var pool = page.GetByRole(AriaRole.Region, new() { Name = "annex" });
+        await pool.GetByText("on every host").Sees().ToBeVisibleAsync();
+        await pool.Locator(".images .chip").Sees().ToHaveTextAsync("Missing");
+        await pool.Button("Import tiny into annex").ClickAsync();
+        await page.FillAsync("#import-file", "tiny.raw");
+        await page.Asked().Button("Import").ClickAsync();
+        await page.GetByText("Give the full path of the file.").Sees().ToBeVisibleAsync();
+        await page.FillAsync("#import-file", file + ".not");
+        await page.Asked().Button("Import").ClickAsync();
+        await page.GetByText("There is no file").Sees().ToBeVisibleAsync();
+        await page.HoldAsync("import");
+        await page.FillAsync("#import-file", file);
+        await page.Asked().Button("Import").ClickAsync();
+
+        await page.GetByText("The import of tiny has begun.").Sees().ToBeVisibleAsync();
+        // All there folds the list away.
+        await pool.GetByText("2 of 2 there").Sees().ToBeVisibleAsync(new() { Timeout = 60_000 });
+        await pool.Button("Import tiny into annex").Sees().ToHaveCountAsync(0);
+    }
+
+    [Fact]
+    public async Task A_lab_is_had_extended_and_ended_by_keyboard_alone()
+    {
+        var page = await portal.OpenAsync(signedIn: false);
+        await page.GotoAsync("/catalogue");
+        await page.WaitForURLAsync("**/sign-in**");
+        await page.TabToAsync("E-mail address");
+        await page.Keyboard.TypeAsync(PortalInBrowser.Admin);
+        await page.TabToAsync("Password");
+        await page.Keyboard.TypeAsync(PortalInBrowser.Password);
+        await page.TabToAsync("Sign in");
+        await page.Keyboard.PressAsync("Enter");
+        await page.WaitForURLAsync("**/catalogue");
+        await page.GetByRole(AriaRole.Heading, new() { Name = "One small Linux machine" }).Sees().ToBeVisibleAsync();
+
+        await page.TabToAsync("Request One small Linux machine");
+        await page.Keyboard.PressAsync("Enter");
+        await page.GetByText("Quota after this request").Sees().ToBeVisibleAsync();
+        await page.TabToAsync("Request this lab");
+        await page.Keyboard.PressAsync("Space");
+        await page.WaitForURLAsync("**/labs/*");
+        await page.StateAsync("Ready");
+
+        await page.TabToAsync("Extend");
+        await page.Keyboard.PressAsync("Enter");
+        await page.Asked().Sees().ToBeVisibleAsync();
+        await page.TabToAsync("Extend", within: "[role=dialog]");
+        await page.Keyboard.PressAsync("Enter");
+        await page.Asked().Sees().ToHaveCountAsync(0);
+        await page.Locator(".lease .big").Sees().ToContainTextAsync("7 h 5");
+        await page.Button("End").Sees().ToBeEnabledAsync();
+
+        // Escape leaves the question and nothing is done; then it is answered.
+        await page.TabToAsync("End");
+        await page.Keyboard.PressAsync("Space");
+        await page.Asked().Sees().ToBeVisibleAsync();
+        await page.Keyboard.PressAsync("Escape");
+        await page.Asked().Sees().ToHaveCountAsync(0);
+        await page.StateAsync("Ready");
+        await page.TabToAsync("End");
+        await page.Keyboard.PressAsync("Space");
+        await page.TabToAsync("End", within: "[role=dialog]");
+        await page.Keyboard.PressAsync("Enter");
+        await page.StateAsync("Ended");
+        await page.WalkRoundAsync();
+    }
+
+    private static async Task SetPasswordAsync(IPage page, string password, string? again = null)
+    {
+        await page.FillAsync("#Password", password);
+        await page.FillAsync("#Again", again ?? password);
+        await page.ClickAsync("button[type=submit]");
+    }
+
+    private static async Task SignInAsync(IPage page, string email, string password)
+    {
+        await page.GotoAsync("/sign-in");
+        await page.FillAsync("#Email", email);
+        await page.FillAsync("#Password", password);
+        await page.ClickAsync("button[type=submit]");
+    }
+
+    /// <summary>
+    /// As a worker that woke late would: another generation of both machines at the provider, that no run knows of. Gives their names.
+    /// </summary>
+    private async Task<(string First, string Second)> LeaveBehindAsync(string lab)
+    {
+        var machines = (await portal.Client.GetAsync("pools/pretend/resources", Cancellation)).Must(200).Body!.AsArray().OfType<JsonObject>()
+            .Where(resource => (string?)resource["lab"] == lab && (string)resource["kind"]! == "machine").Select(resource => (string)resource["name"]!).ToList();
+        Assert.Equal(2, machines.Count);
+        await using var world = new SqliteConnection(new SqliteConnectionStringBuilder { DataSource = Path.Combine(portal.Folder["data"], "simulated-pretend.world"), Pooling = false }.ToString());
+        await world.OpenAsync(Cancellation);
+        foreach (var machine in machines)
+        {
+            using var copy = world.CreateCommand();
+            copy.CommandText = """
+                INSERT INTO resources (name, kind, external_id, host, cpu, memory_mib, disk_gib, host_name, image, made_at, ready_at, booted_at)
+                SELECT replace(name, '-g1', '-g7'), kind, external_id || '-g7', host, cpu, memory_mib, disk_gib, host_name, image, made_at, ready_at, booted_at
+                FROM resources WHERE name = $machine OR name LIKE $machine || '.%'
+                """;
+            copy.Parameters.AddWithValue("$machine", machine);
+            Assert.InRange(await copy.ExecuteNonQueryAsync(Cancellation), 1, 9);
+        }
+
+        return (machines[0].Replace("-g1", "-g7", StringComparison.Ordinal), machines[1].Replace("-g1", "-g7", StringComparison.Ordinal));
+    }
+}
