@@ -105,7 +105,7 @@ internal static class OnPage
     /// <summary>Asks for the blueprint as its form stands, and waits until the lab is ready. Gives the lab's id.</summary>
     public static async Task<string> RequestAsync(this IPage page, string blueprint = "pair")
     {
-        await page.GotoAsync($"/catalogue/{blueprint}");
+        await page.GotoAsync($"/catalogue/{blueprint}?team=qa");
         await page.GetByText("Quota after this request").Sees().ToBeVisibleAsync();
         await page.Button("Request this lab").ClickAsync();
         await page.WaitForURLAsync("**/labs/*");

@@ -15,11 +15,15 @@ public sealed class WalksTests(PortalInBrowser portal)
     {
         const string Email = "grace@example.org", First = "a nanosecond of copper wire", Second = "the moth in relay seventy";
         var admin = await portal.OpenAsync();
+        await admin.GotoAsync("/teams");
+        await admin.FillAsync("#team-name", "welders");
+        await admin.Button("Make the team").ClickAsync();
+        await admin.WaitForURLAsync("**/teams/welders");
         await admin.GotoAsync("/people");
         await admin.Button("Invite somebody").ClickAsync();
         await admin.FillAsync("#invite-email", Email);
         await admin.FillAsync("#invite-name", "Grace Hopper");
-        await admin.SelectOptionAsync("#invite-team", "qa");
+        await admin.SelectOptionAsync("#invite-team", "welders");
         await admin.Asked().Button("Make the link").ClickAsync();
         var invitation = await admin.Locator(".copy code").InnerTextAsync();
 
@@ -52,6 +56,8 @@ public sealed class WalksTests(PortalInBrowser portal)
         await SignInAsync(grace, Email, Second);
         await grace.WaitForURLAsync("**/labs");
         await grace.GetByText("No lab yet").Sees().ToBeVisibleAsync();
+        await admin.ReloadAsync();
+        await row.Sees().ToContainTextAsync("welders · Requester");
     }
 
     [Fact]

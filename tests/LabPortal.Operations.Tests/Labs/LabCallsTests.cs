@@ -221,6 +221,27 @@ public sealed class LabCallsTests(TestDatabases databases)
         Assert.Equal(2, await labs.CountAsync("SELECT count(*) FROM audit WHERE verb IN ('restart-lab', 'stop-lab') AND outcome = 'done'"));
     }
 
+    [Theory, InlineData(Engine.Sqlite), InlineData(Engine.Postgres)]
+    public async Task Who_did_what_to_a_lab_is_told_to_those_who_see_it_and_from_where_to_those_who_read_the_audit(Engine engine)
+    {
+        await using var labs = await LabsUnderTest.CreateAsync(databases, engine);
+        var ada = await labs.TeamAsync("qa") with { Address = "10.0.0.7" };
+        var bob = await labs.PersonAsync(new Team { Id = ada.Teams.Keys.Single(), Name = "qa", Zone = "Europe/Berlin" }, "Bob") with { Address = "10.0.0.8" };
+        var lab = (await labs.Calls.RequestAsync(ada, LabsUnderTest.Pair(), null, Cancellation)).Value.Id;
+        await labs.BecomeAsync(lab, LabState.Ready);
+        labs.Time.Advance(TimeSpan.FromSeconds(1));
+        Assert.Equal(RefusalKind.Forbidden, (await labs.Calls.AskAsync(bob, lab, LabVerb.End, Cancellation)).Refusal!.Kind);
+        labs.Time.Advance(TimeSpan.FromSeconds(1));
+        Assert.True((await labs.Calls.AskMachineAsync(ada, lab, "m2", LabVerb.Restart, Cancellation)).Ok);
+
+        var lines = (await labs.Calls.DoneToAsync(bob, lab, Cancellation)).Value;
+        Assert.Equal(["Ada request-lab done", "Bob end-lab actor.may-not", "Ada restart-lab done"], lines.Select(line => $"{line.Actor} {line.Verb} {line.Outcome}"));
+        Assert.Equal("m2", lines[2].Detail["machine"]);
+        Assert.Equal([null, "10.0.0.8", null], lines.Select(line => line.Address));
+        Assert.Equal(["10.0.0.7", "10.0.0.8", "10.0.0.7"], (await labs.Calls.DoneToAsync(bob with { IsAuditor = true }, lab, Cancellation)).Value.Select(line => line.Address));
+        Assert.Equal(RefusalKind.NotFound, (await labs.Calls.DoneToAsync(await labs.TeamAsync("others"), lab, Cancellation)).Refusal!.Kind);
+    }
+
     [Fact]
     public void What_a_guest_prints_cannot_steer_a_terminal_or_a_page()
         => Assert.Equal("a<1b>[31m<202e>\n" + new string('x', 2000) + "…", LabCalls.Visible([.. "a\u001b[31m\u202e\r\n"u8, .. Enumerable.Repeat((byte)'x', 5000)]));

@@ -1,5 +1,7 @@
+using LabPortal.Data.Pools;
 using LabPortal.Domain;
 using LabPortal.Domain.Costs;
+using LabPortal.Operations.Catalogue;
 using LabPortal.Operations.Labs;
 using LabPortal.Testing;
 using Xunit;
@@ -56,5 +58,20 @@ public sealed class QuoteTests(TestDatabases databases)
         var asked = (await labs.Calls.RequestAsync(ada, LabsUnderTest.Pair(), null, Cancellation)).Refusal!;
         Assert.Equal(asked.Quota!.Offers.Select(offer => offer.Code), full.Refusal.Quota.Offers.Select(offer => offer.Code));
         Assert.Equal((asked.Code, asked.Quota.Rule), (full.Refusal.Code, full.Refusal.Quota.Rule));
+    }
+
+    [Theory, InlineData(Engine.Sqlite), InlineData(Engine.Postgres)]
+    public async Task The_catalogue_says_the_price_that_the_quote_says(Engine engine)
+    {
+        await using var labs = await LabsUnderTest.CreateAsync(databases, engine);
+        var ada = await labs.TeamAsync("qa");
+        var calls = new CatalogueCalls(labs.Database, labs.Time, []);
+        // Where nothing can be placed yet, there is no price.
+        Assert.Null(Assert.Single(await calls.BlueprintsAsync(ada, Cancellation), view => view.Blueprint.Name == "pair").PricePerHour);
+
+        await labs.Database.WriteAsync(async session => await PoolStore.SetProblemsAsync(session, (await PoolStore.FindAsync(session, "pretend"))!.Id, [], labs.Now), Cancellation);
+        var quoted = Assert.Single((await labs.Calls.QuoteAsync(ada, LabsUnderTest.Pair(), Cancellation)).Value.Pools, pool => pool.Chosen).PricePerHour;
+        Assert.Equal(new Money(2_145_000, "EUR"), quoted);
+        Assert.Equal(quoted, Assert.Single(await calls.BlueprintsAsync(ada, Cancellation), view => view.Blueprint.Name == "pair").PricePerHour);
     }
 }

@@ -34,7 +34,7 @@ public sealed class WebhookSweepTests(TestDatabases databases)
             {
                 await labs.Secrets.SaveAsync(session, "webhook/1", "shared", labs.Now);
                 await session.ExecuteAsync(
-                    "INSERT INTO webhooks (id, team_id, address, secret_name, created_at) VALUES ('1', @Team, @address, 'webhook/1', 0)", new { Team = ada.Teams.Keys.Single(), address });
+                    "INSERT INTO webhooks (id, team_id, address, secret_name, created_at) VALUES ('00000000-0000-0000-0000-000000000001', @Team, @address, 'webhook/1', 0)", new { Team = ada.Teams.Keys.Single(), address });
             },
             Cancellation);
         var lab = (await labs.Calls.RequestAsync(ada, LabsUnderTest.Pair(), null, Cancellation)).Value.Id;
@@ -45,6 +45,10 @@ public sealed class WebhookSweepTests(TestDatabases databases)
         using (var strict = new WebhookSweep(labs.Database, labs.Secrets, new AllowedHosts([]), labs.Time)) Assert.Equal(1, await strict.PassAsync(Cancellation));
         Assert.False(listener.Pending());
         Assert.Equal(1, await labs.CountAsync("SELECT count(*) FROM outbox WHERE sent_at IS NULL AND problem LIKE '%AllowedHosts%'"));
+        var calls = new WebhookCalls(labs.Database, labs.Secrets, new AllowedHosts([]), labs.Time);
+        var failing = Assert.Single((await calls.ListAsync(ada with { IsAdmin = true }, "qa", Cancellation)).Value).LastDelivery!;
+        Assert.Equal(("failing", 1, true), (failing.State, failing.Attempts, failing.At > labs.Now));
+        Assert.Contains("AllowedHosts", failing.Problem, StringComparison.Ordinal);
 
         labs.Time.Advance(TimeSpan.FromMinutes(1));
         using var listed = new WebhookSweep(labs.Database, labs.Secrets, new AllowedHosts(["127.0.0.1"]), labs.Time);
@@ -55,6 +59,7 @@ public sealed class WebhookSweepTests(TestDatabases databases)
         Assert.Contains("lease.deletion-begun", Encoding.UTF8.GetString(body), StringComparison.Ordinal);
         Assert.Equal(0, await listed.PassAsync(Cancellation));
         Assert.Equal(1, await labs.CountAsync("SELECT count(*) FROM outbox WHERE sent_at IS NOT NULL AND problem IS NULL"));
+        Assert.Equal(new DeliveryView("delivered", labs.Now, 2, null), Assert.Single((await calls.ListAsync(ada with { IsAdmin = true }, "qa", Cancellation)).Value).LastDelivery);
     }
 
     private static async Task<(string Head, byte[] Body)> AnswerAsync(TcpListener listener)

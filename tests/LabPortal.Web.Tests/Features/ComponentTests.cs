@@ -56,6 +56,7 @@ public sealed class ComponentTests : BunitContext
 
         Assert.Contains("other-lab", note.Markup, StringComparison.Ordinal);
         Assert.Contains("8 of 10", note.Markup, StringComparison.Ordinal);
+        Assert.Equal("Until 1 Jul, 08:00 it fits", note.Find("button").TextContent.Trim());
         Assert.Same(offer, taken);
     }
 

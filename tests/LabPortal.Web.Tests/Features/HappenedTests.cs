@@ -1,0 +1,45 @@
+using LabPortal.Domain;
+using LabPortal.Domain.Labs;
+using LabPortal.Operations.Audit;
+using LabPortal.Web.Features.Labs;
+using LabPortal.Web.Features.Shell;
+using NodaTime;
+using Xunit;
+
+namespace LabPortal.Web.Tests.Features;
+
+public sealed class HappenedTests
+{
+    private static readonly Instant s_noon = Instant.FromUtc(2026, 7, 1, 12, 0);
+
+    [Fact]
+    public void The_newest_stands_first_and_a_deed_right_under_what_came_of_it()
+    {
+        var happened = Happened.Of(
+            [State(1, s_noon, "requested"), State(2, s_noon, "provisioning"), State(3, s_noon + Duration.FromMinutes(1), "ready")],
+            [Line("request-lab", s_noon), Line("end-lab", s_noon + Duration.FromMinutes(2))]);
+
+        Assert.Equal(
+            ["Ada ended the lab.", "The lab is now: Ready", "The lab is now: Being built", "The lab is now: Requested", "Ada requested the lab."],
+            happened.Select(line => line.Look.Text));
+        Assert.Equal([true, false, false, false, true], happened.Select(line => line.From is not null));
+    }
+
+    [Fact]
+    public void A_deed_says_by_which_way_and_from_where_and_a_refused_one_why()
+    {
+        var line = Line("restart-lab", s_noon) with { Channel = "token", TokenName = "nightly", Address = "10.0.0.7", Detail = new Dictionary<string, string> { ["machine"] = "web", ["state"] = "ready" } };
+
+        Assert.Equal(("Ada restarted web.", "by API token “nightly”, from 10.0.0.7"), Told(line));
+        var refused = Assert.Single(Happened.Of([], [line with { Outcome = "lab.busy", Address = null }]));
+        Assert.Equal(Tone.Warn, refused.Look.Tone);
+        Assert.StartsWith("Ada wanted to restart web and was refused. Something else is being done", refused.Look.Text, StringComparison.Ordinal);
+        // A sentence that would have holes is not told.
+        Assert.Equal("Ada wanted to restart web and was refused.", Told(line with { Outcome = "quota.full" }).Text);
+        static (string Text, string? From) Told(AuditLine line) => Happened.Of([], [line])[0] is var one ? (one.Look.Text, one.From) : default;
+    }
+
+    private static LabEvent State(long version, Instant at, string state) => new(new LabId(Guid.Empty), version, at, LabEventKind.State, new Dictionary<string, string> { ["state"] = state });
+
+    private static AuditLine Line(string verb, Instant at) => new(Guid.NewGuid(), at, "Ada", "session", null, "10.0.0.7", "r", verb, "lab", "1", "done", new Dictionary<string, string>());
+}
