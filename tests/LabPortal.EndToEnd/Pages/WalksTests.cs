@@ -239,11 +239,13 @@ public sealed class WalksTests(PortalInBrowser portal)
         await page.TabToAsync("End");
         await page.Keyboard.PressAsync("Space");
         await page.Asked().Sees().ToBeVisibleAsync();
+        await page.TabToAsync("Back", within: "[role=dialog]");
         await page.Keyboard.PressAsync("Escape");
         await page.Asked().Sees().ToHaveCountAsync(0);
         await page.StateAsync("Ready");
         await page.TabToAsync("End");
         await page.Keyboard.PressAsync("Space");
+        await page.Asked().Sees().ToBeVisibleAsync();
         await page.TabToAsync("End", within: "[role=dialog]");
         await page.Keyboard.PressAsync("Enter");
         await page.StateAsync("Ended");

@@ -43,7 +43,7 @@ public sealed partial class SentencesTests
 
     private static bool IsFile(string code) => code.EndsWith(".json", StringComparison.Ordinal) || code.EndsWith(".yaml", StringComparison.Ordinal) || code.EndsWith(".db", StringComparison.Ordinal);
 
-    [GeneratedRegex(@"(FieldError|Refusal|Reason|Offer)(\(|\.\w+\()|RefusalKind\.|const string|new\(\w*[fF]ield|Errors?\.Add\(")]
+    [GeneratedRegex(@"(FieldError|Refusal|Reason|Offer)(\(|\.\w+\()|RefusalKind\.|public const string|new\(\w*[fF]ield|Errors?\.Add\(")]
     private static partial Regex Maker();
 
     [GeneratedRegex("\"([a-z]+(?:-[a-z]+)*(?:\\.[a-z0-9]+(?:-[a-z0-9]+)*)+)\"")]
