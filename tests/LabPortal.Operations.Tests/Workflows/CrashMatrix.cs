@@ -123,7 +123,8 @@ public sealed class CrashMatrix(TestDatabases databases, ITestOutputHelper outpu
     public async Task What_a_worker_makes_that_was_stopped_in_a_create_and_woken_after_the_end_is_listed()
     {
         await using var house = await BuildAsync(Engine.Postgres);
-        var lab = await house.RequestAsync();
+        // One machine: another one's outcome, being committed while the process is stopped, would end the turn and this create with it.
+        var lab = await house.RequestAsync(machines: 1);
         await house.World.ScriptAsync(new ScriptedFault(Deed.Freeze) { Verb = WireVerb.CreateMachine, Subject = lab.Machines[0].Id.ToString() }, Cancellation);
 
         // It believes in a long term, as one does whose call to the pool cannot be cut off.

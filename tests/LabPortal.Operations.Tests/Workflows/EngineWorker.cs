@@ -1,3 +1,4 @@
+using System.Data.Common;
 using System.Diagnostics;
 using LabPortal.Data.Workflows;
 using LabPortal.Domain;
@@ -66,7 +67,16 @@ internal static class EngineWorker
     {
         while (!stopping.IsCancellationRequested)
         {
-            await worker.Lease.BeatAsync(CancellationToken.None);
+            try
+            {
+                await worker.Lease.BeatAsync(CancellationToken.None);
+            }
+            catch (DbException fault)
+            {
+                // As the portal's beat does: the database ends what was stopped in the middle of a transaction.
+                Console.Error.WriteLine(fault.Message);
+            }
+
             await Task.Delay(worker.Tools.Settings.BeatEvery, stopping).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
         }
     }

@@ -115,7 +115,7 @@ internal sealed class House : IAsyncDisposable
     private static string WorldIn(string folder) => Path.Combine(folder, "world");
 
     /// <summary>A lab that was asked for; a provision run of it is due.</summary>
-    public async Task<Lab> RequestAsync()
+    public async Task<Lab> RequestAsync(int machines = 2)
     {
         var id = new LabId(Ids.New(Time));
         var lab = new Lab
@@ -130,7 +130,7 @@ internal sealed class House : IAsyncDisposable
             Version = 0,
             Lease = new Lease { Start = Now, Length = Duration.FromHours(4), Grace = Duration.FromHours(24), Zone = "UTC" },
             RequestedAt = Now,
-            Machines = [.. MachineNames.Select(name => new Machine
+            Machines = [.. MachineNames.Take(machines).Select(name => new Machine
             {
                 Id = new MachineId(Ids.New(Time)), Lab = id, Name = name, State = MachineState.Pending, Generation = 0, Image = "tiny", ImageVersion = "1", Cpu = 1, MemoryMiB = 128, DiskGiB = 1,
             })],
