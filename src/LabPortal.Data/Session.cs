@@ -32,12 +32,12 @@ public sealed class Session
         return (await _connection.QueryAsync<T>(Command(sql, parameters))).AsList();
     }
 
-    /// <summary>Two statements in one round trip.</summary>
-    public async Task<(IReadOnlyList<TFirst> First, IReadOnlyList<TSecond> Second)> QueryAsync<TFirst, TSecond>(string sql, object? parameters = null)
+    /// <summary>Several statements in one round trip; <paramref name="read"/> takes their rows one after the other.</summary>
+    public async Task<T> QueryManyAsync<T>(string sql, object parameters, Func<SqlMapper.GridReader, Task<T>> read)
     {
         await FlushAsync();
-        await using var both = await _connection.QueryMultipleAsync(Command(sql, parameters));
-        return ((await both.ReadAsync<TFirst>()).AsList(), (await both.ReadAsync<TSecond>()).AsList());
+        await using var many = await _connection.QueryMultipleAsync(Command(sql, parameters));
+        return await read(many);
     }
 
     public async Task<T?> FindAsync<T>(string sql, object? parameters = null)

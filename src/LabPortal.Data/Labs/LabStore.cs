@@ -1,3 +1,4 @@
+using Dapper;
 using LabPortal.Domain;
 using LabPortal.Domain.Labs;
 using LabPortal.Domain.Leases;
@@ -56,14 +57,8 @@ public static class LabStore
             }).ToList());
     }
 
-    public static async Task<IReadOnlyList<Lab>> FindAsync(Session session, IEnumerable<LabId> ids)
-    {
-        var (labs, machines) = await session.QueryAsync<LabRow, MachineRow>(
-            $"{Labs} WHERE {session.Dialect.AnyOf("id", "ids")}; {Machines(session)}", new { ids = Many.Of(ids) });
-        return Join(labs, machines);
-    }
-
-    public static async Task<Lab?> FindAsync(Session session, LabId id) => (await FindAsync(session, [id])).SingleOrDefault();
+    public static async Task<Lab?> FindAsync(Session session, LabId id)
+        => (await session.QueryManyAsync(Select(session), new { ids = Many.Of([id]) }, JoinAsync)).SingleOrDefault();
 
     /// <summary>The lab with its row locked until the transaction ends: whoever changes a lab does it under this lock.</summary>
     public static async Task<Lab?> LockAsync(Session session, LabId id)
@@ -180,13 +175,18 @@ public static class LabStore
         FROM machines WHERE {session.Dialect.AnyOf("lab_id", "ids")} ORDER BY position
         """;
 
+    /// <summary>The labs <c>@ids</c> with their machines, for <see cref="JoinAsync"/>.</summary>
+    internal static string Select(Session session) => $"{Labs} WHERE {session.Dialect.AnyOf("id", "ids")}; {Machines(session)}";
+
+    internal static async Task<IReadOnlyList<Lab>> JoinAsync(SqlMapper.GridReader rows) => Join(await rows.ReadAsync<LabRow>(), await rows.ReadAsync<MachineRow>());
+
     private static async Task<IReadOnlyList<Lab>> ReadAsync(Session session, string tail, object parameters)
     {
         var labs = await session.QueryAsync<LabRow>($"{Labs} {tail}", parameters);
         return labs.Count == 0 ? [] : Join(labs, await session.QueryAsync<MachineRow>(Machines(session), new { ids = Many.Of(labs.Select(lab => lab.Id)) }));
     }
 
-    private static List<Lab> Join(IReadOnlyList<LabRow> labs, IReadOnlyList<MachineRow> machines)
+    private static List<Lab> Join(IEnumerable<LabRow> labs, IEnumerable<MachineRow> machines)
     {
         var of = machines.ToLookup(machine => machine.Lab, machine => machine.ToMachine());
         return [.. labs.Select(lab => lab.ToLab([.. of[lab.Id]]))];

@@ -1,4 +1,6 @@
+using LabPortal.Data.Labs;
 using LabPortal.Domain;
+using LabPortal.Domain.Labs;
 using LabPortal.Domain.Workflows;
 using NodaTime;
 
@@ -22,14 +24,20 @@ public static class JournalStore
         "(@Run, @Direction, @Step, @Target, @Attempt, @At, @DueAt, @FaultKind, @Note)"));
 
     /// <summary>Entries by the order of their intention; the attempts of one step and target in theirs.</summary>
-    public static async Task<IReadOnlyList<JournalEntry>> ReadAsync(Session session, RunId run) => [.. (await ReadAsync(session, [run]))[run]];
+    public static async Task<IReadOnlyList<JournalEntry>> ReadAsync(Session session, RunId run)
+        => [.. (await session.QueryAsync<Row>(Select(session), new { runs = Many.Of([run]) })).Select(row => row.ToEntry())];
 
-    /// <summary>The journals of several runs.</summary>
-    public static async Task<ILookup<RunId, JournalEntry>> ReadAsync(Session session, IEnumerable<RunId> runs)
-        => (await session.QueryAsync<Row>($"""
-            SELECT run_id AS run, direction, step, target, attempt, state, intended_at, at, due_at, fault_kind, note FROM journal
-            WHERE {session.Dialect.AnyOf("run_id", "runs")} ORDER BY intended_at, attempt
-            """, new { runs = Many.Of(runs) })).ToLookup(row => row.Run, row => row.ToEntry());
+    /// <summary>The journals of several runs, with their labs.</summary>
+    public static Task<(IReadOnlyList<Lab> Labs, ILookup<RunId, JournalEntry> Journals)> ReadWithLabsAsync(Session session, IReadOnlyCollection<Run> runs)
+        => session.QueryManyAsync(
+            $"{LabStore.Select(session)}; {Select(session)}",
+            new { ids = Many.Of(runs.Select(run => run.Lab)), runs = Many.Of(runs.Select(run => run.Id)) },
+            async rows => (await LabStore.JoinAsync(rows), (await rows.ReadAsync<Row>()).ToLookup(row => row.Run, row => row.ToEntry())));
+
+    private static string Select(Session session) => $"""
+        SELECT run_id AS run, direction, step, target, attempt, state, intended_at, at, due_at, fault_kind, note FROM journal
+        WHERE {session.Dialect.AnyOf("run_id", "runs")} ORDER BY intended_at, attempt
+        """;
 
     public static async Task<bool> AnyAsync(Session session, RunId run, Direction direction)
         => await session.FindAsync<int>("SELECT count(*) FROM journal WHERE run_id = @run AND direction = @Direction", new { run, Direction = direction.Word() }) > 0;

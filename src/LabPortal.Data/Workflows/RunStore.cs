@@ -133,17 +133,22 @@ public static class RunStore
     public static async Task<IReadOnlyList<Run>> ClaimAsync(
         Session session, string worker, IReadOnlyCollection<string> lapsed, IEnumerable<RunId> ranked, IReadOnlyCollection<string> versions, int limit, Instant now)
     {
-        var ids = new List<RunId>();
+        var claimed = new List<Run>();
         foreach (var some in ranked.Chunk(limit))
         {
-            ids.AddRange(await session.QueryAsync<RunId>(
-                $"SELECT runs.id FROM runs JOIN labs ON labs.id = runs.lab_id WHERE {session.Dialect.AnyOf("runs.id", "some")} AND {Due(session, versions)} LIMIT @room {session.Dialect.ForUpdateSkipLocked}",
-                new { worker, lapsed = Many.Of(lapsed), now, some = Many.Of(some), room = limit - ids.Count }));
-            if (ids.Count == limit) break;
+            claimed.AddRange(await RowsAsync(
+                session,
+                $"""
+                WITH free AS MATERIALIZED (
+                    SELECT runs.id AS free_id FROM runs JOIN labs ON labs.id = runs.lab_id WHERE {session.Dialect.AnyOf("runs.id", "some")} AND {Due(session, versions)}
+                    LIMIT @room {session.Dialect.ForUpdateSkipLocked})
+                UPDATE runs SET worker = @worker, token = token + 1 FROM free WHERE id = free_id RETURNING {Columns}
+                """,
+                new { worker, lapsed = Many.Of(lapsed), now, some = Many.Of(some), room = limit - claimed.Count }));
+            if (claimed.Count == limit) break;
         }
 
-        return ids.Count == 0 ? [] : await RowsAsync(
-            session, $"UPDATE runs SET worker = @worker, token = token + 1 WHERE {session.Dialect.AnyOf("id", "ids")} RETURNING {Columns}", new { worker, ids = Many.Of(ids) });
+        return claimed;
     }
 
     /// <summary>Which of these claims are still good? Labs and runs of those are locked until the transaction ends, and what was asked meanwhile is told.</summary>

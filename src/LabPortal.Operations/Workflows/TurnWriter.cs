@@ -118,9 +118,9 @@ public sealed class TurnWriter(Database database, WorkerLease lease)
     {
         var claims = turns.Select(turn => turn.Claim).ToList();
         if (claims.Count == 0) return [];
-        var labs = (await LabStore.FindAsync(session, claims.Select(claim => claim.Lab))).ToDictionary(lab => lab.Id);
-        var journals = await JournalStore.ReadAsync(session, claims.Select(claim => claim.Id));
-        return claims.ToDictionary(claim => claim.Id, claim => new Turn.State(claim, labs[claim.Lab], Journal.Of(journals[claim.Id])));
+        var (labs, journals) = await JournalStore.ReadWithLabsAsync(session, claims);
+        var of = labs.ToDictionary(lab => lab.Id);
+        return claims.ToDictionary(claim => claim.Id, claim => new Turn.State(claim, of[claim.Lab], Journal.Of(journals[claim.Id])));
     }
 
     /// <summary>Turns lock their machines' pools for slots: in one order, or two processes would wait for each other.</summary>
