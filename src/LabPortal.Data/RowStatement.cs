@@ -1,5 +1,6 @@
 using System.Collections.Concurrent;
 using System.Data.Common;
+using System.Numerics;
 using System.Reflection;
 using System.Text;
 
@@ -20,11 +21,14 @@ internal sealed class RowStatement(string sql, string row, bool adds = false)
     private static readonly ConcurrentDictionary<Type, PropertyInfo[]> s_properties = new();
 
     private readonly string[] _names = [.. row.Trim('(', ')').Split(", ").Select(name => name.TrimStart('@'))];
+    private readonly ConcurrentDictionary<int, string> _texts = new();
     private readonly string[] _sql = sql.Split("{rows}");
 
     public bool Adds { get; } = adds;
 
-    public string Text(int rows)
+    public string Text(int rows) => BitOperations.IsPow2(rows) ? _texts.GetOrAdd(rows, Write) : Write(rows);
+
+    private string Write(int rows)
     {
         var text = new StringBuilder(_sql[0]);
         for (var i = 0; i < rows; i++)

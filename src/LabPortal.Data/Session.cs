@@ -1,4 +1,5 @@
 using System.Data.Common;
+using System.Numerics;
 using Dapper;
 
 namespace LabPortal.Data;
@@ -69,7 +70,7 @@ public sealed class Session
         if (place < last || place < 0 || (place == last && !statement.Adds))
         {
             place = _deferred.Count;
-            _deferred.Add(new Deferred(statement, [], []));
+            _deferred.Add(new Deferred(statement));
         }
 
         _lastOf[key] = place;
@@ -86,31 +87,39 @@ public sealed class Session
         _deferred.Clear();
         _lastOf.Clear();
         if (deferred.Length == 0) return;
-        if (_connection.CanCreateBatch)
+        if (!_connection.CanCreateBatch)
         {
-            await using var batch = _connection.CreateBatch();
-            batch.Transaction = _transaction;
-            foreach (var (statement, rows, _) in deferred)
+            foreach (var one in deferred)
             {
-                var command = batch.CreateBatchCommand();
-                command.CommandText = statement.Text(rows.Count);
-                statement.Bind(rows, command.CreateParameter, command.Parameters);
-                batch.BatchCommands.Add(command);
+                await using var command = _connection.CreateCommand();
+                command.Transaction = _transaction;
+                command.CommandText = one.Statement.Text(one.Rows.Count);
+                one.Statement.Bind(one.Rows, command.CreateParameter, command.Parameters);
+                one.Check(await command.ExecuteNonQueryAsync(_cancellation));
             }
 
-            await batch.ExecuteNonQueryAsync(_cancellation);
-            for (var i = 0; i < deferred.Length; i++) deferred[i].Check(batch.BatchCommands[i].RecordsAffected);
             return;
         }
 
+        await using var batch = _connection.CreateBatch();
+        batch.Transaction = _transaction;
+        var parts = new List<(Deferred Of, DbBatchCommand Command)>();
         foreach (var one in deferred)
         {
-            await using var command = _connection.CreateCommand();
-            command.Transaction = _transaction;
-            command.CommandText = one.Statement.Text(one.Rows.Count);
-            one.Statement.Bind(one.Rows, command.CreateParameter, command.Parameters);
-            one.Check(await command.ExecuteNonQueryAsync(_cancellation));
+            // In powers of two: few texts, which the server has planned already.
+            for (int from = 0, rows; from < one.Rows.Count; from += rows)
+            {
+                rows = 1 << BitOperations.Log2((uint)(one.Rows.Count - from));
+                var command = batch.CreateBatchCommand();
+                command.CommandText = one.Statement.Text(rows);
+                one.Statement.Bind(one.Rows.GetRange(from, rows), command.CreateParameter, command.Parameters);
+                batch.BatchCommands.Add(command);
+                parts.Add((one, command));
+            }
         }
+
+        await batch.ExecuteNonQueryAsync(_cancellation);
+        foreach (var part in parts.GroupBy(part => part.Of)) part.Key.Check(part.Sum(piece => piece.Command.RecordsAffected));
     }
 
     /// <summary>What several calls add to, and what becomes fewer statements than calls: deferred behind all that was deferred before.</summary>
@@ -144,8 +153,12 @@ public sealed class Session
 
     private CommandDefinition Command(string sql, object? parameters) => new(sql, parameters, _transaction, cancellationToken: _cancellation);
 
-    private sealed record Deferred(RowStatement Statement, List<object> Rows, List<Func<Exception>> Unless)
+    private sealed class Deferred(RowStatement statement)
     {
+        public RowStatement Statement { get; } = statement;
+        public List<object> Rows { get; } = [];
+        public List<Func<Exception>> Unless { get; } = [];
+
         public void Check(int changed)
         {
             if (Unless.Count > 0 && changed != Rows.Count) throw Unless[0]();

@@ -51,6 +51,10 @@ public static class PoolStore
     public static async Task<Pool?> LockAsync(Session session, PoolId id)
         => (await ReadAsync(session, $"WHERE id = @id {session.Dialect.ForUpdate}", new { id })).SingleOrDefault();
 
+    /// <summary>The same, or nothing where another transaction has it locked (or there is no such pool).</summary>
+    public static async Task<Pool?> TryLockAsync(Session session, PoolId id)
+        => (await ReadAsync(session, $"WHERE id = @id {session.Dialect.ForUpdateSkipLocked}", new { id })).SingleOrDefault();
+
     public static Task<IReadOnlyList<Pool>> ListAsync(Session session) => ReadAsync(session, "ORDER BY name", new { });
 
     /// <summary>What a check found. Not an edit: the version stays.</summary>

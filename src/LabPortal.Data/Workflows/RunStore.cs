@@ -151,17 +151,16 @@ public static class RunStore
         return claimed;
     }
 
-    /// <summary>Which of these claims are still good? Labs and runs of those are locked until the transaction ends, and what was asked meanwhile is told.</summary>
-    public static async Task<IReadOnlyDictionary<RunId, ClaimCheck>> GuardAsync(Session session, IReadOnlyCollection<Run> claims)
-    {
-        var claimed = claims.ToDictionary(claim => claim.Id);
+    /// <summary>
+    /// These claims as they are now, with labs and runs locked until the transaction ends, and what was asked of the runs meanwhile. Without
+    /// <paramref name="wait"/>, those that another transaction has locked are left out.
+    /// </summary>
+    public static async Task<IReadOnlyDictionary<RunId, ClaimCheck>> GuardAsync(Session session, IEnumerable<Run> claims, bool wait)
         // In one order for everybody who locks several labs.
-        var rows = await session.QueryAsync<ClaimCheck>($"""
+        => (await session.QueryAsync<ClaimCheck>($"""
             SELECT runs.id, runs.worker, runs.token, runs.cancel_requested, runs.end_asked_by FROM labs JOIN runs ON runs.lab_id = labs.id
-            WHERE {session.Dialect.AnyOf("runs.id", "ids")} ORDER BY labs.id {session.Dialect.ForUpdate}
-            """, new { ids = Many.Of(claimed.Keys) });
-        return rows.Where(row => row.Worker == claimed[row.Id].Worker && row.Token == claimed[row.Id].Token).ToDictionary(row => row.Id);
-    }
+            WHERE {session.Dialect.AnyOf("runs.id", "ids")} ORDER BY labs.id {(wait ? session.Dialect.ForUpdate : session.Dialect.ForUpdateSkipLocked)}
+            """, new { ids = Many.Of(claims.Select(claim => claim.Id)) })).ToDictionary(row => row.Id);
 
     /// <summary>Where the run is, for showing. Under <see cref="GuardAsync"/>.</summary>
     public static void SetProgress(Session session, Run run) => session.Defer(
@@ -269,6 +268,10 @@ public sealed class ClaimCheck
     public RunId Id { get; init; }
     public string? Worker { get; init; }
     public long Token { get; init; }
+
+    /// <summary>Is the claim still good?</summary>
+    public bool IsOf(Run claim) => Worker == claim.Worker && Token == claim.Token;
+
     public bool CancelRequested { get; init; }
     public string? EndAskedBy { get; init; }
 }

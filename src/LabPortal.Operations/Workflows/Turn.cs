@@ -26,6 +26,8 @@ internal sealed class Turn(Run claim, Workflow workflow, StepTools tools, Worker
     /// <summary>What the turn knows; a transaction works on a copy, and only its commit makes that the truth.</summary>
     internal sealed record State(Run Run, Lab Lab, Journal Journal)
     {
+        /// <summary>What the run's row says: <see cref="Run"/> may be ahead of it.</summary>
+        public required Run Written { get; init; }
         public IReadOnlyList<Act> Acts { get; init; } = [];
         public bool StopActs { get; init; }
         public bool Over { get; init; }
@@ -35,6 +37,7 @@ internal sealed class Turn(Run claim, Workflow workflow, StepTools tools, Worker
     private const int FaultsWithSlots = 3;
 
     private static readonly TimeSpan s_askEvery = TimeSpan.FromSeconds(2);
+    private static readonly Duration s_busyPause = Duration.FromMilliseconds(20);
 
     private readonly Dictionary<Act, Task<Outcome>> _active = [];
     private State? _state;
@@ -43,8 +46,8 @@ internal sealed class Turn(Run claim, Workflow workflow, StepTools tools, Worker
 
     public Run Claim => claim;
 
-    /// <summary>As this turn last knew it; nothing before its first transaction, which brings lab and journal.</summary>
-    public Lab? Lab => _state?.Lab;
+    /// <summary>Nothing was written yet: the first transaction brings lab and journal.</summary>
+    public bool IsFresh => _state is null;
 
     /// <summary>
     /// Throws <see cref="LeaseLost"/> when the claim is gone, and what the database throws when it is away: the run keeps its last
@@ -176,7 +179,7 @@ internal sealed class Turn(Run claim, Workflow workflow, StepTools tools, Worker
             }
             catch (Exception failed) when (failed is not LeaseLost && !(failed is DbException database && (session.Dialect.MayRetry(database) || database.IsTransient)))
             {
-                throw new SaveFailed(failed);
+                throw new SaveFailed(failed is DbException rule && session.Dialect.ViolatedRule(rule) is { } name ? new RuleViolated(name, rule) : failed);
             }
 
             state = state with { Lab = (await LabStore.FindAsync(session, claim.Lab))! };
@@ -250,8 +253,11 @@ internal sealed class Turn(Run claim, Workflow workflow, StepTools tools, Worker
         state = WriteEntry(session, state, act, entry, tell: true);
         var reason = (fault as StepFailed)?.Reason
             ?? new Reason("run.step-failed", ("step", entry.Step), ("machine", MachineName(state, entry.Target)), ("kind", kind.Word()), ("message", entry.Note ?? ""));
-        state = state with { Run = state.Run with { Problem = state.Run.State == RunState.Undoing ? reason with { Code = "run.undo-failed" } : reason } };
-        return entry.Direction == Direction.Forward && workflow.Undoes ? TurnRound(state, now) : state;
+        if (entry.Direction == Direction.Backward) return state with { Run = state.Run with { Problem = reason with { Code = "run.undo-failed" } } };
+        // Another machine failed before and turned the run round: its reason is the one that counts.
+        if (state.Run.State == RunState.Undoing) return state;
+        state = state with { Run = state.Run with { Problem = reason } };
+        return workflow.Undoes ? TurnRound(state, now) : state;
     }
 
     /// <summary>A done step counts no more, because its machine is made elsewhere: said in the journal by an attempt of its own.</summary>
@@ -317,10 +323,14 @@ internal sealed class Turn(Run claim, Workflow workflow, StepTools tools, Worker
                 continue;
             }
 
-            if (MachineOf(state, target)?.Pool is { } pool && !await SlotStore.TryTakeAsync(session, pool, SlotsOf(next, way), claim.Id, target, now))
+            if (MachineOf(state, target)?.Pool is { } pool)
             {
-                dues.Add(now + tools.Settings.SlotPause);
-                continue;
+                var taken = await SlotStore.TryTakeAsync(session, pool, SlotsOf(next, way), claim.Id, target, now);
+                if (taken != Taken.All)
+                {
+                    dues.Add(now + (taken == Taken.Busy ? s_busyPause : tools.Settings.SlotPause));
+                    continue;
+                }
             }
 
             (state, var act) = await IntendAsync(session, state, way, next, target, now);
@@ -375,7 +385,8 @@ internal sealed class Turn(Run claim, Workflow workflow, StepTools tools, Worker
 
     private State Release(Session session, State state, Instant due, string? step, Instant now)
     {
-        if (step is not null) state = WriteProgress(session, state, step);
+        // Also where the worker stops: that the run turned round, and why, is known to nobody else.
+        state = WriteProgress(session, state, step ?? state.Run.Step);
         RunStore.Release(session, claim, due);
         return state with { Over = true, Run = state.Run with { Worker = null, DueAt = Instant.Max(due, now) } };
     }
@@ -384,10 +395,11 @@ internal sealed class Turn(Run claim, Workflow workflow, StepTools tools, Worker
     private State WriteProgress(Session session, State state, string? step)
     {
         var run = state.Run with { Step = step, StepsDone = StepsDone(state) };
-        if (run == state.Run && run.State == claim.State && run.Problem == (_state?.Run ?? claim).Problem) return state;
-        RunStore.SetProgress(session, run);
-        return state with { Run = run };
+        if (Shown(run) != Shown(state.Written)) RunStore.SetProgress(session, run);
+        return state with { Run = run, Written = run };
     }
+
+    private static (RunState, Instant, string?, int, int, Reason?) Shown(Run run) => (run.State, run.Since, run.Step, run.StepsDone, run.StepsTotal, run.Problem);
 
     private int StepsDone(State state) => workflow.Steps.Sum(step => (step.ForEachMachine ? Targets(state).Select(TargetId) : [""])
         .Count(target => !step.AppliesTo(Context(state, step, target, null)) || state.Journal.Last(Direction.Forward, step.Name, target) is { State: JournalState.Done }));

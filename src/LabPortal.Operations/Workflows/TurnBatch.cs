@@ -28,11 +28,12 @@ public sealed class TurnBatch(
 
     private static readonly Duration s_afterTrouble = Duration.FromSeconds(5);
 
+    // Under the worker's Claiming; one for the process, as this class is.
     private IReadOnlyList<RunId> _ranked = [];
     private long _rankedAt;
     private Task _rankedRing = Task.CompletedTask;
 
-    /// <summary>As a job. Retried by Hangfire only where the database is away; lost or doubled, it does no harm.</summary>
+    /// <summary>As a job. Not retried by Hangfire, because the pump orders another; lost or doubled, it does no harm.</summary>
     [AutomaticRetry(Attempts = 0, OnAttemptsExceeded = AttemptsExceededAction.Delete)]
     [TurnsDisplayName]
     public async Task<string> RunAsync(string name, PerformContext? context, CancellationToken cancellation)
@@ -52,51 +53,67 @@ public sealed class TurnBatch(
         var ended = Channel.CreateBounded<bool>(new BoundedChannelOptions(1) { FullMode = BoundedChannelFullMode.DropWrite });
         var (began, workedAt) = (tools.Time.GetTimestamp(), tools.Time.GetTimestamp());
         var (advanced, active, finished, seen) = (0, 0, 0, 0);
-        var (look, waited) = (true, false);
-        while (true)
+        var (look, wishedAt, anEnd) = (true, (long?)null, (Task<bool>?)null);
+        try
         {
-            // Listened to before the look, so that no ring is lost in between.
-            var rung = bell.More;
-            var room = tools.Settings.BatchSize - Volatile.Read(ref active);
-            var claims = !cancellation.IsCancellationRequested && tools.Time.GetElapsedTime(began) < tools.Settings.LongestBatch;
-            if (claims && look && (room >= tools.Settings.BatchSize / 4 || (waited && room > 0)))
+            while (true)
             {
-                seen = Volatile.Read(ref finished);
-                (var claimed, look) = await ClaimAsync(room, cancellation);
-                if (claimed.Count > 0) workedAt = tools.Time.GetTimestamp();
-                advanced += claimed.Count;
-                room -= claimed.Count;
-                Interlocked.Add(ref active, claimed.Count);
-                foreach (var turn in claimed) _ = TurnOneAsync(turn);
-            }
-
-            batch.HasRoom = claims && room > 0;
-            var pause = Timeout.InfiniteTimeSpan;
-            if (Volatile.Read(ref active) == 0)
-            {
-                // What ended since the last look may have made something due.
-                if (claims && seen != Volatile.Read(ref finished))
+                // Listened to before the look, so that no ring is lost in between.
+                var rung = bell.More;
+                var room = tools.Settings.BatchSize - Volatile.Read(ref active);
+                var claims = !cancellation.IsCancellationRequested && tools.Time.GetElapsedTime(began) < tools.Settings.LongestBatch;
+                if (look) wishedAt ??= tools.Time.GetTimestamp();
+                if (claims && look && room > 0 && (room >= tools.Settings.BatchSize / 4 || tools.Time.GetElapsedTime(wishedAt!.Value) >= s_together))
                 {
-                    look = true;
-                    continue;
+                    seen = Volatile.Read(ref finished);
+                    (var claimed, look) = await ClaimAsync(room, cancellation);
+                    wishedAt = look ? tools.Time.GetTimestamp() : null;
+                    if (claimed.Count > 0) workedAt = tools.Time.GetTimestamp();
+                    advanced += claimed.Count;
+                    room -= claimed.Count;
+                    Interlocked.Add(ref active, claimed.Count);
+                    foreach (var turn in claimed) _ = TurnOneAsync(turn);
                 }
 
-                pause = linger - tools.Time.GetElapsedTime(workedAt);
-                if (!claims || pause <= TimeSpan.Zero) return advanced;
-                if (look) pause = s_together;
-            }
-            else if (look && room > 0)
-            {
-                pause = s_together;
-            }
+                batch.HasRoom = claims && room > 0;
+                var pause = look && room > 0 ? s_together : Timeout.InfiniteTimeSpan;
+                if (Volatile.Read(ref active) == 0)
+                {
+                    // What ended since the last look may have made something due.
+                    if (claims && seen != Volatile.Read(ref finished))
+                    {
+                        look = true;
+                        continue;
+                    }
 
-            using var over = CancellationTokenSource.CreateLinkedTokenSource(Volatile.Read(ref active) == 0 ? cancellation : CancellationToken.None);
-            var waiting = Task.Delay(pause, tools.Time, over.Token);
-            await Task.WhenAny(ended.Reader.WaitToReadAsync(CancellationToken.None).AsTask(), rung, waiting);
-            waited = waiting.IsCompleted;
-            await over.CancelAsync();
-            ended.Reader.TryRead(out _);
-            look |= rung.IsCompleted;
+                    var left = linger - tools.Time.GetElapsedTime(workedAt);
+                    if (!claims || (left <= TimeSpan.Zero && batch.TryEnd(rung))) return advanced;
+                    if (!look) pause = left > TimeSpan.Zero ? left : TimeSpan.Zero;
+                }
+
+                using var over = CancellationTokenSource.CreateLinkedTokenSource(Volatile.Read(ref active) == 0 ? cancellation : CancellationToken.None);
+                anEnd ??= ended.Reader.WaitToReadAsync(CancellationToken.None).AsTask();
+                await Task.WhenAny(anEnd, rung, Task.Delay(pause, tools.Time, over.Token));
+                await over.CancelAsync();
+                if (anEnd.IsCompleted)
+                {
+                    ended.Reader.TryRead(out _);
+                    anEnd = null;
+                }
+
+                look |= rung.IsCompleted;
+            }
+        }
+        finally
+        {
+            // Whatever ends this job, the host waits for it: turns that save their outcome still need what it owns.
+            batch.HasRoom = false;
+            while (Volatile.Read(ref active) > 0)
+            {
+                await (anEnd ?? ended.Reader.WaitToReadAsync(CancellationToken.None).AsTask());
+                ended.Reader.TryRead(out _);
+                anEnd = null;
+            }
         }
 
         async Task TurnOneAsync(Turn turn)
@@ -173,9 +190,10 @@ public sealed class TurnBatch(
     private async Task TurnAsync(Turn turn, CancellationToken cancellation)
     {
         var run = turn.Claim;
+        Instant? due = null;
         try
         {
-            if (await turn.AdvanceAsync(cancellation) is { } due) bell.RingAt(due);
+            due = await turn.AdvanceAsync(cancellation);
         }
         catch (LeaseLost lost)
         {
@@ -194,6 +212,9 @@ public sealed class TurnBatch(
         {
             lease.Turning.TryRemove(run.Id, out _);
         }
+
+        // Only now does the pump see it.
+        if (due is { } at) bell.RingAt(at);
     }
 
     /// <summary>The engine itself failed (the database is away, or a mistake of ours): shown on the run, and never a busy loop.</summary>
@@ -204,7 +225,7 @@ public sealed class TurnBatch(
             await database.WriteAsync(
                 async session =>
                 {
-                    if ((await RunStore.GuardAsync(session, [run])).Count == 0) return;
+                    if (!(await RunStore.GuardAsync(session, [run], wait: true)).TryGetValue(run.Id, out var check) || !check.IsOf(run)) return;
                     var now = tools.Time.Now();
                     await RunStore.SetProblemAsync(session, run.Id, new Reason("run.turn-failed", ("message", fault.Message)));
                     RunStore.Release(session, run, now + s_afterTrouble);

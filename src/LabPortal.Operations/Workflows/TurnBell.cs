@@ -13,14 +13,14 @@ public sealed class TurnBell(TimeProvider time)
     private Instant? _next;
     private bool _ordered;
     private long _orderedAt;
-    private long _listenedAt = time.GetTimestamp();
+    private long _lookedAt = time.GetTimestamp();
 
-    /// <summary>Since the pump of this process last came by (before its first time: since there is this bell). It comes each second or two.</summary>
-    public TimeSpan SinceListened
+    /// <summary>Since the pump of this process last looked for work and could have it done (before its first time: since there is this bell). It does each second or two.</summary>
+    public TimeSpan SinceLooked
     {
         get
         {
-            lock (_gate) return time.GetElapsedTime(_listenedAt);
+            lock (_gate) return time.GetElapsedTime(_lookedAt);
         }
     }
 
@@ -40,12 +40,16 @@ public sealed class TurnBell(TimeProvider time)
     {
         lock (_gate)
         {
-            _listenedAt = time.GetTimestamp();
             var next = _next;
             if (next is { } at && at <= time.Now()) _next = null;
             if (_sooner.Task.IsCompleted) _sooner = New();
             return (next, _sooner.Task);
         }
+    }
+
+    internal void Looked()
+    {
+        lock (_gate) _lookedAt = time.GetTimestamp();
     }
 
     /// <summary>Completes when something may be due.</summary>
@@ -92,6 +96,17 @@ public sealed class TurnBell(TimeProvider time)
     {
         /// <summary>It claims what is due when it is woken.</summary>
         public bool HasRoom { get; set; } = true;
+
+        /// <summary>Leaves, unless it was rung since it last looked: who rings later orders another.</summary>
+        public bool TryEnd(Task rung)
+        {
+            lock (bell._gate)
+            {
+                if (rung.IsCompleted) return false;
+                bell._working.Remove(this);
+                return true;
+            }
+        }
 
         public void Dispose()
         {

@@ -38,10 +38,13 @@ public sealed class TurnPump(Database database, RegisteredWorkflows workflows, W
         {
             try
             {
-                var (_, sooner) = bell.Listen();
+                var (told, sooner) = bell.Listen();
                 var now = time.Now();
                 var next = lease.MayAct ? await database.ReadAsync(session => RunStore.NextDueAsync(session, lease.Id, lease.Lapsed(), [.. lease.Turning.Keys], workflows.Keys), stopping) : null;
+                // A run that was given back may not be readable yet.
+                next = told is { } at && !(next < at) ? at : next;
                 if (next <= now) Ring();
+                if (lease.MayAct) bell.Looked();
                 var wait = next > now ? TimeSpan.FromTicks(Math.Clamp((next.Value - now).BclCompatibleTicks, TimeSpan.TicksPerMillisecond, settings.LookEvery.Ticks)) : settings.LookEvery;
                 using var over = CancellationTokenSource.CreateLinkedTokenSource(stopping);
                 var waiting = Task.Delay(wait, time, over.Token);

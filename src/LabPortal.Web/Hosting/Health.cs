@@ -22,7 +22,7 @@ internal static class Health
         Check[] checks =
         [
             await TryAsync("database", "The database does not answer.", async () => await database.ReadAsync(session => session.FindAsync<string>("SELECT id FROM installation"), cancellation) is not null),
-            bell.SinceListened < s_silence ? new("background", "ok", null) : new("background", "down", "The pump has not looked for work for half a minute."),
+            bell.SinceLooked < s_silence ? new("background", "ok", null) : new("background", "down", "The pump has not looked for work for half a minute."),
             start.ApplyMistakes is [] ? new("catalogue", "ok", null) : new("catalogue", "degraded", "LabPortal:Apply was not applied; the log says why."),
         ];
         var status = checks.Any(check => check.Status == "down") ? "down" : checks.Any(check => check.Status == "degraded") ? "degraded" : "ok";

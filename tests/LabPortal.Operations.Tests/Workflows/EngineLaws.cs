@@ -46,6 +46,27 @@ public sealed class EngineLaws(TestDatabases databases)
     }
 
     [Theory, InlineData(Engine.Sqlite), InlineData(Engine.Postgres)]
+    public async Task A_step_that_fails_for_good_while_its_worker_stops_is_taken_back_by_the_next(Engine engine)
+    {
+        await using var house = await House.BuildAsync(databases, engine);
+        var lab = await house.RequestAsync();
+        using var stopping = new CancellationTokenSource();
+        using (var first = new Worker(house, Wrapped.In(WorkflowNames.Provision, step => step.Name != "boot" ? step : new Wrapped(step, async (_, _) =>
+        {
+            await stopping.CancelAsync();
+            throw new ProviderFault(FaultKind.Rejected, "No, says the law.");
+        }))))
+        {
+            await first.TurnUntilAsync((await first.ClaimAsync())!, stopping.Token);
+        }
+
+        var run = await house.RunAsync(lab.Id);
+        Assert.Equal((RunState.Undoing, "run.step-failed", null), (run.State, run.Problem?.Code, run.Worker));
+        using var next = new Worker(house);
+        await Law.Of[WorkflowNames.Provision].HoldsUndoneAsync(house, lab, await next.DriveAsync(lab.Id));
+    }
+
+    [Theory, InlineData(Engine.Sqlite), InlineData(Engine.Postgres)]
     public async Task A_run_of_one_version_ends_under_the_next_and_an_unknown_one_is_left_alone(Engine engine)
     {
         await using var house = await House.BuildAsync(databases, engine, """{"bootSeconds": 5}""");

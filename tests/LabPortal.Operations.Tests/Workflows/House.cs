@@ -282,7 +282,14 @@ internal sealed class Worker : IDisposable
         },
         CancellationToken.None);
 
-    public Task<Instant?> TurnAsync(Run claim) => new Turn(claim, Workflows.Find(claim)!, Tools, Lease, new Runs(Workflows, _house.Time), Writer).AdvanceAsync(CancellationToken.None);
+    public Task<Instant?> TurnAsync(Run claim) => TurnUntilAsync(claim, CancellationToken.None);
 
-    public void Dispose() => Lease.Dispose();
+    public Task<Instant?> TurnUntilAsync(Run claim, CancellationToken stopping)
+        => new Turn(claim, Workflows.Find(claim)!, Tools, Lease, new Runs(Workflows, _house.Time), Writer).AdvanceAsync(stopping);
+
+    public void Dispose()
+    {
+        Writer.Dispose();
+        Lease.Dispose();
+    }
 }
