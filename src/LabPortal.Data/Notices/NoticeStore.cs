@@ -1,4 +1,5 @@
 using LabPortal.Domain;
+using LabPortal.Domain.Labs;
 using NodaTime;
 
 namespace LabPortal.Data.Notices;
@@ -67,9 +68,9 @@ public static class NoticeStore
     public static Task SetSentAsync(Session session, Guid id, Instant at) => session.ExecuteAsync("UPDATE outbox SET sent_at = @at, problem = NULL WHERE id = @id", new { id, at });
 
     /// <summary>It could not be sent: again at <paramref name="dueAt"/>, or never where that is empty (sent_at is then when it was given up).</summary>
-    public static Task SetProblemAsync(Session session, Guid id, string problem, Instant? dueAt, Instant now) => dueAt is { } due
-        ? session.ExecuteAsync("UPDATE outbox SET problem = @problem, due_at = @due WHERE id = @id", new { id, problem, due })
-        : session.ExecuteAsync("UPDATE outbox SET problem = @problem, sent_at = @now WHERE id = @id", new { id, problem, now });
+    public static Task SetProblemAsync(Session session, Guid id, Reason problem, Instant? dueAt, Instant now) => dueAt is { } due
+        ? session.ExecuteAsync("UPDATE outbox SET problem = @Problem, due_at = @due WHERE id = @id", new { id, Problem = StoredJson.Write(problem), due })
+        : session.ExecuteAsync("UPDATE outbox SET problem = @Problem, sent_at = @now WHERE id = @id", new { id, Problem = StoredJson.Write(problem), now });
 
     private sealed class OutgoingRow
     {

@@ -1,4 +1,5 @@
 using LabPortal.Domain;
+using LabPortal.Domain.Labs;
 using NodaTime;
 
 namespace LabPortal.Data.Notices;
@@ -10,7 +11,7 @@ public sealed record Webhook(Guid Id, TeamId Team, string Address, string Secret
 /// The newest notice on its way to a webhook. With <paramref name="SentAt"/> it is over: delivered, or given up where there is a problem. Without, it is
 /// tried (again) at <paramref name="DueAt"/>.
 /// </summary>
-public sealed record LastDelivery(int Attempts, Instant DueAt, Instant? SentAt, string? Problem);
+public sealed record LastDelivery(int Attempts, Instant DueAt, Instant? SentAt, Reason? Problem);
 
 public static class WebhookStore
 {
@@ -26,7 +27,7 @@ public static class WebhookStore
         SELECT outbox.attempts, outbox.due_at, outbox.sent_at, outbox.problem
         FROM outbox JOIN notices ON notices.id = outbox.notice_id JOIN labs ON labs.id = notices.lab_id
         WHERE outbox.address = @Address AND labs.team_id = @Team AND notices.at >= @CreatedAt ORDER BY outbox.id DESC LIMIT 1
-        """, new { webhook.Address, webhook.Team, webhook.CreatedAt })).Select(row => new LastDelivery(row.Attempts, row.DueAt, row.SentAt, row.Problem)).SingleOrDefault();
+        """, new { webhook.Address, webhook.Team, webhook.CreatedAt })).Select(row => new LastDelivery(row.Attempts, row.DueAt, row.SentAt, row.Problem is null ? null : StoredJson.Read<Reason>(row.Problem))).SingleOrDefault();
 
     /// <summary>The name of its secret, which is the caller's to delete; nothing where the team has no such webhook.</summary>
     public static Task<string?> RemoveAsync(Session session, TeamId team, Guid id)

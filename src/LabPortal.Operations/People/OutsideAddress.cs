@@ -6,6 +6,9 @@ namespace LabPortal.Operations.People;
 /// <summary>Hosts inside that an admin allows people's addresses to reach, by name or address (setting <c>LabPortal:Webhooks:AllowedHosts</c>).</summary>
 public sealed record AllowedHosts(IReadOnlyList<string> Hosts);
 
+/// <summary>What was to be called leads to an address inside that no admin listed.</summary>
+internal sealed class AddressInsideException(string host) : Exception($"{host} leads to an address inside.");
+
 /// <summary>
 /// An address that people chose may lead outside only. It is resolved once and the connection goes to what was checked, so a name that
 /// changes its answer in between gains nothing.
@@ -29,7 +32,7 @@ internal static class OutsideAddress
         return s_inside.Any(network => network.BaseAddress.AddressFamily == address.AddressFamily && network.Contains(address));
     }
 
-    /// <summary>A handler that connects to checked addresses only, follows nothing and uses no proxy.</summary>
+    /// <summary>A handler that connects to checked addresses only, follows nothing and uses no proxy. An address inside is an <see cref="AddressInsideException"/> within its fault.</summary>
     public static SocketsHttpHandler Handler(AllowedHosts allowed) => new()
     {
         AllowAutoRedirect = false,
@@ -42,7 +45,7 @@ internal static class OutsideAddress
             var host = context.DnsEndPoint.Host;
             var addresses = await Dns.GetHostAddressesAsync(host, cancellation);
             var usable = addresses.Where(address => !IsInside(address) || allowed.Hosts.Contains(host, StringComparer.OrdinalIgnoreCase) || allowed.Hosts.Contains(address.ToString())).ToArray();
-            if (usable.Length == 0) throw new HttpRequestException($"{host} leads to an address inside; an admin can list it in LabPortal:Webhooks:AllowedHosts.");
+            if (usable.Length == 0) throw new AddressInsideException(host);
             var socket = new Socket(SocketType.Stream, ProtocolType.Tcp) { NoDelay = true };
             try
             {

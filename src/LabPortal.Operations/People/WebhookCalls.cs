@@ -3,6 +3,7 @@ using LabPortal.Data;
 using LabPortal.Data.Notices;
 using LabPortal.Data.People;
 using LabPortal.Domain;
+using LabPortal.Domain.Labs;
 using LabPortal.Domain.People;
 using LabPortal.Operations.Audit;
 using NodaTime;
@@ -16,7 +17,7 @@ public sealed record WebhookView(Guid Id, string Address, Instant CreatedAt, Del
 /// The newest notice for a webhook. State: <c>waiting</c> (to be sent at <paramref name="At"/>), <c>failing</c> (to be tried again then),
 /// <c>delivered</c> or <c>given-up</c> (since then).
 /// </summary>
-public sealed record DeliveryView(string State, Instant At, int Attempts, string? Problem);
+public sealed record DeliveryView(string State, Instant At, int Attempts, Reason? Problem);
 
 /// <summary>A webhook that was just made. Its secret, with which every delivery is signed, is given back this once.</summary>
 public sealed record NewWebhook(WebhookView Webhook, Secret Secret);

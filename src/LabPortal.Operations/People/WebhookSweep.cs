@@ -1,10 +1,14 @@
+using System.Globalization;
 using System.Net.Http.Headers;
+using System.Net.Sockets;
 using System.Security.Cryptography;
 using System.Text;
 using System.Text.Json;
 using LabPortal.Data;
 using LabPortal.Data.Notices;
 using LabPortal.Domain;
+using LabPortal.Domain.Labs;
+using Microsoft.Extensions.Logging;
 using NodaTime;
 
 namespace LabPortal.Operations.People;
@@ -13,7 +17,7 @@ namespace LabPortal.Operations.People;
 /// Sends what lies in the outbox: at least once, each with its own id so that a receiver can tell a repeat. A row is taken for longer than a
 /// call may last; a node that dies in between is followed by another.
 /// </summary>
-public sealed class WebhookSweep(Database database, SecretStore secrets, AllowedHosts allowed, TimeProvider time) : IDisposable
+public sealed class WebhookSweep(Database database, SecretStore secrets, AllowedHosts allowed, TimeProvider time, ILogger<WebhookSweep> log) : IDisposable
 {
     /// <summary>Of the body, with the webhook's secret: <c>sha256=HEX</c>.</summary>
     public const string SignatureHeader = "X-LabPortal-Signature";
@@ -49,10 +53,10 @@ public sealed class WebhookSweep(Database database, SecretStore secrets, Allowed
             session => problem is null ? NoticeStore.SetSentAsync(session, one.Id, now) : NoticeStore.SetProblemAsync(session, one.Id, problem, next, now), CancellationToken.None);
     }
 
-    private async Task<string?> SendAsync(Outgoing one, CancellationToken cancellation)
+    private async Task<Reason?> SendAsync(Outgoing one, CancellationToken cancellation)
     {
-        if (!Uri.TryCreate(one.Address, UriKind.Absolute, out var address) || address.Scheme is not ("https" or "http")) return "The address is not http or https.";
-        if (one.SecretName is null || await secrets.FindAsync(one.SecretName, cancellation) is not { } secret) return "The webhook or its secret is gone.";
+        if (!Uri.TryCreate(one.Address, UriKind.Absolute, out var address) || address.Scheme is not ("https" or "http")) return new Reason("delivery.address");
+        if (one.SecretName is null || await secrets.FindAsync(one.SecretName, cancellation) is not { } secret) return new Reason("delivery.gone");
         var body = JsonSerializer.SerializeToUtf8Bytes(new
         {
             id = one.Notice.Id,
@@ -68,17 +72,29 @@ public sealed class WebhookSweep(Database database, SecretStore secrets, Allowed
         try
         {
             using var answer = await _http.SendAsync(request, HttpCompletionOption.ResponseHeadersRead, cancellation);
-            return answer.IsSuccessStatusCode ? null : $"It answered {(int)answer.StatusCode}.";
+            return answer.IsSuccessStatusCode ? null : new Reason("delivery.status", ("status", ((int)answer.StatusCode).ToString(CultureInfo.InvariantCulture)));
         }
         catch (HttpRequestException fault)
         {
-            return fault.Message;
+            // What .NET says of it is for those who read the log.
+            log.LogInformation(fault, "The delivery {Delivery} to {Host} failed.", one.Id, address.Host);
+            return Why(fault, address.Host);
         }
         catch (OperationCanceledException) when (!cancellation.IsCancellationRequested)
         {
-            return $"It did not answer within {s_longest.TotalSeconds:0} seconds.";
+            return new Reason("delivery.timeout");
         }
     }
+
+    internal static Reason Why(HttpRequestException fault, string host) => (fault.HttpRequestError, fault.InnerException) switch
+    {
+        (_, AddressInsideException) => new Reason("delivery.inside", ("host", host)),
+        // A resolver that does not answer is for .NET a connection that failed.
+        (HttpRequestError.NameResolutionError, _) or (_, SocketException { SocketErrorCode: SocketError.HostNotFound or SocketError.NoData or SocketError.TryAgain }) => new Reason("delivery.name", ("host", host)),
+        (HttpRequestError.SecureConnectionError, _) => new Reason("delivery.tls", ("host", host)),
+        (HttpRequestError.ConnectionError, _) => new Reason("delivery.connection", ("host", host)),
+        _ => new Reason("delivery.answer"),
+    };
 
     internal static string Sign(byte[] body, string secret) => $"sha256={Convert.ToHexStringLower(HMACSHA256.HashData(Encoding.UTF8.GetBytes(secret), body))}";
 

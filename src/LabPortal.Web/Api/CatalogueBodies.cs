@@ -4,6 +4,7 @@ using LabPortal.Domain.Images;
 using LabPortal.Domain.People;
 using LabPortal.Operations.Catalogue;
 using LabPortal.Operations.People;
+using LabPortal.Web.Texts;
 using NodaTime;
 
 namespace LabPortal.Web.Api;
@@ -109,7 +110,7 @@ internal sealed record WebhookBody(Guid Id, string Address, Instant CreatedAt, D
 {
     public static WebhookBody Of(WebhookView webhook) => new(
         webhook.Id, webhook.Address, webhook.CreatedAt,
-        webhook.LastDelivery is { } last ? new DeliveryBody(last.State, last.At, last.Attempts, last.Problem) : null);
+        webhook.LastDelivery is { } last ? new DeliveryBody(last.State, last.At, last.Attempts, last.Problem is { } problem ? Sentences.Of(problem) : null) : null);
 }
 
 /// <summary>State: <c>waiting</c> (to be sent at that time), <c>failing</c> (to be tried again then), <c>delivered</c> or <c>given-up</c> (since then).</summary>

@@ -3,9 +3,11 @@ using System.Net.Sockets;
 using System.Text;
 using LabPortal.Data;
 using LabPortal.Domain.Labs;
+using LabPortal.Domain.People;
 using LabPortal.Operations.People;
 using LabPortal.Operations.Tests.Labs;
 using LabPortal.Testing;
+using Microsoft.Extensions.Logging.Abstractions;
 using Xunit;
 
 namespace LabPortal.Operations.Tests.People;
@@ -29,6 +31,68 @@ public sealed class WebhookSweepTests(TestDatabases databases)
         using var listener = new TcpListener(IPAddress.Loopback, 0);
         listener.Start();
         var address = $"http://127.0.0.1:{((IPEndPoint)listener.LocalEndpoint).Port}/hook";
+        await TellAsync(labs, ada, address);
+
+        using (var strict = new WebhookSweep(labs.Database, labs.Secrets, new AllowedHosts([]), labs.Time, NullLogger<WebhookSweep>.Instance)) Assert.Equal(1, await strict.PassAsync(Cancellation));
+        Assert.False(listener.Pending());
+        Assert.Equal(1, await labs.CountAsync("SELECT count(*) FROM outbox WHERE sent_at IS NULL AND problem LIKE '%delivery.inside%'"));
+        var calls = new WebhookCalls(labs.Database, labs.Secrets, new AllowedHosts([]), labs.Time);
+        var failing = Assert.Single((await calls.ListAsync(ada with { IsAdmin = true }, "qa", Cancellation)).Value).LastDelivery!;
+        Assert.Equal(("failing", 1, true), (failing.State, failing.Attempts, failing.At > labs.Now));
+        Assert.Equal(("delivery.inside", "127.0.0.1"), (failing.Problem!.Code, failing.Problem.Arguments["host"]));
+
+        labs.Time.Advance(TimeSpan.FromMinutes(1));
+        using var listed = new WebhookSweep(labs.Database, labs.Secrets, new AllowedHosts(["127.0.0.1"]), labs.Time, NullLogger<WebhookSweep>.Instance);
+        var pass = listed.PassAsync(Cancellation);
+        var (head, body) = await AnswerAsync(listener);
+        Assert.Equal(1, await pass);
+        Assert.Contains($"{WebhookSweep.SignatureHeader}: {WebhookSweep.Sign(body, "shared")}", head, StringComparison.OrdinalIgnoreCase);
+        Assert.Contains("lease.deletion-begun", Encoding.UTF8.GetString(body), StringComparison.Ordinal);
+        Assert.Equal(0, await listed.PassAsync(Cancellation));
+        Assert.Equal(1, await labs.CountAsync("SELECT count(*) FROM outbox WHERE sent_at IS NOT NULL AND problem IS NULL"));
+        Assert.Equal(new DeliveryView("delivered", labs.Now, 2, null), Assert.Single((await calls.ListAsync(ada with { IsAdmin = true }, "qa", Cancellation)).Value).LastDelivery);
+    }
+
+    [Theory]
+    [InlineData("http", null, "delivery.connection")]
+    [InlineData("http", "HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n", "delivery.status")]
+    [InlineData("http", "220 mail.example.org ESMTP\r\n", "delivery.answer")]
+    [InlineData("http", "", "delivery.answer")]
+    [InlineData("https", "220 mail.example.org ESMTP\r\n", "delivery.tls")]
+    public async Task A_delivery_that_fails_says_why_by_a_code(string scheme, string? answer, string code)
+    {
+        await using var labs = await LabsUnderTest.CreateAsync(databases, Engine.Sqlite);
+        var ada = await labs.TeamAsync("qa");
+        using var listener = new TcpListener(IPAddress.Loopback, 0);
+        listener.Start();
+        await TellAsync(labs, ada, $"{scheme}://127.0.0.1:{((IPEndPoint)listener.LocalEndpoint).Port}/hook");
+        if (answer is null) listener.Stop();
+
+        using var sweep = new WebhookSweep(labs.Database, labs.Secrets, new AllowedHosts(["127.0.0.1"]), labs.Time, NullLogger<WebhookSweep>.Instance);
+        var pass = sweep.PassAsync(Cancellation);
+        if (answer is not null)
+        {
+            using var client = await listener.AcceptTcpClientAsync(Cancellation);
+            Assert.True(await client.GetStream().ReadAsync(new byte[64 * 1024], Cancellation) > 0);
+            await client.GetStream().WriteAsync(Encoding.ASCII.GetBytes(answer), Cancellation);
+            client.Client.Shutdown(SocketShutdown.Send);
+            await pass;
+        }
+
+        Assert.Equal(1, await pass);
+        var calls = new WebhookCalls(labs.Database, labs.Secrets, new AllowedHosts([]), labs.Time);
+        var problem = Assert.Single((await calls.ListAsync(ada with { IsAdmin = true }, "qa", Cancellation)).Value).LastDelivery!.Problem!;
+        Assert.Equal(code, problem.Code);
+        Assert.Equal(code == "delivery.status" ? "503" : null, problem.Arguments.GetValueOrDefault("status"));
+    }
+
+    [Theory, InlineData(SocketError.HostNotFound), InlineData(SocketError.NoData), InlineData(SocketError.TryAgain)]
+    public void A_name_that_leads_nowhere_is_told_from_a_host_that_is_away(SocketError error)
+        => Assert.Equal("delivery.name", WebhookSweep.Why(new HttpRequestException(HttpRequestError.ConnectionError, null, new SocketException((int)error)), "hooks.example.org").Code);
+
+    /// <summary>The team's webhook, and a notice that is due for it.</summary>
+    private static async Task TellAsync(LabsUnderTest labs, Actor ada, string address)
+    {
         await labs.Database.WriteAsync(
             async session =>
             {
@@ -41,25 +105,6 @@ public sealed class WebhookSweepTests(TestDatabases databases)
         await labs.BecomeAsync(lab, LabState.Grace);
         labs.Time.Advance(TimeSpan.FromHours(9));
         await labs.Sweep().PassAsync(Cancellation);
-
-        using (var strict = new WebhookSweep(labs.Database, labs.Secrets, new AllowedHosts([]), labs.Time)) Assert.Equal(1, await strict.PassAsync(Cancellation));
-        Assert.False(listener.Pending());
-        Assert.Equal(1, await labs.CountAsync("SELECT count(*) FROM outbox WHERE sent_at IS NULL AND problem LIKE '%AllowedHosts%'"));
-        var calls = new WebhookCalls(labs.Database, labs.Secrets, new AllowedHosts([]), labs.Time);
-        var failing = Assert.Single((await calls.ListAsync(ada with { IsAdmin = true }, "qa", Cancellation)).Value).LastDelivery!;
-        Assert.Equal(("failing", 1, true), (failing.State, failing.Attempts, failing.At > labs.Now));
-        Assert.Contains("AllowedHosts", failing.Problem, StringComparison.Ordinal);
-
-        labs.Time.Advance(TimeSpan.FromMinutes(1));
-        using var listed = new WebhookSweep(labs.Database, labs.Secrets, new AllowedHosts(["127.0.0.1"]), labs.Time);
-        var pass = listed.PassAsync(Cancellation);
-        var (head, body) = await AnswerAsync(listener);
-        Assert.Equal(1, await pass);
-        Assert.Contains($"{WebhookSweep.SignatureHeader}: {WebhookSweep.Sign(body, "shared")}", head, StringComparison.OrdinalIgnoreCase);
-        Assert.Contains("lease.deletion-begun", Encoding.UTF8.GetString(body), StringComparison.Ordinal);
-        Assert.Equal(0, await listed.PassAsync(Cancellation));
-        Assert.Equal(1, await labs.CountAsync("SELECT count(*) FROM outbox WHERE sent_at IS NOT NULL AND problem IS NULL"));
-        Assert.Equal(new DeliveryView("delivered", labs.Now, 2, null), Assert.Single((await calls.ListAsync(ada with { IsAdmin = true }, "qa", Cancellation)).Value).LastDelivery);
     }
 
     private static async Task<(string Head, byte[] Body)> AnswerAsync(TcpListener listener)
