@@ -31,7 +31,7 @@ public sealed class PagesTests(PortalInBrowser portal)
         await page.GotoAsync("/sign-out");
         await page.HoldAsync("sign-out");
         await page.Button("Sign out").ClickAsync();
-        await page.WaitForURLAsync("**/sign-in");
+        await page.ArrivesAsync("**/sign-in");
         await page.HoldAsync("sign-in");
     }
 
@@ -78,8 +78,8 @@ public sealed class PagesTests(PortalInBrowser portal)
     {
         var page = await portal.OpenAsync(signedIn: false);
         await page.GotoAsync("/labs");
-        await page.WaitForURLAsync("**/sign-in?ReturnUrl=**");
-        await page.FillAsync("#Email", PortalInBrowser.Admin);
+        await page.ArrivesAsync("**/sign-in?ReturnUrl=**");
+        await page.FillAsync("#Email", FirstAdmin.Email);
         await page.FillAsync("#Password", "not the password at all");
         await page.ClickAsync("button[type=submit]");
 

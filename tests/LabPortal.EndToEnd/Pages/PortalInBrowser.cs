@@ -11,9 +11,6 @@ public sealed class InOneBrowser : ICollectionFixture<PortalInBrowser>;
 /// <summary>One portal on the simulated pool, one Chromium, and the first admin, who signed up by the link in the log.</summary>
 public sealed class PortalInBrowser : IAsyncLifetime
 {
-    public const string Admin = "ada@example.org";
-    public const string Password = "seven green lanterns by the lake";
-
     /// <summary>Beside what the API's tests apply: a pool that lacks an image, and a team with room for one lab.</summary>
     private const string More = """
 
@@ -73,20 +70,14 @@ public sealed class PortalInBrowser : IAsyncLifetime
         Folder.Dispose();
     }
 
-    /// <summary>The first admin by the link in the log; the session's cookies come back.</summary>
+    /// <summary>The first admin signs up; the session's cookies come back.</summary>
     private async Task<string> SetUpAsync()
     {
-        for (var i = 0; i < 100 && Portal.SetupLink is null; i++) await Task.Delay(100);
-        await using var context = await _browser.NewContextAsync();
-        var page = await context.NewPageAsync();
-        await page.GotoAsync(Portal.SetupLink ?? throw new InvalidOperationException("No setup link in the log."));
+        var page = await OpenAsync(signedIn: false);
+        await using var context = page.Context;
+        await FirstAdmin.OpenAsync(page, Portal);
         await page.HoldAsync("setup");
-        await page.FillAsync("#Name", "Ada Lovelace");
-        await page.FillAsync("#Email", Admin);
-        await page.FillAsync("#Password", Password);
-        await page.FillAsync("#Again", Password);
-        await page.ClickAsync("button[type=submit]");
-        await page.WaitForURLAsync("**/labs");
+        await FirstAdmin.SetUpAsync(page, Portal);
         return await context.StorageStateAsync();
     }
 }
@@ -102,13 +93,21 @@ internal static class OnPage
 
     public static ILocator Button(this ILocator within, string name) => within.GetByRole(AriaRole.Button, new() { Name = name, Exact = true });
 
+    /// <summary>Waits until the page is at that address and shows its heading.</summary>
+    public static async Task ArrivesAsync(this IPage page, string address)
+    {
+        // No more than the address is waited for: a load event may have come before anybody waited for it.
+        await page.WaitForURLAsync(address, new() { WaitUntil = WaitUntilState.Commit, Timeout = 60_000 });
+        await page.Locator("h1").First.Sees().ToBeVisibleAsync(new() { Timeout = 60_000 });
+    }
+
     /// <summary>Asks for the blueprint as its form stands, and waits until the lab is ready. Gives the lab's id.</summary>
     public static async Task<string> RequestAsync(this IPage page, string blueprint = "pair")
     {
         await page.GotoAsync($"/catalogue/{blueprint}?team=qa");
         await page.GetByText("Quota after this request").Sees().ToBeVisibleAsync();
         await page.Button("Request this lab").ClickAsync();
-        await page.WaitForURLAsync("**/labs/*");
+        await page.ArrivesAsync("**/labs/*");
         await page.StateAsync("Ready");
         return page.Url.Split('/')[^1];
     }

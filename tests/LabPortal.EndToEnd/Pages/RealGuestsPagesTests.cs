@@ -34,7 +34,7 @@ public sealed class RealGuestsPagesTests(RealGuests guests)
         await page.GotoAsync("/catalogue/pair");
         await Assertions.Expect(page.GetByText("Quota after this request")).ToBeVisibleAsync();
         await page.GetByRole(AriaRole.Button, new() { Name = "Request this lab" }).ClickAsync();
-        await page.WaitForURLAsync("**/labs/*");
+        await page.ArrivesAsync("**/labs/*");
         // The page is not touched: what happens comes to it.
         await Assertions.Expect(page.Locator(".head .chip")).ToHaveTextAsync("Ready", new() { Timeout = Patience });
         await Assertions.Expect(page.Locator("article.machine .chip", new() { HasTextString = "Running" })).ToHaveCountAsync(2);

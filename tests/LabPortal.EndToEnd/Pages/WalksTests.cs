@@ -18,7 +18,7 @@ public sealed class WalksTests(PortalInBrowser portal)
         await admin.GotoAsync("/teams");
         await admin.FillAsync("#team-name", "welders");
         await admin.Button("Make the team").ClickAsync();
-        await admin.WaitForURLAsync("**/teams/welders");
+        await admin.ArrivesAsync("**/teams/welders");
         await admin.GotoAsync("/people");
         await admin.Button("Invite somebody").ClickAsync();
         await admin.FillAsync("#invite-email", Email);
@@ -34,7 +34,7 @@ public sealed class WalksTests(PortalInBrowser portal)
         await SetPasswordAsync(grace, First, again: "something else entirely");
         await grace.GetByText("The two are not the same.").Sees().ToBeVisibleAsync();
         await SetPasswordAsync(grace, First);
-        await grace.WaitForURLAsync("**/labs");
+        await grace.ArrivesAsync("**/labs");
 
         // A link works once.
         await grace.Context.ClearCookiesAsync();
@@ -48,13 +48,13 @@ public sealed class WalksTests(PortalInBrowser portal)
         await grace.GotoAsync(reset);
         await grace.HoldAsync("reset");
         await SetPasswordAsync(grace, Second);
-        await grace.WaitForURLAsync("**/labs");
+        await grace.ArrivesAsync("**/labs");
         await grace.Context.ClearCookiesAsync();
 
         await SignInAsync(grace, Email, First);
         await grace.GetByText("The e-mail address or the password is not right.").Sees().ToBeVisibleAsync();
         await SignInAsync(grace, Email, Second);
-        await grace.WaitForURLAsync("**/labs");
+        await grace.ArrivesAsync("**/labs");
         await grace.GetByText("No lab yet").Sees().ToBeVisibleAsync();
         await admin.ReloadAsync();
         await row.Sees().ToContainTextAsync("welders · Requester");
@@ -122,7 +122,7 @@ public sealed class WalksTests(PortalInBrowser portal)
         await page.GotoAsync("/catalogue/solo?team=small");
         await page.GetByText("Quota after this request").Sees().ToBeVisibleAsync();
         await page.Button("Request this lab").ClickAsync();
-        await page.WaitForURLAsync("**/labs/*");
+        await page.ArrivesAsync("**/labs/*");
         await page.StateAsync("Ready");
         var first = page.Url;
 
@@ -131,11 +131,11 @@ public sealed class WalksTests(PortalInBrowser portal)
         await page.GetByText("Machines: 1 of 2 are held, you ask for 2.").Sees().ToBeVisibleAsync();
         await page.HoldAsync("refusal");
         await page.Button("“One small Linux machine” fits").ClickAsync();
-        await page.WaitForURLAsync("**/catalogue/solo?team=small");
+        await page.ArrivesAsync("**/catalogue/solo?team=small");
         Assert.Equal("small", await page.Locator("#team").InputValueAsync());
         await page.GetByText("Quota after this request").Sees().ToBeVisibleAsync();
         await page.Button("Request this lab").ClickAsync();
-        await page.WaitForURLAsync("**/labs/*");
+        await page.ArrivesAsync("**/labs/*");
         await page.StateAsync("Ready");
         await page.EndAsync();
 
@@ -144,7 +144,7 @@ public sealed class WalksTests(PortalInBrowser portal)
         await page.GetByRole(AriaRole.Button, new() { NameRegex = new("^From .* on it fits$") }).ClickAsync();
         await page.GetByText("The quota is full").Sees().ToHaveCountAsync(0);
         await page.Button("Request this lab").ClickAsync();
-        await page.WaitForURLAsync("**/labs/*");
+        await page.ArrivesAsync("**/labs/*");
         await page.StateAsync("Scheduled");
         await page.EndAsync();
         await page.GotoAsync(first);
@@ -156,6 +156,7 @@ public sealed class WalksTests(PortalInBrowser portal)
     {
         var page = await portal.OpenAsync();
         await page.GotoAsync("/teams/qa");
+        await page.GetByText("No webhook yet").Sees().ToBeVisibleAsync();
         await page.FillAsync("#webhook-address", "http://169.254.169.254/latest");
         await page.Button("Add the webhook").ClickAsync();
         await page.GetByText("The address must begin with https://.").Sees().ToBeVisibleAsync();
@@ -165,6 +166,7 @@ public sealed class WalksTests(PortalInBrowser portal)
         Assert.Equal(43, (await page.Locator(".secret").InnerTextAsync()).Length);
         await page.HoldAsync("webhook");
 
+        await page.GetByText("No webhook yet").Sees().ToHaveCountAsync(0);
         await page.ReloadAsync();
         var row = page.Locator(".rows li", new() { HasTextString = "https://hooks.example.org/t/AbC" });
         await row.Sees().ToContainTextAsync("Nothing sent yet");
@@ -173,6 +175,7 @@ public sealed class WalksTests(PortalInBrowser portal)
         await page.Asked().Sees().ToContainTextAsync("Notices no longer go to hooks.example.org");
         await page.Asked().Button("Remove").ClickAsync();
         await row.Sees().ToHaveCountAsync(0);
+        await page.GetByText("No webhook yet").Sees().ToBeVisibleAsync();
         Assert.Empty((await portal.Client.GetAsync("teams/qa/webhooks", Cancellation)).Must(200)["items"]!.AsArray());
     }
 
@@ -208,14 +211,14 @@ public sealed class WalksTests(PortalInBrowser portal)
     {
         var page = await portal.OpenAsync(signedIn: false);
         await page.GotoAsync("/catalogue");
-        await page.WaitForURLAsync("**/sign-in**");
+        await page.ArrivesAsync("**/sign-in**");
         await page.TabToAsync("E-mail address");
-        await page.Keyboard.TypeAsync(PortalInBrowser.Admin);
+        await page.Keyboard.TypeAsync(FirstAdmin.Email);
         await page.TabToAsync("Password");
-        await page.Keyboard.TypeAsync(PortalInBrowser.Password);
+        await page.Keyboard.TypeAsync(FirstAdmin.Password);
         await page.TabToAsync("Sign in");
         await page.Keyboard.PressAsync("Enter");
-        await page.WaitForURLAsync("**/catalogue");
+        await page.ArrivesAsync("**/catalogue");
         await page.GetByRole(AriaRole.Heading, new() { Name = "One small Linux machine" }).Sees().ToBeVisibleAsync();
 
         await page.TabToAsync("Request One small Linux machine");
@@ -223,7 +226,7 @@ public sealed class WalksTests(PortalInBrowser portal)
         await page.GetByText("Quota after this request").Sees().ToBeVisibleAsync();
         await page.TabToAsync("Request this lab");
         await page.Keyboard.PressAsync("Space");
-        await page.WaitForURLAsync("**/labs/*");
+        await page.ArrivesAsync("**/labs/*");
         await page.StateAsync("Ready");
 
         await page.TabToAsync("Extend");
