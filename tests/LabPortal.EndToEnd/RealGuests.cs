@@ -61,7 +61,7 @@ public sealed class RealGuests : IAsyncLifetime
     /// <summary>The name of the one guest that runs, as soon as it does.</summary>
     public async Task<string> FirstAsync(TimeSpan patience)
     {
-        for (var since = Stopwatch.GetTimestamp(); ; await Task.Delay(20, Cancellation))
+        for (var since = Stopwatch.GetTimestamp(); ; await Task.Delay(100, Cancellation))
         {
             if ((await Libvirt.VirshAsync(Cancellation, "list", "--name")).Trim() is { Length: > 0 } name) return name;
             if (Stopwatch.GetElapsedTime(since) > patience) throw new TimeoutException("No guest runs.");
