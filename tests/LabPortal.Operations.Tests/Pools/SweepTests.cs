@@ -265,10 +265,10 @@ public sealed class SweepTests(TestDatabases databases)
         }
 
         Assert.Equal("importing", (await StateAsync()).State);
+        // As after half a minute without a beat.
+        await portal.Database.WriteAsync(session => session.ExecuteAsync("UPDATE image_presence SET seen_at = 0"), Cancellation);
         await EventuallyAsync(async () =>
         {
-            // As after half a minute without a beat.
-            await portal.Database.WriteAsync(session => session.ExecuteAsync("UPDATE image_presence SET seen_at = 0"), Cancellation);
             await portal.Imports.RunAsync(Cancellation);
             return (await StateAsync()).State == "present";
         });

@@ -123,7 +123,24 @@ public sealed class CrashMatrix(TestDatabases databases, ITestOutputHelper outpu
     public async Task What_a_worker_makes_that_was_stopped_in_a_create_and_woken_after_the_end_is_listed()
     {
         await using var house = await BuildAsync(Engine.Postgres);
-        // One machine: another one's outcome, being committed while the process is stopped, would end the turn and this create with it.
+
+        // A woken worker may also notice first that its run is another's, and break the create off: then it made nothing, and it is tried again.
+        for (var attempt = 1; ; attempt++)
+        {
+            var (lab, left) = await StopInCreateAsync(house);
+            Assert.True(left.Count > 0 || attempt < 10, "No woken worker ever made anything.");
+            if (left.Count == 0) continue;
+            Assert.Contains((lab.Machines[0].OwnerIn(house.Identity.Installation) with { Generation = 1 }).ResourceName, left);
+            await new OrphanSweep(house.Database, house.Pools, house.Identity, house.Time, NullLogger<OrphanSweep>.Instance).LookAsync(house.Pool.Id, Cancellation);
+            var orphans = await house.Database.ReadAsync(session => OrphanStore.OfPoolAsync(session, house.Pool.Id), Cancellation);
+            Assert.Equal(left, orphans.Select(orphan => orphan.Name).Order());
+            return;
+        }
+    }
+
+    /// <summary>A worker is stopped inside the create of a lab's only machine, the lab is ended by another, and the worker wakes: what is there then.</summary>
+    private static async Task<(Lab Lab, IReadOnlyList<string> Left)> StopInCreateAsync(House house)
+    {
         var lab = await house.RequestAsync(machines: 1);
         await house.World.ScriptAsync(new ScriptedFault(Deed.Freeze) { Verb = WireVerb.CreateMachine, Subject = lab.Machines[0].Id.ToString() }, Cancellation);
 
@@ -138,12 +155,8 @@ public sealed class CrashMatrix(TestDatabases databases, ITestOutputHelper outpu
         var written = await Task.WhenAll(runs.Select(run => house.JournalAsync(run.Id)));
 
         Assert.Equal(0, await WakeAsync(stopped));
-        var left = await house.ResourcesAsync(lab);
-        Assert.Contains(lab.Machines[0].OwnerIn(house.Identity.Installation) is var owner ? (owner with { Generation = 1 }).ResourceName : "", left);
         Assert.Equal(written.SelectMany(entries => entries), (await Task.WhenAll(runs.Select(run => house.JournalAsync(run.Id)))).SelectMany(entries => entries));
-        await new OrphanSweep(house.Database, house.Pools, house.Identity, house.Time, NullLogger<OrphanSweep>.Instance).LookAsync(house.Pool.Id, Cancellation);
-        var orphans = await house.Database.ReadAsync(session => OrphanStore.OfPoolAsync(session, house.Pool.Id), Cancellation);
-        Assert.Equal(left, orphans.Select(orphan => orphan.Name).Order());
+        return (lab, await house.ResourcesAsync(lab));
     }
 
     private Task<House> BuildAsync(Engine engine, Operations.Workflows.RegisteredWorkflows? workflows = null)
