@@ -54,6 +54,9 @@ public sealed class PrivateLibvirt : IAsyncDisposable
         Tool.RunAsync(cancellation, "virsh", ["--quiet", "--connect", Uri, .. arguments]);
 
     /// <summary>Stops the daemon in the middle of whatever it does, as a machine that swaps or a debugger does.</summary>
+    /// <summary>The same at once, for those who know already which process it is.</summary>
+    public static void Freeze(int daemon) => Signal(daemon, 19);
+
     public Task FreezeAsync(CancellationToken cancellation) => SignalAsync(19, cancellation);
 
     public Task ThawAsync(CancellationToken cancellation) => SignalAsync(18, cancellation);

@@ -341,7 +341,9 @@ internal sealed record FindImage(string Volume) : LibvirtCall<ImageOnHost?>
 
 /// <summary>
 /// libvirt cannot rename a volume. So a mark stands beside it while it is filled, made before the first byte and taken away after
-/// the last: whatever is cut off, by whomever, leaves the mark, and the next import begins anew.
+/// the last: whatever is cut off, by whomever, leaves the mark, and the next import begins anew. In it stands whose import it is:
+/// one that finds that another has begun anew in the meantime (another portal's, or that of a page where it was asked for again)
+/// leaves everything to that one.
 /// </summary>
 internal sealed record ImportImage(string Volume, string File, string Format, string Image) : LibvirtCall<bool>
 {
@@ -366,10 +368,15 @@ internal sealed record ImportImage(string Volume, string File, string Format, st
         }
 
         var importing = Volume + FindImage.ImportingSuffix;
-        using var mark = wire.CreateVolume(pool, LibvirtMapping.Raw(importing, 0).ToString()) ?? wire.Again(pool, importing);
+        var own = RandomNumberGenerator.GetBytes(16);
+        wire.Fill(pool, importing, own);
         using (var half = wire.FindVolume(pool, Volume))
         {
-            if (half is not null) wire.Delete(half);
+            if (half is not null)
+            {
+                RequireMark(wire, pool, importing, own).Dispose();
+                wire.Delete(half);
+            }
         }
 
         long sent = 0;
@@ -389,6 +396,7 @@ internal sealed record ImportImage(string Volume, string File, string Format, st
         var description = wire.Describe(done);
         if (description.Format != file.Format || description.Capacity != file.Capacity || description.BackingPath is { Length: > 0 })
             throw new ProviderFault(FaultKind.Rejected, $"The file was copied, but libvirt sees it as {description.Format} of {description.Capacity} bytes instead of {file.Format} of {file.Capacity}.");
+        RequireMark(wire, pool, importing, own).Dispose();
         var note = Volume + FindImage.DigestSuffix;
         using (var old = wire.FindVolume(pool, note))
         {
@@ -396,7 +404,16 @@ internal sealed record ImportImage(string Volume, string File, string Format, st
         }
 
         wire.Fill(pool, note, FindImage.Note($"sha256:{Convert.ToHexStringLower(hash.GetHashAndReset())}", description));
+        using var mark = RequireMark(wire, pool, importing, own);
         wire.Delete(mark);
         return true;
+    }
+
+    private VolumeHandle RequireMark(LibvirtWire wire, PoolHandle pool, string name, byte[] own)
+    {
+        var mark = wire.FindVolume(pool, name);
+        if (mark is not null && wire.ReadSize(mark) == own.Length && wire.Download(mark, 0, own.Length).AsSpan().SequenceEqual(own)) return mark;
+        mark?.Dispose();
+        throw new ProviderFault(FaultKind.Transient, $"Another import has begun to write \"{Volume}\" on host \"{wire.Host.Name}\" anew.");
     }
 }

@@ -17,6 +17,10 @@ internal sealed partial class LibvirtChild : IDisposable
 {
     private const int Kill = 9;
 
+    // fork(2): too many processes, or no memory, at this moment.
+    private const int TryAgain = 11;
+    private const int NoMemory = 12;
+
     /// <summary>
     /// What ssh, TLS and the loader need. The portal's own variables may hold secrets, and are nothing to a child; without a language
     /// everybody speaks the English that <see cref="LibvirtFaults"/> reads.
@@ -26,6 +30,7 @@ internal sealed partial class LibvirtChild : IDisposable
 
     private readonly Process _process;
     private readonly string _host;
+    private bool _hasAnswered;
 
     private LibvirtChild(Process process, string host)
     {
@@ -56,7 +61,7 @@ internal sealed partial class LibvirtChild : IDisposable
         }
         catch (Win32Exception cause)
         {
-            throw new ProviderFault(FaultKind.Broken, $"No process could be started to talk to host \"{host}\": {cause.Message}.", cause);
+            throw new ProviderFault(cause.NativeErrorCode is TryAgain or NoMemory ? FaultKind.Transient : FaultKind.Broken, $"No process could be started to talk to host \"{host}\": {cause.Message}.", cause);
         }
     }
 
@@ -73,6 +78,7 @@ internal sealed partial class LibvirtChild : IDisposable
             while (await _process.StandardOutput.ReadLineAsync(cancellation) is { } line)
             {
                 var reply = JsonSerializer.Deserialize(line, LibvirtJson.Default.LibvirtReply)!;
+                _hasAnswered = true;
                 if (reply.Progress is { } bytes)
                 {
                     report(bytes);
@@ -97,6 +103,16 @@ internal sealed partial class LibvirtChild : IDisposable
         throw await ExplainEndAsync(call.Doing, cancellation);
     }
 
+    /// <summary>
+    /// What the end of a child means. .NET's host ends with 129 to 160 too, where it cannot start a program (a runtime that is missing, a
+    /// file that was replaced: nothing that passes); so until a first answer only what a signal commonly leaves counts as one.
+    /// </summary>
+    internal static (FaultKind Kind, string How) ReadEnd(int exitCode, bool hasAnswered)
+    {
+        var killed = hasAnswered ? exitCode > 128 : exitCode is 134 or 135 or 137 or 139 or 143;
+        return (killed || hasAnswered ? FaultKind.Transient : FaultKind.Broken, killed ? $"signal {exitCode - 128}" : $"exit code {exitCode}");
+    }
+
     public void Dispose()
     {
         End();
@@ -107,17 +123,15 @@ internal sealed partial class LibvirtChild : IDisposable
     {
         // It has closed its output, and is dead or dies now.
         await _process.WaitForExitAsync(cancellation);
-        var killed = _process.ExitCode > 128;
-        return new ProviderFault(killed ? FaultKind.Transient : FaultKind.Broken,
-            $"The process that talks to host \"{_host}\" ended ({(killed ? $"signal {_process.ExitCode - 128}" : $"exit code {_process.ExitCode}")}); it was asked to {doing}.");
+        var (kind, how) = ReadEnd(_process.ExitCode, _hasAnswered);
+        return new ProviderFault(kind, $"The process that talks to host \"{_host}\" ended ({how}); it was asked to {doing}.");
     }
 
-    /// <summary>With its group, for the ssh that it may have started.</summary>
+    /// <summary>With its group, for the ssh that it may have started, which outlives a crash: so also where the child itself is dead.</summary>
     private void End()
     {
-        if (_process.HasExited) return;
         _ = kill(-_process.Id, Kill);
-        _process.Kill();
+        if (!_process.HasExited) _process.Kill();
     }
 
     [LibraryImport("libc")]

@@ -8,6 +8,7 @@ namespace LabPortal.Providers.Libvirt;
 /// <list type="bullet">
 /// <item>A call that overruns its deadline, or whose caller cancels, costs its child, which is killed at once. All calls may be
 /// repeated, so nothing is doubled.</item>
+/// <item>A call that found no child until half of its time was over is not begun, and is <i>transient</i>: those before it may end.</item>
 /// <item>A hung host thus costs four processes at the most, and nobody else's calls wait for it.</item>
 /// <item>A crash of the library costs one call, which is <i>transient</i>.</item>
 /// </list>
@@ -54,6 +55,7 @@ internal sealed class LibvirtHost : IAsyncDisposable
     {
         cancellation.ThrowIfCancellationRequested();
         var patience = call.Patience(_deadline);
+        var asked = _time.GetTimestamp();
         using var overrun = new CancellationTokenSource(patience, _time);
         using var end = CancellationTokenSource.CreateLinkedTokenSource(overrun.Token, cancellation);
         try
@@ -61,6 +63,9 @@ internal sealed class LibvirtHost : IAsyncDisposable
             await _places.WaitAsync(end.Token);
             try
             {
+                // With what little is left, it would only cost a sound child its life.
+                if (_time.GetElapsedTime(asked) > patience / 2)
+                    throw new ProviderFault(FaultKind.Transient, $"Host \"{Name}\" is busy with other calls; it was to be asked to {call.Doing}.");
                 return await AskAsync(call, bytes =>
                 {
                     overrun.CancelAfter(patience);
@@ -105,7 +110,7 @@ internal sealed class LibvirtHost : IAsyncDisposable
     {
         lock (_changing)
         {
-            ObjectDisposedException.ThrowIf(_closed, this);
+            if (_closed) throw new ProviderFault(FaultKind.Transient, $"Host \"{Name}\" is not asked any more: its pool was opened anew, or the portal ends.");
             while (_idle.TryPop(out var idle))
             {
                 if (!idle.HasEnded) return idle;

@@ -22,9 +22,14 @@ internal sealed class LibvirtProvider : IProvider, IPowerAbility, ICapacityAbili
         _installation = pool.Installation;
         foreach (var host in settings.Hosts)
         {
-            var opened = new LibvirtHost(host, settings.CallDeadline, pool.Time);
-            if (_hosts.TryAdd(host.Name, opened)) _accelerations[host.Name] = new Acceleration(opened, settings.Acceleration, pool.Installation);
-            else _misconfigured.Add(new PoolProblem($"Two hosts are called \"{host.Name}\"; the second is not used.", host.Name, "Give each host of the pool a name of its own."));
+            if (_hosts.ContainsKey(host.Name))
+            {
+                _misconfigured.Add(new PoolProblem($"Two hosts are called \"{host.Name}\"; the second is not used.", host.Name, "Give each host of the pool a name of its own."));
+                continue;
+            }
+
+            var opened = _hosts[host.Name] = new LibvirtHost(host, settings.CallDeadline, pool.Time);
+            _accelerations[host.Name] = new Acceleration(opened, settings.Acceleration, pool.Installation);
         }
     }
 

@@ -90,7 +90,7 @@ public sealed class LibvirtChildren(LibvirtPeer peer)
 
         await host.DisposeAsync();
         await GoneAsync([kept]);
-        await Assert.ThrowsAsync<ObjectDisposedException>(() => host.RunAsync(Call, Cancellation));
+        Assert.Equal(FaultKind.Transient, (await Assert.ThrowsAsync<ProviderFault>(() => host.RunAsync(Call, Cancellation))).Kind);
     }
 
     [Fact]
@@ -118,7 +118,9 @@ public sealed class LibvirtChildren(LibvirtPeer peer)
     [Fact]
     public async Task An_import_may_take_longer_than_a_call_and_ends_transient_on_a_host_that_takes_no_more()
     {
-        const int size = 64 << 20;
+        // Sparse, and so large that it is still under way when somebody has heard of its beginning.
+        const int size = 512 << 20;
+        const int rest = 8 << 20;
         var file = Path.GetTempFileName();
         var call = new ImportImage("stuck.img", file, "raw", "stuck");
         await using var host = Open(deadline: TimeSpan.FromSeconds(1));
@@ -126,6 +128,7 @@ public sealed class LibvirtChildren(LibvirtPeer peer)
         {
             await using (var content = File.OpenWrite(file)) content.SetLength(size);
             var frozen = false;
+            var daemon = await peer.Libvirt.PidAsync(Cancellation);
             var watch = Stopwatch.StartNew();
             long last = 0;
             try
@@ -135,7 +138,7 @@ public sealed class LibvirtChildren(LibvirtPeer peer)
                     last = bytes;
                     if (frozen) return;
                     frozen = true;
-                    peer.Libvirt.FreezeAsync(Cancellation).GetAwaiter().GetResult();
+                    PrivateLibvirt.Freeze(daemon);
                     watch.Restart();
                 })));
                 Assert.Equal(FaultKind.Transient, fault.Kind);
@@ -151,10 +154,11 @@ public sealed class LibvirtChildren(LibvirtPeer peer)
 
             await using var patient = Open();
             Assert.Null(await patient.RunAsync(new FindImage("stuck.img"), Cancellation));
+            await using (var content = File.OpenWrite(file)) content.SetLength(rest);
             await patient.RunAsync(call, Cancellation);
             var there = await patient.RunAsync(new FindImage("stuck.img"), Cancellation);
             await using var bytes = File.OpenRead(file);
-            Assert.Equal(new ImageOnHost(size, $"sha256:{Convert.ToHexStringLower(await SHA256.HashDataAsync(bytes, Cancellation))}"), there);
+            Assert.Equal(new ImageOnHost(rest, $"sha256:{Convert.ToHexStringLower(await SHA256.HashDataAsync(bytes, Cancellation))}"), there);
 
             // Replaced by somebody: it is there, and nobody knows what it is.
             await File.AppendAllTextAsync(Path.Combine(peer.Libvirt.Volumes, "stuck.img"), "more", Cancellation);
@@ -166,6 +170,89 @@ public sealed class LibvirtChildren(LibvirtPeer peer)
             foreach (var volume in new[] { "stuck.img", "stuck.img.importing", "stuck.img.sha256" }) File.Delete(Path.Combine(peer.Libvirt.Volumes, volume));
         }
     }
+
+    [Fact]
+    public async Task An_import_that_another_has_begun_anew_is_transient_and_nothing_half_counts()
+    {
+        const int size = 256 << 20;
+        using var folder = new TestFolder();
+        var call = new ImportImage("twice.img", folder["twice"], "raw", "twice");
+        await using (var content = File.OpenWrite(call.File)) content.SetLength(size);
+        await using var first = Open();
+        await using var second = Open();
+        var begun = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
+        var child = 0;
+        try
+        {
+            var import = first.RunAsync(call, Cancellation, new Heard(_ =>
+            {
+                if (begun.Task.IsCompleted) return;
+                PrivateLibvirt.Freeze(child = Assert.Single(first.Processes));
+                begun.SetResult();
+            }));
+            await begun.Task.WaitAsync(Cancellation);
+            using (var halfway = CancellationTokenSource.CreateLinkedTokenSource(Cancellation))
+            {
+                await Assert.ThrowsAnyAsync<OperationCanceledException>(() => second.RunAsync(call, halfway.Token, new Heard(_ => halfway.Cancel())));
+            }
+
+            await Tool.RunAsync(Cancellation, "kill", "-CONT", $"{child}");
+            var fault = await Assert.ThrowsAsync<ProviderFault>(() => import);
+            Assert.Equal((FaultKind.Transient, "Another import has begun to write \"twice.img\" on host \"here\" anew."), (fault.Kind, fault.Message));
+            Assert.Null(await second.RunAsync(new FindImage("twice.img"), Cancellation));
+        }
+        finally
+        {
+            foreach (var volume in Directory.EnumerateFiles(peer.Libvirt.Volumes, "twice.img*")) File.Delete(volume);
+        }
+    }
+
+    [Fact]
+    public async Task A_call_that_waited_for_half_of_its_time_is_transient_and_costs_no_child()
+    {
+        var time = new FakeTimeProvider();
+        await using var host = Open(time: time);
+        await WhileFrozenAsync(async () =>
+        {
+            var calls = Enumerable.Range(0, LibvirtHost.Children).Select(_ => host.RunAsync(Call, Cancellation)).ToList();
+            var busy = host.Processes;
+            Assert.Equal(LibvirtHost.Children, busy.Count);
+            var late = host.RunAsync(Call, Cancellation);
+            time.Advance(TimeSpan.FromSeconds(31));
+            await peer.Libvirt.ThawAsync(Cancellation);
+            await Task.WhenAll(calls);
+            var fault = await Assert.ThrowsAsync<ProviderFault>(() => late);
+            Assert.Equal((FaultKind.Transient, "Host \"here\" is busy with other calls; it was to be asked to list what is ours."), (fault.Kind, fault.Message));
+            Assert.Equal(busy, host.Processes);
+        });
+    }
+
+    [Fact]
+    public async Task What_a_child_started_ends_with_it_even_where_it_crashed()
+    {
+        using var folder = new TestFolder();
+        // In the place of an ssh that hears nothing more: it does not care that its other end is gone.
+        await File.WriteAllTextAsync(folder["tunnel"], $"#!/bin/sh\necho $$ >{folder["pid"]}.new\nmv {folder["pid"]}.new {folder["pid"]}\nexec sleep 300\n", Cancellation);
+        await Tool.RunAsync(Cancellation, "chmod", "700", folder["tunnel"]);
+        await using var host = new LibvirtHost(new LibvirtHostSettings("here", $"qemu+ext:///system?command={folder["tunnel"]}", "lab", "lab"), TimeSpan.FromSeconds(60), TimeProvider.System);
+        var call = Record.ExceptionAsync(() => host.RunAsync(Call, Cancellation));
+        for (var watch = Stopwatch.StartNew(); watch.Elapsed < TimeSpan.FromSeconds(30) && !File.Exists(folder["pid"]);) await Task.Delay(50, Cancellation);
+        var tunnel = int.Parse(await File.ReadAllTextAsync(folder["pid"], Cancellation), CultureInfo.InvariantCulture);
+        Assert.True(Lives(tunnel));
+        await Tool.RunAsync(Cancellation, "kill", "-KILL", $"{Assert.Single(host.Processes)}");
+        Assert.Equal(FaultKind.Transient, Assert.IsType<ProviderFault>(await call).Kind);
+        await GoneAsync([tunnel]);
+    }
+
+    [Theory]
+    [InlineData(139, false, FaultKind.Transient, "signal 11")]
+    [InlineData(137, false, FaultKind.Transient, "signal 9")]
+    [InlineData(150, false, FaultKind.Broken, "exit code 150")]
+    [InlineData(1, false, FaultKind.Broken, "exit code 1")]
+    [InlineData(141, true, FaultKind.Transient, "signal 13")]
+    [InlineData(1, true, FaultKind.Transient, "exit code 1")]
+    public void One_that_cannot_start_is_broken_and_one_that_has_answered_before_is_transient(int exitCode, bool hasAnswered, FaultKind kind, string how)
+        => Assert.Equal((kind, how), LibvirtChild.ReadEnd(exitCode, hasAnswered));
 
     [Fact]
     public async Task They_are_told_nothing_on_their_command_line_and_nothing_of_the_portals_environment()

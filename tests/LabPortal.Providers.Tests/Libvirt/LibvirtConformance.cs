@@ -13,11 +13,11 @@ public class LibvirtConformance(LibvirtPeer peer) : ProviderConformance
 {
     private const string FullPool = "full";
 
-    private readonly string _folder = Directory.CreateTempSubdirectory("lp-").FullName;
+    private readonly TestFolder _folder = new();
     private CutWire? _wire;
     private bool _full;
 
-    protected override string DataFolder => _folder;
+    protected override string DataFolder => _folder.Path;
 
     protected override IReadOnlyList<string> Hosts => ["here"];
 
@@ -45,7 +45,7 @@ public class LibvirtConformance(LibvirtPeer peer) : ProviderConformance
 
     protected PrivateLibvirt Libvirt => peer.Libvirt;
 
-    private string WirePath => Path.Combine(_folder, "wire");
+    private string WirePath => _folder["wire"];
 
     protected override ImageBinding NewImage(string name, string format) =>
         new(name, "1", new Dictionary<string, string> { ["volume"] = name + ".img", ["format"] = format });
@@ -53,7 +53,7 @@ public class LibvirtConformance(LibvirtPeer peer) : ProviderConformance
     /// <summary>The URI by which this libvirtd is reached behind that socket.</summary>
     protected virtual string UriOf(string socket) => $"qemu:///system?socket={socket}";
 
-    protected override IProvider Open(InstallationId installation) => LibvirtPeer.Open(installation, UriOf(Libvirt.Socket), _folder);
+    protected override IProvider Open(InstallationId installation) => LibvirtPeer.Open(installation, UriOf(Libvirt.Socket), _folder.Path);
 
     protected override async Task<IProvider> OpenAsync(InstallationId installation, WireFault fault, CancellationToken cancellation)
     {
@@ -61,12 +61,12 @@ public class LibvirtConformance(LibvirtPeer peer) : ProviderConformance
         {
             case WireFault.CutOff or WireFault.Silent:
                 _wire = new CutWire(WirePath, Libvirt.Socket, fault, CutsReads);
-                return LibvirtPeer.Open(installation, UriOf(WirePath), _folder);
+                return LibvirtPeer.Open(installation, UriOf(WirePath), _folder.Path);
             case WireFault.Away:
-                return LibvirtPeer.Open(installation, UriOf(WirePath), _folder);
+                return LibvirtPeer.Open(installation, UriOf(WirePath), _folder.Path);
             case WireFault.Full:
                 await FillAsync(cancellation);
-                return LibvirtPeer.Open(installation, UriOf(Libvirt.Socket), _folder, storagePool: FullPool);
+                return LibvirtPeer.Open(installation, UriOf(Libvirt.Socket), _folder.Path, storagePool: FullPool);
             default:
                 throw new NotSupportedException(fault.ToString());
         }
@@ -114,7 +114,7 @@ public class LibvirtConformance(LibvirtPeer peer) : ProviderConformance
         }
         finally
         {
-            Directory.Delete(_folder, recursive: true);
+            _folder.Dispose();
         }
 
         GC.SuppressFinalize(this);

@@ -14,7 +14,7 @@ public sealed class LibvirtGuests(LibvirtPeer peer) : IAsyncLifetime
 {
     private const string Password = "p\"a's$(s)`w`\\o rd";
 
-    private readonly string _folder = Directory.CreateTempSubdirectory("lp-").FullName;
+    private readonly TestFolder _folder = new();
     private readonly InstallationId _installation = new(Ids.New(TimeProvider.System));
 
     private static CancellationToken Cancellation => TestContext.Current.CancellationToken;
@@ -23,14 +23,14 @@ public sealed class LibvirtGuests(LibvirtPeer peer) : IAsyncLifetime
 
     public ValueTask DisposeAsync()
     {
-        Directory.Delete(_folder, recursive: true);
+        _folder.Dispose();
         return ValueTask.CompletedTask;
     }
 
     [Fact]
     public async Task A_guest_takes_name_key_password_and_files_obeys_and_leaves_nothing()
     {
-        var key = Path.Combine(_folder, "key");
+        var key = _folder["key"];
         await Tool.RunAsync(Cancellation, "ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", key);
         var machine = new MachineSpec(
             new Owner(_installation, new LabId(Ids.New(TimeProvider.System)), new MachineId(Ids.New(TimeProvider.System)), 1),
@@ -66,7 +66,7 @@ public sealed class LibvirtGuests(LibvirtPeer peer) : IAsyncLifetime
     [Fact]
     public async Task A_guest_that_never_stops_talking_fills_no_more_than_two_files_and_its_last_words_are_read()
     {
-        var key = Path.Combine(_folder, "key");
+        var key = _folder["key"];
         await Tool.RunAsync(Cancellation, "ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", key);
         var machine = new MachineSpec(
             new Owner(_installation, new LabId(Ids.New(TimeProvider.System)), new MachineId(Ids.New(TimeProvider.System)), 1),
@@ -112,7 +112,7 @@ public sealed class LibvirtGuests(LibvirtPeer peer) : IAsyncLifetime
         {
             ["hosts"] = new System.Text.Json.Nodes.JsonArray(
                 Host("one", peer.Libvirt.Uri, "nowhere", "nothing"), Host("two", "qemu:///system?socket=/nonexistent/socket", "lab", "lab"), Host("one", peer.Libvirt.Uri, "lab", "lab")),
-        }, _folder, TimeProvider.System));
+        }, _folder.Path, TimeProvider.System));
         var problems = (await provider.CheckAsync(Cancellation)).Problems;
         Assert.Equal(["one", "one", "one", "two"], problems.Select(problem => problem.Host).Order());
         Assert.Contains(problems, problem => problem.What.Contains("storage pool \"nowhere\"", StringComparison.Ordinal) && problem.Mend.Contains("virsh pool-define-as nowhere", StringComparison.Ordinal));
@@ -127,9 +127,9 @@ public sealed class LibvirtGuests(LibvirtPeer peer) : IAsyncLifetime
     private async Task<string> SignInAsync(IProvider provider, MachineSpec machine, params string[] how)
     {
         var present = await AwaitAsync(provider, machine, seen => seen.Addresses.Count > 0);
-        var ask = Path.Combine(_folder, "ask");
-        await File.WriteAllTextAsync(Path.Combine(_folder, "password"), Password + "\n", Cancellation);
-        await File.WriteAllTextAsync(ask, $"#!/bin/sh\ncat {_folder}/password\n", Cancellation);
+        var ask = _folder["ask"];
+        await File.WriteAllTextAsync(_folder["password"], Password + "\n", Cancellation);
+        await File.WriteAllTextAsync(ask, $"#!/bin/sh\ncat {_folder["password"]}\n", Cancellation);
         await Tool.RunAsync(Cancellation, "chmod", "700", ask);
         string[] options = ["-F", "none", "-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null", "-o", "LogLevel=ERROR", "-o", "ConnectTimeout=3", "-o", "NumberOfPasswordPrompts=1"];
         var said = "";
@@ -169,7 +169,7 @@ public sealed class LibvirtGuests(LibvirtPeer peer) : IAsyncLifetime
 
     private async Task<bool> BootsUnderKvmAsync()
     {
-        var log = Path.Combine(_folder, "kvm.log");
+        var log = _folder["kvm.log"];
         await Tool.TryAsync(Cancellation, "timeout", "10", "qemu-system-x86_64", "-accel", "kvm", "-m", "128", "-display", "none", "-monitor", "none", "-serial", "file:" + log,
             "-drive", $"file={Path.Combine(peer.Libvirt.Volumes, PrivateLibvirt.ImageVolume)},if=virtio,format=qcow2,snapshot=on", "-nic", "none");
         return File.Exists(log) && (await File.ReadAllTextAsync(log, Cancellation)).Contains("tiny: ssh ready", StringComparison.Ordinal);

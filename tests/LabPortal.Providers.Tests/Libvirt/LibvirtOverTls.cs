@@ -11,12 +11,13 @@ using Xunit;
 namespace LabPortal.Providers.Tests.Libvirt;
 
 /// <summary><c>qemu+tls://</c> to a libvirtd that asks for certificates and shows one.</summary>
+[Collection(OnLibvirt.Name)]
 public sealed class LibvirtOverTls : IAsyncLifetime
 {
     private const string ServerAuthentication = "1.3.6.1.5.5.7.3.1";
     private const string ClientAuthentication = "1.3.6.1.5.5.7.3.2";
 
-    private readonly string _folder = Directory.CreateTempSubdirectory("lp-").FullName;
+    private readonly TestFolder _folder = new();
     private readonly InstallationId _installation = new(Ids.New(TimeProvider.System));
     private PrivateLibvirt? _libvirt;
     private string _address = "";
@@ -34,15 +35,15 @@ public sealed class LibvirtOverTls : IAsyncLifetime
         WriteClient("trusts-another", trusted: strangers, signer: ours);
         WriteClient("signed-by-another", trusted: ours, signer: strangers);
         WritePair("server", ours, ServerAuthentication);
-        await File.WriteAllTextAsync(Path.Combine(_folder, "ca.pem"), ours.ExportCertificatePem(), Cancellation);
+        await File.WriteAllTextAsync(_folder["ca.pem"], ours.ExportCertificatePem(), Cancellation);
 
         // The daemon is started again when it ends, and reads then what it is told here.
         var settings = Path.Combine(_libvirt.Folder, "etc/libvirtd.conf");
         await File.WriteAllTextAsync(settings, (await File.ReadAllTextAsync(settings, Cancellation)).Replace("listen_tls = 0", $"""
             listen_tls = 1
-            key_file = "{_folder}/server.key"
-            cert_file = "{_folder}/server.pem"
-            ca_file = "{_folder}/ca.pem"
+            key_file = "{_folder.Path}/server.key"
+            cert_file = "{_folder.Path}/server.pem"
+            ca_file = "{_folder.Path}/ca.pem"
             """, StringComparison.Ordinal), Cancellation);
         await Tool.RunAsync(Cancellation, "kill", $"{await _libvirt.PidAsync(Cancellation)}");
     }
@@ -50,7 +51,7 @@ public sealed class LibvirtOverTls : IAsyncLifetime
     public async ValueTask DisposeAsync()
     {
         if (_libvirt is not null) await _libvirt.DisposeAsync();
-        Directory.Delete(_folder, recursive: true);
+        _folder.Dispose();
     }
 
     [Fact]
@@ -77,7 +78,7 @@ public sealed class LibvirtOverTls : IAsyncLifetime
         Assert.Empty(await provider.ListOwnedAsync(Cancellation));
     }
 
-    private IProvider Open(string client) => LibvirtPeer.Open(_installation, $"qemu+tls://{_address}/system?pkipath={Path.Combine(_folder, client)}");
+    private IProvider Open(string client) => LibvirtPeer.Open(_installation, $"qemu+tls://{_address}/system?pkipath={_folder[client]}");
 
     private static async Task ListensAsync(IProvider provider)
     {
@@ -106,7 +107,7 @@ public sealed class LibvirtOverTls : IAsyncLifetime
 
     private void WriteClient(string client, X509Certificate2 trusted, X509Certificate2 signer)
     {
-        var folder = Directory.CreateDirectory(Path.Combine(_folder, client)).FullName;
+        var folder = Directory.CreateDirectory(_folder[client]).FullName;
         WritePair(Path.Combine(client, "client"), signer, ClientAuthentication);
         File.Move(Path.Combine(folder, "client.pem"), Path.Combine(folder, "clientcert.pem"));
         File.Move(Path.Combine(folder, "client.key"), Path.Combine(folder, "clientkey.pem"));
@@ -123,7 +124,7 @@ public sealed class LibvirtOverTls : IAsyncLifetime
         names.AddIpAddress(IPAddress.Parse(_address));
         request.CertificateExtensions.Add(names.Build());
         using var certificate = request.Create(signer, new DateTimeOffset(signer.NotBefore), new DateTimeOffset(signer.NotAfter), RandomNumberGenerator.GetBytes(8));
-        File.WriteAllText(Path.Combine(_folder, name + ".pem"), certificate.ExportCertificatePem());
-        File.WriteAllText(Path.Combine(_folder, name + ".key"), key.ExportPkcs8PrivateKeyPem());
+        File.WriteAllText(_folder[name + ".pem"], certificate.ExportCertificatePem());
+        File.WriteAllText(_folder[name + ".key"], key.ExportPkcs8PrivateKeyPem());
     }
 }
