@@ -68,26 +68,40 @@ public sealed class ImportSweep(Database database, OpenPools pools, TimeProvider
     private async Task<PresenceRow> CopyAsync(PresenceRow row, CancellationToken cancellation)
     {
         var open = await pools.OpenAsync(row.Pool, cancellation);
-        if (open.Provider is not IImagesAbility imaging) throw new ProviderFault(FaultKind.Rejected, $"Pool \"{open.Pool.Name}\" takes no imports.");
+        var imaging = Imaging(open);
         var image = await database.ReadAsync(session => ImageStore.FindAsync(session, row.Image, row.Version), cancellation);
         if (image is null || !image.Bindings.TryGetValue(open.Pool.Provider, out var settings))
             throw new ProviderFault(FaultKind.Rejected, $"Image \"{row.Image}\" is no longer bound to {open.Pool.Provider} pools.");
         var binding = new ImageBinding(row.Image, row.Version, settings);
 
         var progress = new Progress();
-        var copy = imaging.ImportAsync(binding, row.Host, row.File!, progress, cancellation);
-        while (await Task.WhenAny(copy, Task.Delay(s_beat, cancellation)) != copy)
+        using var end = CancellationTokenSource.CreateLinkedTokenSource(cancellation);
+        var copy = imaging.ImportAsync(binding, row.Host, row.File!, progress, end.Token);
+        try
         {
-            cancellation.ThrowIfCancellationRequested();
-            await database.WriteAsync(session => ImagePresenceStore.SetProgressAsync(session, row, progress.Bytes, time.Now()), cancellation);
+            while (await Task.WhenAny(copy, Task.Delay(s_beat, cancellation)) != copy)
+            {
+                cancellation.ThrowIfCancellationRequested();
+                await database.WriteAsync(session => ImagePresenceStore.SetProgressAsync(session, row, progress.Bytes, time.Now()), cancellation);
+            }
+        }
+        finally
+        {
+            // Whatever ends the watch ends the copy: it must not go on beside the next one.
+            await end.CancelAsync();
+            await copy.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
         }
 
         await copy;
-        var there = (await imaging.FindAsync(binding, cancellation)).FirstOrDefault(found => found.Host == row.Host);
+        // Opened again: somebody may have changed the pool during a long copy, and what it began with is closed.
+        var there = (await Imaging(await pools.OpenAsync(row.Pool, cancellation)).FindAsync(binding, cancellation)).FirstOrDefault(found => found.Host == row.Host);
         return there is { Present: true }
             ? row with { State = PresenceState.Present, Digest = there.Digest, Bytes = there.Bytes, BytesDone = there.Bytes, Note = null }
             : throw new ProviderFault(FaultKind.Broken, $"The pool took the image and does not show it on {row.Host}.");
     }
+
+    private static IImagesAbility Imaging(OpenPool open) => open.Provider as IImagesAbility
+        ?? throw new ProviderFault(FaultKind.Rejected, $"Pool \"{open.Pool.Name}\" takes no imports.");
 
     private sealed class Progress : IProgress<long>
     {

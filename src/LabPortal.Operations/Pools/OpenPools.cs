@@ -9,7 +9,10 @@ namespace LabPortal.Operations.Pools;
 /// <summary>The pools' providers, opened once for each version of a pool's settings and shared by all turns of this process.</summary>
 public sealed class OpenPools(Database database, IReadOnlyList<IProviderKind> kinds, PortalIdentity portal, TimeProvider time, ISecretSource? secrets = null) : IAsyncDisposable
 {
-    /// <summary>Longer than any call to a provider may take: by then nobody uses what was replaced.</summary>
+    /// <summary>
+    /// Longer than any call to a provider may take but an import: that one ends with the provider that it was begun with, and whoever asks
+    /// further opens the pool again.
+    /// </summary>
     private static readonly TimeSpan s_lastCallsAreOver = TimeSpan.FromMinutes(3);
 
     private readonly PoolSecrets _secrets = new(secrets);
