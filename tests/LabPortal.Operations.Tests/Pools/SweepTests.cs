@@ -277,6 +277,25 @@ public sealed class SweepTests(TestDatabases databases)
     }
 
     [Theory, InlineData(Engine.Sqlite), InlineData(Engine.Postgres)]
+    public async Task A_copy_does_not_go_on_when_nobody_watches_it_any_more(Engine engine)
+    {
+        await using var portal = await PoolsUnderTest.StartAsync(databases, engine, Cancellation);
+        await portal.AddPoolAsync("a", new JsonObject { ["hosts"] = 1, ["missingImages"] = new JsonArray(new JsonObject { ["image"] = "tiny" }) }, Cancellation);
+        await using var world = portal.WorldOf("a");
+        var file = portal.Folder["tiny.img"];
+        await File.WriteAllBytesAsync(file, new byte[1000], Cancellation);
+        var script = await world.ScriptAsync(new ScriptedFault(Deed.Hang) { Verb = WireVerb.ImportImage }, Cancellation);
+        await portal.Calls.ImportImageAsync(PoolsUnderTest.Admin, "a", "tiny", file, Cancellation);
+        var pass = portal.Imports.RunAsync(Cancellation);
+        await EventuallyAsync(async () => await world.HangingAsync(script, Cancellation) == 1);
+
+        // The next beat finds no table.
+        await portal.Database.WriteAsync(session => session.ExecuteAsync("ALTER TABLE image_presence RENAME TO elsewhere"), Cancellation);
+        await EventuallyAsync(async () => await world.HangingAsync(script, Cancellation) == 0);
+        await pass;
+    }
+
+    [Theory, InlineData(Engine.Sqlite), InlineData(Engine.Postgres)]
     public async Task A_pool_in_maintenance_keeps_its_open_provider_and_takes_nothing(Engine engine)
     {
         await using var portal = await PoolsUnderTest.StartAsync(databases, engine, Cancellation);
