@@ -81,22 +81,21 @@ public sealed class PrivateLibvirt : IAsyncDisposable
     /// <summary>A storage pool with the tiny image, on a disk of its own that only the daemon sees.</summary>
     public async Task AddSmallPoolAsync(string name, CancellationToken cancellation)
     {
-        var target = Path.Combine(Folder, name);
-        Directory.CreateDirectory(target);
-        await AmongMountsAsync(cancellation, "mount", "-t", "tmpfs", "-o", "size=1200m", "tmpfs", target);
+        var (disk, target) = (Disk(name), Path.Combine(Disk(name), "pool"));
+        Directory.CreateDirectory(disk);
+        await AmongMountsAsync(cancellation, "mount", "-t", "tmpfs", "-o", "size=1200m", "tmpfs", disk);
+        await AmongMountsAsync(cancellation, "mkdir", target);
         await AmongMountsAsync(cancellation, "cp", Path.Combine(Volumes, ImageVolume), target);
         await VirshAsync(cancellation, "pool-create-as", name, "dir", "--target", target);
     }
 
-    /// <summary>The disk is as large as what is on it: the next write fails.</summary>
-    public async Task FillAsync(string name, CancellationToken cancellation)
-    {
-        var used = (await AmongMountsAsync(cancellation, "df", "--output=used", "-B1024", Path.Combine(Folder, name))).Split('\n')[1].Trim();
-        await AmongMountsAsync(cancellation, "mount", "-o", $"remount,size={used}k", Path.Combine(Folder, name));
-    }
+    /// <summary>Somebody else's file takes all the room there is: the next write fails.</summary>
+    public Task FillAsync(string name, CancellationToken cancellation)
+        => AmongMountsAsync(cancellation, "sh", "-c", """cat /dev/zero >>"$1" 2>/dev/null || true""", "sh", Path.Combine(Disk(name), "filler"));
 
-    public Task MakeRoomAsync(string name, CancellationToken cancellation)
-        => AmongMountsAsync(cancellation, "mount", "-o", "remount,size=1200m", Path.Combine(Folder, name));
+    public Task MakeRoomAsync(string name, CancellationToken cancellation) => AmongMountsAsync(cancellation, "rm", Path.Combine(Disk(name), "filler"));
+
+    private string Disk(string name) => Path.Combine(Folder, $"{name}-disk");
 
     private async Task<string> AmongMountsAsync(CancellationToken cancellation, params string[] command)
         => await Tool.RunAsync(cancellation, "nsenter", ["--target", (await PidAsync(cancellation)).ToString(CultureInfo.InvariantCulture), "--mount", .. command]);
