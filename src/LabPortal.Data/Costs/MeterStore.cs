@@ -27,11 +27,13 @@ public static class MeterStore
             meter.RecordedAt,
         });
 
-    public static async Task<IReadOnlyList<MeterEvent>> OfLabAsync(Session session, LabId lab)
-        => [.. (await session.QueryAsync<Row>("""
+    public static async Task<ILookup<LabId, MeterEvent>> OfLabsAsync(Session session, IReadOnlyCollection<LabId> labs) => labs.Count == 0
+        ? Array.Empty<MeterEvent>().ToLookup(meter => meter.Lab)
+        : (await session.QueryAsync<Row>($"""
             SELECT machine_id AS machine, generation, lab_id AS lab, team_id AS team, pool_id AS pool, state, cpu, memory_mib, disk_gib, at, recorded_at
-            FROM meter_events WHERE lab_id = @lab ORDER BY machine_id, generation, at, id
-            """, new { lab })).Select(row => new MeterEvent(row.Machine, row.Generation, row.Lab, row.Team, row.Pool, row.State, row.Cpu, row.MemoryMiB, row.DiskGiB, row.At, row.RecordedAt))];
+            FROM meter_events WHERE {session.Dialect.AnyOf("lab_id", "labs")} ORDER BY lab_id, id
+            """, new { labs = Many.Of(labs) })).Select(row => new MeterEvent(row.Machine, row.Generation, row.Lab, row.Team, row.Pool, row.State, row.Cpu, row.MemoryMiB, row.DiskGiB, row.At, row.RecordedAt))
+            .ToLookup(meter => meter.Lab);
 
     private sealed class Row
     {

@@ -1,8 +1,6 @@
 using LabPortal.Data.Workflows;
 using LabPortal.Domain;
-using LabPortal.Domain.Costs;
 using LabPortal.Domain.Workflows;
-using NodaTime;
 
 namespace LabPortal.Data.Labs;
 
@@ -14,14 +12,6 @@ public static class LabReadStore
         ? new Dictionary<LabId, Run>()
         : (await RunStore.ReadAsync(session, $"WHERE {session.Dialect.AnyOf("lab_id", "labs")} AND (state IN ('running', 'undoing', 'stuck') OR id IN (SELECT max(id) FROM runs WHERE {session.Dialect.AnyOf("lab_id", "labs")} GROUP BY lab_id))", new { labs = Many.Of(labs) }))
             .GroupBy(run => run.Lab).ToDictionary(runs => runs.Key, runs => runs.OrderBy(run => run.State.IsLive()).Last());
-
-    public static async Task<ILookup<LabId, MeterEvent>> MeterOfAsync(Session session, IReadOnlyCollection<LabId> labs) => labs.Count == 0
-        ? Array.Empty<MeterEvent>().ToLookup(meter => meter.Lab)
-        : (await session.QueryAsync<MeterRow>($"""
-            SELECT machine_id AS machine, generation, lab_id AS lab, team_id AS team, pool_id AS pool, state, cpu, memory_mib, disk_gib, at, recorded_at
-            FROM meter_events WHERE {session.Dialect.AnyOf("lab_id", "labs")} ORDER BY lab_id, id
-            """, new { labs = Many.Of(labs) })).Select(row => new MeterEvent(row.Machine, row.Generation, row.Lab, row.Team, row.Pool, row.State, row.Cpu, row.MemoryMiB, row.DiskGiB, row.At, row.RecordedAt))
-            .ToLookup(meter => meter.Lab);
 
     public static async Task<IReadOnlyDictionary<PersonId, string>> OwnersOfAsync(Session session, IReadOnlyCollection<LabId> labs) => labs.Count == 0
         ? new Dictionary<PersonId, string>()
@@ -44,20 +34,5 @@ public static class LabReadStore
         public MachineId Machine { get; init; }
         public int Generation { get; init; }
         public string Why { get; init; } = "";
-    }
-
-    private sealed class MeterRow
-    {
-        public MachineId Machine { get; init; }
-        public int Generation { get; init; }
-        public LabId Lab { get; init; }
-        public TeamId Team { get; init; }
-        public PoolId Pool { get; init; }
-        public string State { get; init; } = "";
-        public int Cpu { get; init; }
-        public int MemoryMiB { get; init; }
-        public int DiskGiB { get; init; }
-        public Instant At { get; init; }
-        public Instant RecordedAt { get; init; }
     }
 }

@@ -103,7 +103,7 @@ public sealed partial class LabCalls(Database database, TimeProvider time, Runs 
                 [.. considered.Select(pool => new PoolQuote(
                     pool.Name, pool.Chosen, pool.Why, pool.ReadyBy is { } by ? Instant.Max(by, by + (plan.From - now)) : null, pool.PricePerHour,
                     pool.PricePerHour is { } price ? new Money((long)Math.Round(price.Millionths * hours, MidpointRounding.AwayFromZero), price.Currency) : null))],
-                [.. ledger.Weigh(plan.Owner, plan.Amounts, plan.From, plan.To).Select(use => new QuotaEffect(use.Rule.Dimension.Name(), use.Rule.Scope.Word(), use.Rule.Limit, use.Held, use.After))],
+                [.. ledger.Weigh(plan.Owner, plan.Amounts, plan.From, plan.To).Select(use => new QuotaEffectView(use.Rule.Dimension.Name(), use.Rule.Scope.Word(), use.Rule.Limit, use.Held, use.After))],
                 await NowhereAsync(session, plan) ?? await Offers.RefuseAsync(session, actor, request, plan, ledger, time));
         },
         cancellation);

@@ -1,5 +1,6 @@
 using LabPortal.Data;
 using LabPortal.Data.Blueprints;
+using LabPortal.Data.Costs;
 using LabPortal.Data.Images;
 using LabPortal.Data.Labs;
 using LabPortal.Data.People;
@@ -30,7 +31,7 @@ internal static class LabViewing
         var pools = (await PoolStore.ListAsync(session)).ToDictionary(pool => pool.Id);
         var prices = pools.Values.Where(pool => pool.Prices is not null).ToDictionary(pool => pool.Id, pool => pool.Prices!);
         var runs = await LabReadStore.RunsOfAsync(session, ids);
-        var meter = await LabReadStore.MeterOfAsync(session, ids);
+        var meter = await MeterStore.OfLabsAsync(session, ids);
         var titles = new Dictionary<(string, int), string>();
         foreach (var key in labs.Select(lab => (lab.Blueprint, lab.BlueprintVersion)).Distinct())
             titles[key] = (await BlueprintStore.FindAsync(session, key.Blueprint, key.BlueprintVersion))?.Title ?? key.Blueprint;

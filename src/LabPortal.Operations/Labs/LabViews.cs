@@ -81,7 +81,7 @@ public sealed record MachineView
     public required IReadOnlyList<AccessView> Access { get; init; }
 
     /// <summary>Why here, as placement explained it; empty before.</summary>
-    public string? WhyHere { get; init; }
+    public required string? WhyHere { get; init; }
 }
 
 /// <summary>A way in. <paramref name="Via"/> is <c>direct</c> (the caller's machine reaches the address) or <c>portal</c>.</summary>
@@ -116,7 +116,7 @@ public sealed record StepView(string Step, string? Machine, string State, int At
 public sealed record UsageView(decimal MachineHours, Money? Cost);
 
 /// <summary>What a request would mean, without changing anything.</summary>
-public sealed record QuoteView(IReadOnlyList<PoolQuote> Pools, IReadOnlyList<QuotaEffect> Quota, Refusal? Refusal);
+public sealed record QuoteView(IReadOnlyList<PoolQuote> Pools, IReadOnlyList<QuotaEffectView> Quota, Refusal? Refusal);
 
 /// <summary>
 /// A pool that was considered. <paramref name="Why"/> explains it as sentences' codes made text; <paramref name="ReadyBy"/> is the median of
@@ -125,4 +125,4 @@ public sealed record QuoteView(IReadOnlyList<PoolQuote> Pools, IReadOnlyList<Quo
 public sealed record PoolQuote(string Pool, bool Chosen, string Why, Instant? ReadyBy, Money? PricePerHour, Money? PriceTotal);
 
 /// <summary>One dimension: <paramref name="Held"/> at the worst moment of the interval, <paramref name="After"/> with this request.</summary>
-public sealed record QuotaEffect(string Dimension, string Scope, long Limit, long Held, long After);
+public sealed record QuotaEffectView(string Dimension, string Scope, long Limit, long Held, long After);

@@ -160,7 +160,7 @@ public sealed class PoolCalls(Database database, OpenPools pools, PoolSweep swee
             OperationsNow = busy.GetValueOrDefault((pool.Id, "operation")),
             BootsNow = busy.GetValueOrDefault((pool.Id, "boot")),
             Hosts = [.. hosts[pool.Id].Select(host => View(pool, host, held.GetValueOrDefault((pool.Id, host.Host))))],
-            Images = [.. images[pool.Id].Select(row => new ImageOnHost(row.Image, row.Version, row.Host, row.State.Word(), row.Bytes, row.BytesDone, row.Note))],
+            Images = [.. images[pool.Id].Select(row => new ImagePresenceView(row.Image, row.Version, row.Host, row.State.Word(), row.Bytes, row.BytesDone, row.Note))],
             Declared = pool.Declared,
         })];
     }

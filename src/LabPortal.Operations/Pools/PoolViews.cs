@@ -19,7 +19,7 @@ public sealed record PoolView
     public required int OperationsNow { get; init; }
     public required int BootsNow { get; init; }
     public required IReadOnlyList<HostView> Hosts { get; init; }
-    public required IReadOnlyList<ImageOnHost> Images { get; init; }
+    public required IReadOnlyList<ImagePresenceView> Images { get; init; }
     public required bool Declared { get; init; }
 }
 
@@ -38,7 +38,7 @@ public sealed record HostView(
     string? Problem);
 
 /// <summary>State: <c>present</c>, <c>missing</c>, <c>importing</c>, <c>failed</c>; <paramref name="Note"/> says the way out.</summary>
-public sealed record ImageOnHost(string Image, string Version, string Host, string State, long Bytes, long BytesDone, string? Note);
+public sealed record ImagePresenceView(string Image, string Version, string Host, string State, long Bytes, long BytesDone, string? Note);
 
 public sealed record ResourceView(string Kind, string ExternalId, string Name, LabId? Lab, string? LabName, MachineId? Machine, string? MachineName, int Generation, string? Host, bool Known);
 

@@ -1,6 +1,8 @@
 using LabPortal.Domain.Labs;
 using LabPortal.Domain.Pools;
 using LabPortal.Operations.People;
+using LabPortal.Operations.Pools;
+using LabPortal.Operations.Quotas;
 using LabPortal.Web.Hosting;
 using Microsoft.AspNetCore.Authorization;
 
@@ -80,7 +82,7 @@ internal static class ApiRoutes
             .Takes<KeyRequestBody>().Creates<KeyBody>().Refuses(400);
         me.MapDelete("/keys/{id}", PeopleRoutes.RemoveKeyAsync).Says("removeKey", "Remove an SSH public key").Produces(204).Refuses(404);
 
-        people.MapGet("/teams/{team}/quota", PeopleRoutes.QuotaAsync).Says("teamQuota", "A team's quota, and which labs hold it").Gives<IReadOnlyList<QuotaBody>>().Refuses(404);
+        people.MapGet("/teams/{team}/quota", PeopleRoutes.QuotaAsync).Says("teamQuota", "A team's quota, and which labs hold it").Gives<IReadOnlyList<QuotaView>>().Refuses(404);
         people.MapGet("/teams/{team}/webhooks", PeopleRoutes.WebhooksAsync).Says("listWebhooks", "Where a team's notices go (its managers, admins)").Lists<WebhookBody>().Refuses(403, 404);
         people.MapPost("/teams/{team}/webhooks", PeopleRoutes.AddWebhookAsync).Says("addWebhook", "Send a team's notices to an address (its managers, admins)",
             $"`https`, or a host that an admin listed. Each delivery is a POST with `{WebhookSweep.SignatureHeader}: sha256=HEX`, the HMAC of its body with the secret, which is shown this once; "
@@ -90,16 +92,16 @@ internal static class ApiRoutes
         operations.MapGet("/pools", PoolRoutes.ListAsync).Says("listPools", "Pools with their hosts, capacity and load").Lists<PoolBody>();
         operations.MapGet("/pools/{name}", PoolRoutes.FindAsync).Says("findPool", "One pool").Gives<PoolBody>().Refuses(404);
         operations.MapGet("/pools/{name}/resources", PoolRoutes.ResourcesAsync).Says("poolResources", "What the provider itself lists as ours, now")
-            .Gives<IReadOnlyList<ResourceBody>>().Refuses(403, 404, 502, 503);
+            .Gives<IReadOnlyList<ResourceView>>().Refuses(403, 404, 502, 503);
         operations.MapPost("/pools/{name}/check", PoolRoutes.CheckAsync).Says("checkPool", "Check a pool now; all problems at once").Gives<PoolBody>().Refuses(403, 404);
         operations.MapPost("/pools/{name}/open", PoolRoutes.SetMode(PoolMode.Open)).Says("openPool", "Let a pool take new machines").Gives<PoolBody>().Refuses(403, 404);
         operations.MapPost("/pools/{name}/maintenance", PoolRoutes.SetMode(PoolMode.Maintenance)).Says("maintainPool", "Keep new machines away; what runs there stays").Gives<PoolBody>().Refuses(403, 404);
         operations.MapPost("/pools/{name}/drain", PoolRoutes.SetMode(PoolMode.Draining)).Says("drainPool", "Keep new machines away until it is empty").Gives<PoolBody>().Refuses(403, 404);
         operations.MapPost("/pools/{name}/images/{image}", PoolRoutes.ImportAsync).Says("importImage", "Copy an image file of the portal's machine to each host that lacks it",
             "In the background; progress is in the pool.").Takes<ImportRequestBody>().Accepts<PoolBody>().Refuses(400, 403, 404);
-        operations.MapGet("/orphans", PoolRoutes.OrphansAsync).Says("listOrphans", "What carries our name at a provider and belongs to no living lab").Lists<OrphanBody>().Refuses(403);
-        operations.MapPost("/orphans/{id}/adopt", PoolRoutes.AdoptAsync).Says("adoptOrphan", "Leave an orphan to people: never touched again").Accepts<OrphanBody>().Refuses(403, 404, 409);
-        operations.MapPost("/orphans/{id}/delete", PoolRoutes.DeleteAsync).Says("deleteOrphan", "Delete an orphan at its provider, in the background").Accepts<OrphanBody>().Refuses(403, 404, 409);
+        operations.MapGet("/orphans", PoolRoutes.OrphansAsync).Says("listOrphans", "What carries our name at a provider and belongs to no living lab").Lists<OrphanView>().Refuses(403);
+        operations.MapPost("/orphans/{id}/adopt", PoolRoutes.AdoptAsync).Says("adoptOrphan", "Leave an orphan to people: never touched again").Accepts<OrphanView>().Refuses(403, 404, 409);
+        operations.MapPost("/orphans/{id}/delete", PoolRoutes.DeleteAsync).Says("deleteOrphan", "Delete an orphan at its provider, in the background").Accepts<OrphanView>().Refuses(403, 404, 409);
 
         catalogue.MapPut("/apply", CatalogueRoutes.ApplyAsync).Says("apply", "Apply YAML documents: all or nothing (admins)",
             "All mistakes are told at once, with their lines. `prune` deletes declared objects that are not in the text; refused while labs live on them.")

@@ -53,6 +53,10 @@ internal static class Document
 
     public static void AddPortalDocument(this IServiceCollection services) => services.AddOpenApi("v1", document =>
     {
+        // Where nothing has to be put into words, the calls' own view is the body; readers of the document need not know.
+        document.CreateSchemaReferenceId = type => OpenApiOptions.CreateDefaultSchemaReferenceId(type) is { } name && name.EndsWith("View", StringComparison.Ordinal)
+            ? $"{name[..^"View".Length]}Body"
+            : OpenApiOptions.CreateDefaultSchemaReferenceId(type);
         document.AddDocumentTransformer((open, _, _) =>
         {
             open.Info = new OpenApiInfo

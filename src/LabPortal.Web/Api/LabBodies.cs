@@ -1,6 +1,5 @@
 using LabPortal.Domain;
 using LabPortal.Domain.Labs;
-using LabPortal.Domain.Machines;
 using LabPortal.Domain.Workflows;
 using LabPortal.Operations.Labs;
 using LabPortal.Web.Texts;
@@ -32,7 +31,7 @@ internal sealed record LabBody
     public required Instant? ReadyAt { get; init; }
     public required Instant? EndedAt { get; init; }
     public required LeaseBody Lease { get; init; }
-    public required IReadOnlyList<MachineBody> Machines { get; init; }
+    public required IReadOnlyList<MachineView> Machines { get; init; }
     public required RunBody? Run { get; init; }
 
     /// <summary>What this caller may ask for now.</summary>
@@ -59,7 +58,7 @@ internal sealed record LabBody
         ReadyAt = lab.ReadyAt,
         EndedAt = lab.EndedAt,
         Lease = new LeaseBody(lab.Lease.Start, lab.Lease.End, lab.Lease.GraceUntil, lab.Lease.Zone),
-        Machines = [.. lab.Machines.Select(MachineBody.Of)],
+        Machines = lab.Machines,
         Run = lab.Run is { } run ? RunBody.Of(run) : null,
         Verbs = lab.Verbs,
         Usage = new UsageBody(lab.Usage.MachineHours, lab.Usage.Cost?.Amount, lab.Usage.Cost?.Currency),
@@ -68,49 +67,6 @@ internal sealed record LabBody
 
 /// <summary>At <paramref name="End"/> the lab is stopped, at <paramref name="GraceUntil"/> it is deleted; both are empty until it is ready, for a lease in hours.</summary>
 internal sealed record LeaseBody(Instant Start, Instant? End, Instant? GraceUntil, string Zone);
-
-internal sealed record MachineBody
-{
-    public required MachineId Id { get; init; }
-    public required string Name { get; init; }
-    public required MachineState State { get; init; }
-
-    /// <summary>Grows with each rebuild; 0 before placement.</summary>
-    public required int Generation { get; init; }
-    public required string Image { get; init; }
-    public required string? Pool { get; init; }
-    public required string? Host { get; init; }
-    public required string? ExternalId { get; init; }
-    public required IReadOnlyList<string> Addresses { get; init; }
-    public required int Cpu { get; init; }
-    public required int MemoryMiB { get; init; }
-    public required int DiskGiB { get; init; }
-    public required IReadOnlyList<AccessBody> Access { get; init; }
-
-    /// <summary>Why it is where it is.</summary>
-    public required string? WhyHere { get; init; }
-
-    public static MachineBody Of(MachineView machine) => new()
-    {
-        Id = machine.Id,
-        Name = machine.Name,
-        State = machine.State,
-        Generation = machine.Generation,
-        Image = machine.Image,
-        Pool = machine.Pool,
-        Host = machine.Host,
-        ExternalId = machine.ExternalId,
-        Addresses = machine.Addresses,
-        Cpu = machine.Cpu,
-        MemoryMiB = machine.MemoryMiB,
-        DiskGiB = machine.DiskGiB,
-        Access = [.. machine.Access.Select(access => new AccessBody(access.Kind, access.Via, access.Host, access.Port, access.User))],
-        WhyHere = machine.WhyHere,
-    };
-}
-
-/// <summary>A way in; <paramref name="Via"/> is <c>direct</c> or <c>portal</c>.</summary>
-internal sealed record AccessBody(string Kind, string Via, string Host, int Port, string User);
 
 /// <summary>What the lab used until now; no cost where its pool has no prices.</summary>
 internal sealed record UsageBody(decimal MachineHours, decimal? Cost, string? Currency);
@@ -133,7 +89,7 @@ internal sealed record RunBody
     public required string? Problem { get; init; }
 
     /// <summary>Where each step is; only where one lab or one run is shown.</summary>
-    public required IReadOnlyList<StepBody> Steps { get; init; }
+    public required IReadOnlyList<StepView> Steps { get; init; }
 
     public static RunBody Of(RunView run) => new()
     {
@@ -149,14 +105,11 @@ internal sealed record RunBody
         Since = run.Since,
         AskedBy = run.AskedBy,
         Problem = run.Problem is { } problem ? Sentences.Of(problem) : null,
-        Steps = [.. run.Steps.Select(step => new StepBody(step.Step, step.Machine, step.State, step.Attempt, step.At, step.DueAt, step.Note))],
+        Steps = run.Steps,
     };
 }
 
-/// <summary>One step for one machine, or for the lab; <paramref name="State"/>: <c>pending</c>, <c>doing</c>, <c>waiting</c>, <c>done</c>, <c>failed</c>, <c>undoing</c>, <c>undone</c>.</summary>
-internal sealed record StepBody(string Step, string? Machine, string State, int Attempt, Instant? At, Instant? DueAt, string? Note);
-
-internal sealed record QuoteBody(IReadOnlyList<PoolQuoteBody> Pools, IReadOnlyList<QuotaEffectBody> Quota)
+internal sealed record QuoteBody(IReadOnlyList<PoolQuoteBody> Pools, IReadOnlyList<QuotaEffectView> Quota)
 {
     /// <summary>Why it would be refused now, as <c>POST /labs</c> would say it.</summary>
     [System.Text.Json.Serialization.JsonIgnore(Condition = System.Text.Json.Serialization.JsonIgnoreCondition.WhenWritingNull)]
@@ -165,8 +118,6 @@ internal sealed record QuoteBody(IReadOnlyList<PoolQuoteBody> Pools, IReadOnlyLi
 
 /// <summary><paramref name="ReadyBy"/> is the median of this image and pool's last 20 builds plus the queue; empty before there is history.</summary>
 internal sealed record PoolQuoteBody(string Pool, bool Chosen, string Why, Instant? ReadyBy, decimal? PricePerHour, decimal? PriceTotal, string? Currency);
-
-internal sealed record QuotaEffectBody(string Dimension, string Scope, long Limit, long Held, long After);
 
 /// <summary>For the document alone: what <c>POST /labs</c> and <c>POST /quotes</c> take.</summary>
 internal sealed record LabRequestBody(

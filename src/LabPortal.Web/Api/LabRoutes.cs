@@ -30,7 +30,7 @@ internal static class LabRoutes
         return Answers.Ok(context, await labs.QuoteAsync(context.Actor(), request, cancellation), quote => new QuoteBody(
             [.. quote.Pools.Select(pool => new PoolQuoteBody(
                 pool.Pool, pool.Chosen, pool.Why, pool.ReadyBy, pool.PricePerHour?.Amount, pool.PriceTotal?.Amount, (pool.PricePerHour ?? pool.PriceTotal)?.Currency))],
-            [.. quote.Quota.Select(effect => new QuotaEffectBody(effect.Dimension, effect.Scope, effect.Limit, effect.Held, effect.After))])
+            quote.Quota)
         {
             Refusal = quote.Refusal?.Quota is { } quota ? Problems.Describe(quota) : null,
         });

@@ -14,7 +14,7 @@ internal static class PeopleRoutes
         => Answers.Ok(context, await people.TeamAsync(context.Actor(), name, cancellation), TeamBody.Of);
 
     public static async Task<IResult> QuotaAsync(HttpContext context, string team, QuotaCalls quotas, CancellationToken cancellation)
-        => Answers.Ok(context, await quotas.OfTeamAsync(context.Actor(), team, cancellation), QuotaBody.Of);
+        => Answers.Ok(context, await quotas.OfTeamAsync(context.Actor(), team, cancellation), quota => quota);
 
     public static async Task<IResult> WebhooksAsync(HttpContext context, string team, WebhookCalls webhooks, CancellationToken cancellation)
         => Answers.Page(context, await webhooks.ListAsync(context.Actor(), team, cancellation), webhook => webhook.Id.ToString(), WebhookBody.Of);

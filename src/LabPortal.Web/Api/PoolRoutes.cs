@@ -16,7 +16,7 @@ internal static class PoolRoutes
         => Answers.Ok(context, await pools.FindAsync(context.Actor(), name, cancellation), PoolBody.Of);
 
     public static async Task<IResult> ResourcesAsync(HttpContext context, string name, PoolCalls pools, CancellationToken cancellation)
-        => Answers.Ok(context, await pools.ResourcesAsync(context.Actor(), name, cancellation), ResourceBody.Of);
+        => Answers.Ok(context, await pools.ResourcesAsync(context.Actor(), name, cancellation), resources => resources);
 
     public static async Task<IResult> CheckAsync(HttpContext context, string name, PoolCalls pools, CancellationToken cancellation)
         => Answers.Ok(context, await pools.CheckAsync(context.Actor(), name, cancellation), PoolBody.Of);
@@ -34,14 +34,14 @@ internal static class PoolRoutes
     }
 
     public static async Task<IResult> OrphansAsync(HttpContext context, PoolCalls pools, CancellationToken cancellation)
-        => Answers.Page(context, await pools.OrphansAsync(context.Actor(), cancellation), orphan => orphan.Id.ToString(), OrphanBody.Of);
+        => Answers.Page(context, await pools.OrphansAsync(context.Actor(), cancellation), orphan => orphan.Id.ToString(), found => found);
 
     public static async Task<IResult> AdoptAsync(HttpContext context, string id, PoolCalls pools, CancellationToken cancellation) => Guid.TryParseExact(id, "D", out var orphan)
-        ? Answers.Accepted(context, await pools.AdoptOrphanAsync(context.Actor(), orphan, cancellation), _ => $"{ApiRoutes.Prefix}/orphans", OrphanBody.Of)
+        ? Answers.Accepted(context, await pools.AdoptOrphanAsync(context.Actor(), orphan, cancellation), _ => $"{ApiRoutes.Prefix}/orphans", found => found)
         : Answers.NotFound(context, "orphan", id);
 
     public static async Task<IResult> DeleteAsync(HttpContext context, string id, PoolCalls pools, CancellationToken cancellation) => Guid.TryParseExact(id, "D", out var orphan)
-        ? Answers.Accepted(context, await pools.DeleteOrphanAsync(context.Actor(), orphan, cancellation), _ => $"{ApiRoutes.Prefix}/orphans", OrphanBody.Of)
+        ? Answers.Accepted(context, await pools.DeleteOrphanAsync(context.Actor(), orphan, cancellation), _ => $"{ApiRoutes.Prefix}/orphans", found => found)
         : Answers.NotFound(context, "orphan", id);
 
     public static async Task<IResult> RunsAsync(HttpContext context, RunCalls runs, CancellationToken cancellation)

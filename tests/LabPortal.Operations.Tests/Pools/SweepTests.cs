@@ -104,7 +104,7 @@ public sealed class SweepTests(TestDatabases databases)
         await AssertAsync(gone.Id, MachineState.Missing, LabHealth.Degraded);
         await AssertAsync(same.Id, MachineState.Running, LabHealth.Ok);
         Assert.Equal(0, (await portal.FindLabAsync(same.Id, Cancellation)).Version);
-        Assert.Equal("stopped", Assert.Single(await portal.Database.ReadAsync(session => MeterStore.OfLabAsync(session, off.Id), Cancellation)).State);
+        Assert.Equal("stopped", Assert.Single((await portal.Database.ReadAsync(session => MeterStore.OfLabsAsync(session, [off.Id]), Cancellation))[off.Id]).State);
 
         // A host that is away makes machines unknown, never missing; when it is back they are what they were.
         await world.HostIsAwayAsync("h1", "its power is off", Cancellation);
@@ -172,7 +172,7 @@ public sealed class SweepTests(TestDatabases databases)
             (await portal.Database.ReadAsync(session => session.QueryAsync<(string, string)>("SELECT verb, outcome FROM audit ORDER BY id"), Cancellation)));
 
         async Task<IEnumerable<string>> MeterAsync()
-            => (await portal.Database.ReadAsync(session => MeterStore.OfLabAsync(session, lab.Id), Cancellation)).Where(meter => meter.Generation == 7).Select(meter => meter.State);
+            => (await portal.Database.ReadAsync(session => MeterStore.OfLabsAsync(session, [lab.Id]), Cancellation))[lab.Id].Where(meter => meter.Generation == 7).Select(meter => meter.State);
     }
 
     [Theory, InlineData(Engine.Sqlite), InlineData(Engine.Postgres)]
@@ -273,7 +273,7 @@ public sealed class SweepTests(TestDatabases databases)
             return (await StateAsync()).State == "present";
         });
 
-        async Task<ImageOnHost> StateAsync() => Assert.Single((await portal.Calls.FindAsync(PoolsUnderTest.Admin, "a", Cancellation)).Value.Images);
+        async Task<ImagePresenceView> StateAsync() => Assert.Single((await portal.Calls.FindAsync(PoolsUnderTest.Admin, "a", Cancellation)).Value.Images);
     }
 
     [Theory, InlineData(Engine.Sqlite), InlineData(Engine.Postgres)]
