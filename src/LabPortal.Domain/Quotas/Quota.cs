@@ -1,3 +1,4 @@
+using System.Globalization;
 using LabPortal.Domain.Machines;
 using NodaTime;
 
@@ -36,6 +37,29 @@ public static class Dimensions
         [Dimension.MemoryMiB] = machines.Sum(machine => (long)machine.MemoryMiB),
         [Dimension.DiskGiB] = machines.Sum(machine => (long)machine.DiskGiB),
     };
+}
+
+/// <summary>So much of a dimension, in its unit.</summary>
+public readonly record struct Amount(Dimension Dimension, double Value) : IFormattable
+{
+    public override string ToString() => ToString(null, CultureInfo.InvariantCulture);
+
+    /// <summary>
+    /// As people read it: <c>3</c>, <c>512 MiB</c>, <c>8 GiB</c>. The format is the number's; without one it keeps enough digits that two amounts which
+    /// differ look different, so that no refusal says "8 asked for, 8 left".
+    /// </summary>
+    public string ToString(string? format, IFormatProvider? formatProvider)
+    {
+        var (value, unit) = Dimension switch
+        {
+            Dimension.MemoryMiB when Value >= 1024 => (Value / 1024, " GiB"),
+            Dimension.MemoryMiB => (Value, " MiB"),
+            Dimension.DiskGiB when Value >= 1024 => (Value / 1024, " TiB"),
+            Dimension.DiskGiB => (Value, " GiB"),
+            _ => (Value, ""),
+        };
+        return value.ToString(format ?? "0.###", formatProvider) + unit;
+    }
 }
 
 /// <summary>One ledger line: so much, from (inclusive) to (exclusive; open while the end is unconfirmed).</summary>

@@ -120,9 +120,11 @@ public static class Offers
 
     private static (string, object)[] Arguments(QuotaUse use) =>
     [
-        ("rule", use.Rule.Name), ("dimension", use.Rule.Dimension.Name()), ("limit", use.Rule.Limit), ("held", use.Held),
-        ("free", Math.Max(0, use.Rule.Limit - use.Held)), ("asked", use.Asked), ("at", use.At),
+        ("rule", use.Rule.Name), ("scope", use.Rule.Scope.Word()), ("dimension", use.Rule.Dimension.Name()), ("limit", Of(use, use.Rule.Limit)), ("held", Of(use, use.Held)),
+        ("free", Of(use, Math.Max(0, use.Rule.Limit - use.Held))), ("asked", Of(use, use.Asked)), ("at", use.At),
     ];
+
+    private static Amount Of(QuotaUse use, long amount) => new(use.Rule.Dimension, amount);
 
     private static Dictionary<string, object?> Until(Instant until) => new() { ["until"] = Instants.Write(until) };
 

@@ -1,8 +1,8 @@
-using System.Globalization;
 using LabPortal.Domain;
 using LabPortal.Domain.Blueprints;
 using LabPortal.Domain.Labs;
 using LabPortal.Domain.Pools;
+using LabPortal.Domain.Quotas;
 
 namespace LabPortal.Operations.Pools;
 
@@ -111,9 +111,9 @@ internal static class Placement
         if (host is not null)
         {
             var (cpu, memory, disk) = LimitOf(pool, host.Capacity);
-            if (need.Cpu > cpu) return Never("host.too-small-cpu", ("asked", Text(need.Cpu)), ("limit", Text(cpu)));
-            if (need.MemoryMiB > memory) return Never("host.too-small-memory", ("asked", Text(need.MemoryMiB)), ("limit", Text(memory)));
-            if (need.DiskGiB > disk) return Never("host.too-small-disk", ("asked", Text(need.DiskGiB)), ("limit", Text(disk)));
+            if (need.Cpu > cpu) return Never("host.too-small-cpu", ("asked", Text(Dimension.Cpu, need.Cpu)), ("limit", Text(Dimension.Cpu, cpu)));
+            if (need.MemoryMiB > memory) return Never("host.too-small-memory", ("asked", Text(Dimension.MemoryMiB, need.MemoryMiB)), ("limit", Text(Dimension.MemoryMiB, memory)));
+            if (need.DiskGiB > disk) return Never("host.too-small-disk", ("asked", Text(Dimension.DiskGiB, need.DiskGiB)), ("limit", Text(Dimension.DiskGiB, disk)));
         }
 
         if ((host is null ? now.Image : host.Image) is { Present: false } image)
@@ -139,13 +139,13 @@ internal static class Placement
         if (question.Full.Contains((pool.Id, name))) return Later("host.said-full");
 
         var (cpuLimit, memoryLimit, diskLimit) = LimitOf(pool, host.Capacity);
-        if (need.Cpu > cpuLimit - host.CpuHeld) return Later("host.full-cpu", ("asked", Text(need.Cpu)), ("free", Text(Math.Max(0, cpuLimit - host.CpuHeld))));
+        if (need.Cpu > cpuLimit - host.CpuHeld) return Later("host.full-cpu", ("asked", Text(Dimension.Cpu, need.Cpu)), ("free", Text(Dimension.Cpu, Math.Max(0, cpuLimit - host.CpuHeld))));
         if (need.MemoryMiB > memoryLimit - host.MemoryMiBHeld)
-            return Later("host.full-memory", ("asked", Text(need.MemoryMiB)), ("free", Text(Math.Max(0, memoryLimit - host.MemoryMiBHeld))));
+            return Later("host.full-memory", ("asked", Text(Dimension.MemoryMiB, need.MemoryMiB)), ("free", Text(Dimension.MemoryMiB, Math.Max(0, memoryLimit - host.MemoryMiBHeld))));
 
         // What others put on the disk counts as well: promises are measured against all of it, this machine against what is really free.
         var diskFree = Math.Min(diskLimit - host.DiskGiBHeld, host.Capacity.DiskFreeGiB);
-        return need.DiskGiB > diskFree ? Later("host.full-disk", ("asked", Text(need.DiskGiB)), ("free", Text(Math.Max(0, diskFree)))) : Fits();
+        return need.DiskGiB > diskFree ? Later("host.full-disk", ("asked", Text(Dimension.DiskGiB, need.DiskGiB)), ("free", Text(Dimension.DiskGiB, Math.Max(0, diskFree)))) : Fits();
 
         Verdict Fits() => new(pool, name, new Reason("place.fits"), Fits: true, CanWait: false);
         Verdict Later(string code, params (string, string)[] arguments) => new(pool, name, new Reason(code, arguments), Fits: false, CanWait: true);
@@ -168,5 +168,5 @@ internal static class Placement
             Math.Min((memory - host.MemoryMiBHeld - need.MemoryMiB) / Math.Max(1, memory), (disk - host.DiskGiBHeld - need.DiskGiB) / (double)Math.Max(1, disk)));
     }
 
-    private static string Text(double amount) => amount.ToString(CultureInfo.InvariantCulture);
+    private static string Text(Dimension dimension, double amount) => new Amount(dimension, amount).ToString();
 }

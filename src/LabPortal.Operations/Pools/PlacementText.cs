@@ -17,16 +17,16 @@ internal static class PlacementText
         ["pool.sick"] = "is sick: {what}",
         ["pool.said-full"] = "said that it is full",
         ["host.lacks-labels"] = "lacks the labels {labels}",
-        ["host.too-small-cpu"] = "has {limit} CPUs in all, {asked} are asked for",
-        ["host.too-small-memory"] = "has {limit} MiB of memory in all, {asked} are asked for",
-        ["host.too-small-disk"] = "has {limit} GiB of disk in all, {asked} are asked for",
+        ["host.too-small-cpu"] = "has {limit} vCPU in all, {asked} are asked for",
+        ["host.too-small-memory"] = "has {limit} of memory in all, {asked} are asked for",
+        ["host.too-small-disk"] = "has {limit} of disk in all, {asked} are asked for",
         ["host.image-missing"] = "does not have image {image}: {mend}",
         ["host.image-coming"] = "is still importing image {image}",
         ["host.sick"] = "takes no machines: {what}",
         ["host.said-full"] = "said that it is full",
-        ["host.full-cpu"] = "has {free} CPUs free, {asked} are asked for",
-        ["host.full-memory"] = "has {free} MiB of memory free, {asked} are asked for",
-        ["host.full-disk"] = "has {free} GiB of disk free, {asked} are asked for",
+        ["host.full-cpu"] = "has {free} vCPU free, {asked} are asked for",
+        ["host.full-memory"] = "has {free} of memory free, {asked} are asked for",
+        ["host.full-disk"] = "has {free} of disk free, {asked} are asked for",
     };
 
     public static string Of(Reason reason)

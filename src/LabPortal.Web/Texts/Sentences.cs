@@ -18,7 +18,7 @@ internal static partial class Sentences
 
     /// <summary>A code without a sentence becomes a general one that names the code.</summary>
     public static string Of(string code, IEnumerable<(string Name, object Value)>? arguments)
-        => Find(code) is { } text ? Fill(text, arguments) : Fill(Find(Unknown)!, [("code", code)]);
+        => Find(code) is { } text ? Fill(text, arguments?.Select(argument => (argument.Name, InWords(argument.Name, argument.Value)))) : Fill(Find(Unknown)!, [("code", code)]);
 
     public static string Of(Refusal refusal) => Of(refusal.Code, refusal.Arguments);
 
@@ -42,6 +42,10 @@ internal static partial class Sentences
         var values = arguments.ToDictionary(argument => argument.Name, argument => argument.Value);
         return Placeholder().Replace(text, match => values.TryGetValue(match.Groups[1].Value, out var value) ? Show(value) : match.Value);
     }
+
+    /// <summary>What is a word for programs becomes one for people, wherever a sentence names it: <c>memoryMiB</c>, <c>boot</c>, <c>provision</c>.</summary>
+    private static object InWords(string name, object value)
+        => name is "dimension" or "scope" or "step" or "workflow" && value is string word && Find($"{name}.{word}") is { } text ? text : value;
 
     private static string Show(object value) => value switch
     {

@@ -152,6 +152,19 @@ public sealed class PlacementTests
         Assert.Contains("Run infra/images tiny.", Placement.Decide(question, [pool with { Hosts = [pool.Hosts[0] with { Image = new ImageNow(false, false, "Run infra/images tiny.") }] }]).Why);
     }
 
+    [Fact]
+    public void What_a_host_lacks_is_told_in_units_for_people()
+    {
+        var question = new PlacementQuestion(new MachineNeed("tiny", "1", 1, 131072, 1), ["simulated"], new PlacementRules([], []), null, [], null);
+        var pool = APool("p", price: 1, cpu: 4);
+        var held = pool with { Hosts = [pool.Hosts[0] with { MemoryMiBHeld = 63 * 1024 }] };
+
+        Assert.Equal("p/h1 has 64 GiB of memory in all, 128 GiB are asked for.", Placement.Decide(question, [pool]).Why);
+        Assert.Equal("p/h1 has 1 GiB of memory free, 1.5 GiB are asked for.", Placement.Decide(question with { Machine = question.Machine with { MemoryMiB = 1536 } }, [held]).Why);
+        Assert.Equal("p/h1 has 100 GiB of disk in all, 2 TiB are asked for.", Placement.Decide(question with { Machine = new MachineNeed("tiny", "1", 1, 1024, 2048) }, [pool]).Why);
+        Assert.Equal("p/h1 has 4 vCPU in all, 5 are asked for.", Placement.Decide(question with { Machine = new MachineNeed("tiny", "1", 5, 1024, 1) }, [pool]).Why);
+    }
+
     private static PoolNow With(PoolNow pool, int held) => pool with { Hosts = [pool.Hosts[0] with { CpuHeld = held }] };
 
     private static PoolNow APool(string name, int price, int cpu, params string[] labels) => new(

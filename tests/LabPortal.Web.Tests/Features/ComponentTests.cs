@@ -1,5 +1,6 @@
 using Bunit;
 using LabPortal.Domain;
+using LabPortal.Domain.Quotas;
 using LabPortal.Domain.Workflows;
 using LabPortal.Operations.Labs;
 using LabPortal.Web.Features.Labs;
@@ -45,8 +46,9 @@ public sealed class ComponentTests : BunitContext
     public void A_refusal_explains_itself_and_its_offers_can_be_taken()
     {
         var offer = new Offer("offer.until", [("until", Instant.FromUtc(2026, 7, 1, 8, 0))], new Dictionary<string, object?>());
-        var refusal = Refusal.Conflict("quota.full", ("quota", "qa")) with
+        var refusal = Refusal.Conflict("quota.full") with
         {
+            Errors = [new FieldError("quota", "quota.full", [("scope", "team"), ("dimension", "cpu"), ("asked", new Amount(Dimension.Cpu, 4)), ("free", new Amount(Dimension.Cpu, 2)), ("limit", new Amount(Dimension.Cpu, 10))])],
             Quota = new QuotaRefusal("team", "cpu", 10, 8, 4, [new QuotaHolder("other-lab", Guid.Empty, "Grace", 8, null)], [offer]),
         };
         Offer? taken = null;
@@ -55,7 +57,7 @@ public sealed class ComponentTests : BunitContext
         note.Find("button").Click();
 
         Assert.Contains("other-lab", note.Markup, StringComparison.Ordinal);
-        Assert.Contains("8 of 10", note.Markup, StringComparison.Ordinal);
+        Assert.Contains("The team’s quota of vCPU is full. Asked for: 4; left: 2 of 10.", note.Markup, StringComparison.Ordinal);
         Assert.Equal("Until 1 Jul, 08:00 it fits", note.Find("button").TextContent.Trim());
         Assert.Same(offer, taken);
     }

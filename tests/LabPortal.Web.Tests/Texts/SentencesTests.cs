@@ -1,5 +1,7 @@
 using System.Text.RegularExpressions;
 using LabPortal.Domain;
+using LabPortal.Domain.Labs;
+using LabPortal.Domain.Quotas;
 using LabPortal.Web.Texts;
 using Xunit;
 
@@ -38,6 +40,33 @@ public sealed partial class SentencesTests
     [Fact]
     public void A_refusal_is_told_with_its_own_arguments()
         => Assert.Contains("3", Sentences.Of(new FieldError("x", "parameter.too-short", [("min", 3)])), StringComparison.Ordinal);
+
+    [Theory]
+    [InlineData(Dimension.Labs, 1, 0, 10, "The team’s quota of labs is full. Asked for: 1; left: 0 of 10.")]
+    [InlineData(Dimension.Machines, 20, 3, 40, "The team’s quota of machines is full. Asked for: 20; left: 3 of 40.")]
+    [InlineData(Dimension.Cpu, 4, 2, 40, "The team’s quota of vCPU is full. Asked for: 4; left: 2 of 40.")]
+    [InlineData(Dimension.MemoryMiB, 8192, 2048, 40960, "The team’s quota of memory is full. Asked for: 8 GiB; left: 2 GiB of 40 GiB.")]
+    [InlineData(Dimension.MemoryMiB, 8192, 8191, 8191, "The team’s quota of memory is full. Asked for: 8 GiB; left: 7.999 GiB of 7.999 GiB.")]
+    [InlineData(Dimension.DiskGiB, 20, 5, 2048, "The team’s quota of disk is full. Asked for: 20 GiB; left: 5 GiB of 2 TiB.")]
+    public void A_full_quota_is_told_in_words_and_units_for_people(Dimension dimension, long asked, long free, long limit, string sentence)
+        => Assert.Equal(sentence, Sentences.Of(new FieldError("quota", "quota.full",
+        [
+            ("scope", "team"), ("dimension", dimension.Name()), ("asked", new Amount(dimension, asked)), ("free", new Amount(dimension, free)), ("limit", new Amount(dimension, limit)),
+        ])));
+
+    [Fact]
+    public void Every_dimension_and_scope_has_a_word()
+    {
+        Assert.All(Enum.GetValues<Dimension>(), dimension => Assert.NotNull(Sentences.Find($"dimension.{dimension.Name()}")));
+        Assert.All(Enum.GetValues<QuotaScope>(), scope => Assert.NotNull(Sentences.Find($"scope.{scope.Word()}")));
+    }
+
+    [Fact]
+    public void Steps_and_workflows_are_told_in_words_and_what_has_none_by_its_name()
+    {
+        Assert.Equal("Building the lab is stuck at “Start it”.", Sentences.Of(new Reason("run.stuck", ("workflow", "provision"), ("step", "boot"))));
+        Assert.Equal("Building the lab is stuck at “warp”.", Sentences.Of(new Reason("run.stuck", ("workflow", "provision"), ("step", "warp"))));
+    }
 
     private static IEnumerable<string> Codes(string line) => Literal().Matches(line).Select(match => match.Groups[1].Value);
 

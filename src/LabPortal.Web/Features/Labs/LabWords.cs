@@ -12,9 +12,6 @@ namespace LabPortal.Web.Features.Labs;
 /// <summary>What happened to a lab, in plain words.</summary>
 internal static class LabWords
 {
-    /// <summary>A reason's sentence; names of steps and workflows in it become words too.</summary>
-    public static string Of(Reason reason) => Sentences.OfStored(reason.Code, Worded(reason.Arguments));
-
     public static Look Of(LabEvent happened) => happened.Kind switch
     {
         LabEventKind.State => OfState(happened),
@@ -26,7 +23,7 @@ internal static class LabWords
     /// <summary>What somebody did, or wanted to; a refusal with its own sentence where that can be told without the caller's input.</summary>
     public static Look Of(AuditLine line)
     {
-        var arguments = Worded(line.Detail);
+        var arguments = line.Detail.ToDictionary();
         arguments["actor"] = line.Actor;
         var family = line.IsDone ? "audit" : "audit-refused";
         var code = line.Detail.ContainsKey("machine") && Sentences.Find($"{family}.{line.Verb}.machine") is not null ? $"{family}.{line.Verb}.machine" : $"{family}.{line.Verb}";
@@ -68,15 +65,8 @@ internal static class LabWords
     {
         var code = Part(happened, "code");
         var tone = code switch { "run.stuck" or "lab.failed" => Tone.Bad, "run.done" => Tone.Good, _ => Tone.Idle };
-        return new Look(Sentences.OfStored("event." + code is var own && Sentences.Find(own) is not null ? own : code, Worded(happened.Data)), tone == Tone.Bad ? Sign.ReportProblem : Sign.Notes, tone);
+        return new Look(Sentences.OfStored("event." + code is var own && Sentences.Find(own) is not null ? own : code, happened.Data), tone == Tone.Bad ? Sign.ReportProblem : Sign.Notes, tone);
     }
-
-    private static Dictionary<string, string> Worded(IReadOnlyDictionary<string, string> arguments) => arguments.ToDictionary(argument => argument.Key, argument => argument.Key switch
-    {
-        "workflow" => Look.OfWorkflow(argument.Value),
-        "step" => Look.StepName(argument.Value),
-        _ => argument.Value,
-    });
 
     private static string Part(LabEvent happened, string name) => happened.Data.TryGetValue(name, out var value) ? value : "";
 }

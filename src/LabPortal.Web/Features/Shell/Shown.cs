@@ -1,5 +1,6 @@
 using System.Globalization;
 using LabPortal.Domain.Costs;
+using LabPortal.Domain.Quotas;
 using LabPortal.Web.Texts;
 using NodaTime;
 
@@ -27,13 +28,9 @@ internal static class Shown
         _ => Say.DaysHours.With(("d", time.Days), ("h", time.Hours)),
     };
 
-    public static string Memory(double mib) => mib >= 1024
-        ? string.Create(CultureInfo.CurrentCulture, $"{mib / 1024:0.#} GiB")
-        : string.Create(CultureInfo.CurrentCulture, $"{mib:0} MiB");
+    public static string Memory(double mib) => Of(new Amount(Domain.Quotas.Dimension.MemoryMiB, mib));
 
-    public static string Disk(double gib) => gib >= 1024
-        ? string.Create(CultureInfo.CurrentCulture, $"{gib / 1024:0.#} TiB")
-        : string.Create(CultureInfo.CurrentCulture, $"{gib:0.#} GiB");
+    public static string Disk(double gib) => Of(new Amount(Domain.Quotas.Dimension.DiskGiB, gib));
 
     public static string Bytes(long bytes) => bytes < 1L << 20
         ? string.Create(CultureInfo.CurrentCulture, $"{bytes / (double)(1L << 10):0.#} KiB")
@@ -48,12 +45,7 @@ internal static class Shown
         return $"{money.Amount.ToString(digits, CultureInfo.CurrentCulture)} {money.Currency}";
     }
 
-    public static string Amount(string dimension, double amount) => dimension switch
-    {
-        "memoryMiB" => Memory(amount),
-        "diskGiB" => Disk(amount),
-        _ => amount.ToString("0.#", CultureInfo.CurrentCulture),
-    };
+    public static string Amount(string dimension, double amount) => Of(new Amount(Dimensions.Find(dimension) ?? Domain.Quotas.Dimension.Labs, amount));
 
     public static string Dimension(string dimension) => dimension switch
     {
@@ -64,4 +56,6 @@ internal static class Shown
         "diskGiB" => Say.DimensionDisk,
         _ => dimension,
     };
+
+    private static string Of(Amount amount) => amount.ToString("0.#", CultureInfo.CurrentCulture);
 }
