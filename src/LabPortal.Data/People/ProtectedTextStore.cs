@@ -12,5 +12,9 @@ public static class ProtectedTextStore
 
     public static Task<string?> FindAsync(Session session, string name) => session.FindAsync<string>("SELECT protected FROM secrets WHERE name = @name", new { name });
 
+    /// <summary>Those of the names that there is a secret for.</summary>
+    public static async Task<IReadOnlySet<string>> ExistingAsync(Session session, IEnumerable<string> names)
+        => (await session.QueryAsync<string>($"SELECT name FROM secrets WHERE {session.Dialect.AnyOf("name", "names")}", new { names = Many.Of(names) })).ToHashSet(StringComparer.Ordinal);
+
     public static Task DeleteAsync(Session session, string name) => session.ExecuteAsync("DELETE FROM secrets WHERE name = @name", new { name });
 }

@@ -14,6 +14,7 @@ using LabPortal.Domain.Machines;
 using LabPortal.Domain.People;
 using LabPortal.Domain.Pools;
 using LabPortal.Domain.Workflows;
+using LabPortal.Operations.Machines;
 using LabPortal.Operations.Workflows;
 using NodaTime;
 
@@ -31,6 +32,7 @@ internal static class LabViewing
         var pools = (await PoolStore.ListAsync(session)).ToDictionary(pool => pool.Id);
         var prices = pools.Values.Where(pool => pool.Prices is not null).ToDictionary(pool => pool.Id, pool => pool.Prices!);
         var runs = await LabReadStore.RunsOfAsync(session, ids);
+        var passwords = await ProtectedTextStore.ExistingAsync(session, ids.Select(GuestSeeds.PasswordName));
         var meter = await MeterStore.OfLabsAsync(session, ids);
         var titles = new Dictionary<(string, int), string>();
         foreach (var key in labs.Select(lab => (lab.Blueprint, lab.BlueprintVersion)).Distinct())
@@ -77,6 +79,7 @@ internal static class LabViewing
                 Machines = [.. lab.Machines.Select(machine => OfMachine(machine, pools, images[(machine.Image, machine.ImageVersion)], whyHere))],
                 Run = runView.GetValueOrDefault(lab.Id),
                 Verbs = VerbsOf(actor, lab, run),
+                HasPassword = passwords.Contains(GuestSeeds.PasswordName(lab.Id)) && May.Do(actor, Verb.RevealPassword, lab.Owner, lab.Team),
                 Usage = OfUsage(Usage.Of(meter[lab.Id], prices, now)),
             };
         })];

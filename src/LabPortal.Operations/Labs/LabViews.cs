@@ -61,6 +61,9 @@ public sealed record LabView
 
     /// <summary>What this caller may ask for now.</summary>
     public required IReadOnlyList<LabVerb> Verbs { get; init; }
+
+    /// <summary>There is a generated password, and this caller may have it shown.</summary>
+    public required bool HasPassword { get; init; }
     public required UsageView Usage { get; init; }
 }
 

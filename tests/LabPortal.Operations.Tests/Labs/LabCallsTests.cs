@@ -4,6 +4,7 @@ using LabPortal.Data.Workflows;
 using LabPortal.Domain;
 using LabPortal.Domain.Labs;
 using LabPortal.Domain.People;
+using LabPortal.Domain.Quotas;
 using LabPortal.Domain.Workflows;
 using LabPortal.Operations.Labs;
 using LabPortal.Testing;
@@ -46,6 +47,9 @@ public sealed class LabCallsTests(TestDatabases databases)
         var refusal = (await labs.Calls.RequestAsync(ada, asked, null, Cancellation)).Refusal!;
         Assert.Equal(("quota.full", "team.machines", 3L, 2L, 2L), (refusal.Code, refusal.Quota!.Rule, refusal.Quota.Limit, refusal.Quota.Held, refusal.Quota.Asked));
         Assert.Equal("Ada", Assert.Single(refusal.Quota.Holders).Owner);
+        Assert.Equal(
+            [("scope", (object)"team"), ("dimension", "machines"), ("limit", new Amount(Dimension.Machines, 3)), ("held", new Amount(Dimension.Machines, 2)), ("free", new Amount(Dimension.Machines, 1)), ("asked", new Amount(Dimension.Machines, 2))],
+            Assert.Single(refusal.Errors!).Arguments!.Where(argument => argument.Name is not ("rule" or "at")));
         Assert.Equal([Offers.UntilBooking, Offers.Later, Offers.OtherBlueprint], refusal.Quota.Offers.Select(offer => offer.Code));
         foreach (var offer in refusal.Quota.Offers)
         {
@@ -188,6 +192,8 @@ public sealed class LabCallsTests(TestDatabases databases)
         var ada = await labs.TeamAsync("qa");
         var lab = (await labs.Calls.RequestAsync(ada, LabsUnderTest.Pair(), null, Cancellation)).Value.Id;
         Assert.Equal(20, (await labs.Calls.RevealPasswordAsync(ada, lab, Cancellation)).Value.Length);
+        Assert.True((await labs.Calls.FindAsync(ada, lab, Cancellation)).Value.HasPassword);
+        Assert.False((await labs.Calls.FindAsync(ada with { Person = new PersonId(Guid.NewGuid()), IsAdmin = true }, lab, Cancellation)).Value.HasPassword);
         Assert.Equal(RefusalKind.Forbidden, (await labs.Calls.RevealPasswordAsync(ada with { Person = new PersonId(Guid.NewGuid()), IsAdmin = true }, lab, Cancellation)).Refusal!.Kind);
         Assert.Equal(RefusalKind.NotFound, (await labs.Calls.FindAsync((await labs.TeamAsync("others")), lab, Cancellation)).Refusal!.Kind);
     }

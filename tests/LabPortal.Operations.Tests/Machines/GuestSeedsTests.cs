@@ -98,6 +98,9 @@ public sealed class GuestSeedsTests(TestDatabases databases)
         var with = await RequestAsync();
         Assert.Equal(keys, with.One.AuthorizedKeys);
         Assert.Null(with.One.Password);
+        // What is offered is what the lab has, whatever keys the profile has by now.
+        Assert.False((await labs.Calls.FindAsync(ada, with.Lab.Id, Cancellation)).Value.HasPassword);
+        Assert.True((await labs.Calls.FindAsync(ada, without.Lab.Id, Cancellation)).Value.HasPassword);
         Assert.Equal(RefusalKind.NotFound, (await labs.Calls.RevealPasswordAsync(ada, with.Lab.Id, Cancellation)).Refusal!.Kind);
         // The first lab's owner has keys now: they count, and its password stays what it was.
         var later = await seeds.OfAsync(without.Lab, without.Lab.Machines[0], Cancellation);
