@@ -74,16 +74,23 @@ public sealed class LabLifeTests(TestDatabases databases)
         var id = (string)(await asking.PostAsync("labs", Request(), Cancellation)).Must(202)["id"]!;
         var late = new List<TimeSpan>();
         var versions = new List<long>();
+        var opened = DateTimeOffset.UtcNow;
+        // A feed looks by itself every 30 s. The quickest of a few tells that it was woken: a moment in which the machine is busy with something
+        // else says nothing of the feed. How quick it is as a rule, infra/bench/run wake measures.
+        var verbs = new Queue<string>(["stop", "start", "stop", "start"]);
         await foreach (var (version, data) in watching.EventsAsync(id, cancellation: Cancellation))
         {
             versions.Add(version);
-            late.Add(DateTimeOffset.UtcNow - data["at"]!.GetValue<DateTimeOffset>());
-            if ((string)data["kind"]! == "state" && data.ToJsonString().Contains("\"ready\"", StringComparison.Ordinal)) break;
+            var at = data["at"]!.GetValue<DateTimeOffset>();
+            if (at > opened) late.Add(DateTimeOffset.UtcNow - at);
+            if ((string)data["kind"]! != "state" || (string?)data["state"] is not ("ready" or "stopped")) continue;
+            if (late.Min() < TimeSpan.FromSeconds(1) || !verbs.TryDequeue(out var verb)) break;
+            await asking.WaitForAsync(id, (string)data["state"]!, cancellation: Cancellation);
+            (await asking.PostAsync($"labs/{id}/{verb}", cancellation: Cancellation)).Must(202);
         }
 
         Assert.Equal(Enumerable.Range(1, versions.Count).Select(version => (long)version), versions);
-        // The first ones were there before the feed was opened.
-        Assert.True(late[^1] < TimeSpan.FromSeconds(1), $"The last event came {late[^1]} late.");
+        Assert.True(late.Min() < TimeSpan.FromSeconds(1), $"The quickest of {late.Count} events came {late.Min()} late.");
 
         var resumed = new List<long>();
         await foreach (var (version, _) in watching.EventsAsync(id, after: versions[^3], Cancellation))
@@ -93,7 +100,6 @@ public sealed class LabLifeTests(TestDatabases databases)
         }
 
         Assert.Equal(versions[^2..], resumed);
-        await asking.WaitForAsync(id, "ready", cancellation: Cancellation);
         (await watching.PostAsync($"labs/{id}/end", cancellation: Cancellation)).Must(202);
         await asking.WaitForAsync(id, "ended", cancellation: Cancellation);
         Assert.Empty((await asking.GetAsync("pools/pretend/resources", Cancellation)).Must(200).Body!.AsArray());
