@@ -128,7 +128,7 @@ public sealed class WalksTests(PortalInBrowser portal)
 
         await page.GotoAsync("/catalogue/pair?team=small");
         await page.GetByText("The quota is full").Sees().ToBeVisibleAsync();
-        await page.GetByText("Machines: 1 of 2 are held, you ask for 2.").Sees().ToBeVisibleAsync();
+        await page.GetByText("The team’s quota of machines is full. Asked for: 2; left: 1 of 2.").Sees().ToBeVisibleAsync();
         await page.HoldAsync("refusal");
         await page.Button("“One small Linux machine” fits").ClickAsync();
         await page.ArrivesAsync("**/catalogue/solo?team=small");
