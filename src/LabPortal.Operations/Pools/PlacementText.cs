@@ -32,13 +32,14 @@ internal static class PlacementText
     public static string Of(Reason reason)
     {
         var sentence = s_sentences[reason.Code];
-        foreach (var (name, value) in reason.Arguments) sentence = sentence.Replace($"{{{name}}}", value, StringComparison.Ordinal);
+        foreach (var (name, value) in reason.Arguments) sentence = sentence.Replace($"{{{name}}}", value.TrimEnd('.'), StringComparison.Ordinal);
         return sentence;
     }
 
     public static string Of(PlacementDecision decision)
     {
-        var others = decision.Verdicts.Where(verdict => verdict != decision.Chosen).Select(verdict
+        // What may still come to fit is what somebody who waits looks for first.
+        var others = decision.Verdicts.Where(verdict => verdict != decision.Chosen).OrderByDescending(verdict => verdict.Fits || verdict.CanWait).Select(verdict
             => verdict.Fits ? $"{Place(verdict)} fits too and came after it" : $"{Place(verdict)} {Of(verdict.Why)}");
         var lines = decision.Chosen is { } chosen ? others.Prepend($"Chosen: {Place(chosen)}") : others;
         var text = string.Join("; ", lines);

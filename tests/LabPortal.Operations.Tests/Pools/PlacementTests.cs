@@ -165,6 +165,16 @@ public sealed class PlacementTests
         Assert.Equal("p/h1 has 4 vCPU in all, 5 are asked for.", Placement.Decide(question with { Machine = new MachineNeed("tiny", "1", 5, 1024, 1) }, [pool]).Why);
     }
 
+    [Fact]
+    public void What_may_come_to_fit_is_told_first_and_sentences_of_others_end_once()
+    {
+        var question = new PlacementQuestion(new MachineNeed("tiny", "1", 1, 1024, 1), ["simulated"], new PlacementRules(["gpu"], []), null, [], null);
+        var (without, sick) = (APool("a", price: 1, cpu: 4), APool("b", price: 1, cpu: 4, "gpu"));
+        sick = sick with { Pool = sick.Pool with { Problems = [new PoolProblem("It does not answer.", null, "Wait.")] } };
+
+        Assert.Equal("b/h1 is sick: It does not answer; a/h1 lacks the labels gpu.", Placement.Decide(question, [without, sick]).Why);
+    }
+
     private static PoolNow With(PoolNow pool, int held) => pool with { Hosts = [pool.Hosts[0] with { CpuHeld = held }] };
 
     private static PoolNow APool(string name, int price, int cpu, params string[] labels) => new(
