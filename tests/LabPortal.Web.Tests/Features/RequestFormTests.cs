@@ -22,6 +22,26 @@ public sealed class RequestFormTests
     }
 
     [Fact]
+    public void What_has_to_be_filled_in_and_is_empty_is_not_sent_and_what_may_be_empty_is()
+    {
+        var form = new RequestForm(
+            new Blueprint
+            {
+                Name = "pair",
+                Title = "A pair",
+                Machines = [],
+                Lease = new LeaseRules(Duration.FromHours(4), Duration.FromHours(8), Duration.Zero),
+                Parameters = [new Parameter { Name = "license", Type = ParameterType.String }, new Parameter { Name = "motd", Type = ParameterType.String, Default = "hello" }],
+            },
+            "qa");
+        form.Parameters["motd"] = "";
+
+        Assert.Equal(["motd"], form.ToRequest(s_berlin).Parameters.Keys);
+        form.Parameters["license"] = "x";
+        Assert.Equal("x", form.ToRequest(s_berlin).Parameters["license"]);
+    }
+
+    [Fact]
     public void A_wall_clock_time_is_read_in_the_browsers_zone()
     {
         var form = Form();

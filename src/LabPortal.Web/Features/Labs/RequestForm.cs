@@ -10,11 +10,14 @@ namespace LabPortal.Web.Features.Labs;
 /// <summary>What somebody is about to ask for, as the form holds it. Nothing is judged here: the quote says what is wrong.</summary>
 public sealed class RequestForm
 {
+    private readonly HashSet<string> _required;
+
     public RequestForm(Blueprint blueprint, string team)
     {
         Blueprint = blueprint.Name;
         Team = team;
         Hours = (decimal)Math.Round(blueprint.Lease.Default.TotalHours, 2);
+        _required = [.. blueprint.Parameters.Where(parameter => parameter.Required).Select(parameter => parameter.Name)];
         foreach (var parameter in blueprint.Parameters) Parameters[parameter.Name] = parameter.Default ?? (parameter.Type == ParameterType.Boolean ? "false" : "");
     }
 
@@ -35,7 +38,8 @@ public sealed class RequestForm
         Team = Team,
         Name = Some(Name),
         Pool = Some(Pool),
-        Parameters = Parameters.ToDictionary(parameter => parameter.Key, parameter => parameter.Value),
+        // A field that has to be filled in and is empty was not filled in; where the blueprint has a default, empty is a value like any other.
+        Parameters = Parameters.Where(parameter => parameter.Value.Length > 0 || !_required.Contains(parameter.Key)).ToDictionary(parameter => parameter.Key, parameter => parameter.Value),
         Lease = Until is null ? new LeaseRequest(Hours: Hours) : new LeaseRequest(Until: WallClock.Read(Until, zone)),
         Start = WallClock.Read(Start, zone),
     };
