@@ -26,7 +26,8 @@ public sealed partial class PeopleCalls
         {
             var memberships = (await TeamStore.MembershipsAsync(session)).ToLookup(membership => membership.Person);
             var teams = await TeamStore.ListAsync(session);
-            return (await PersonStore.ListAsync(session)).Select(person => View(person, memberships[person.Id], teams)).ToList();
+            var own = await PersonStore.FindBySignInAsync(session, BootstrapName, BootstrapName);
+            return (await PersonStore.ListAsync(session)).Select(person => View(person, memberships[person.Id], teams) with { IsPortal = person.Id == own?.Id }).ToList();
         }, cancellation);
     }
 

@@ -8,7 +8,11 @@ using NodaTime;
 
 namespace LabPortal.Operations.People;
 
-public sealed record PersonView(PersonId Id, string Name, string Email, bool IsAdmin, bool IsAuditor, bool Disabled, IReadOnlyList<MembershipView> Teams);
+public sealed record PersonView(PersonId Id, string Name, string Email, bool IsAdmin, bool IsAuditor, bool Disabled, IReadOnlyList<MembershipView> Teams)
+{
+    /// <summary>The portal's own account: nobody signs in as it, and nothing about it can be changed.</summary>
+    public bool IsPortal { get; init; }
+}
 
 public sealed record MembershipView(TeamId TeamId, string Team, TeamRole Role);
 

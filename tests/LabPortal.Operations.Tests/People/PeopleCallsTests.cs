@@ -150,6 +150,7 @@ public sealed class PeopleCallsTests(TestDatabases databases)
         Assert.Single(actors.Select(actor => actor!.Person).Distinct());
         var bootstrap = actors[0]!;
         Assert.Equal((true, Channel.Bootstrap, "bootstrap"), (bootstrap.IsAdmin, bootstrap.Channel, bootstrap.Name));
+        Assert.Equal([bootstrap.Person!.Value], (await portal.Calls.PeopleAsync(portal.Admin, Cancellation)).Value.Where(person => person.IsPortal).Select(person => person.Id));
         Assert.Null(await portal.Calls.ActorOfAsync(bootstrap.Person!.Value, null, null, null, Cancellation));
         Assert.Equal("person.disabled", (await portal.Calls.MakeResetLinkAsync(portal.Admin, bootstrap.Person.Value, Cancellation)).Refusal!.Code);
         Assert.Equal("person.system", (await portal.Calls.SetDisabledAsync(portal.Admin, bootstrap.Person.Value, false, Cancellation)).Refusal!.Code);
