@@ -10,7 +10,7 @@ internal static class FirstAdmin
 
     public static async Task OpenAsync(IPage page, PortalProcess portal)
     {
-        for (var i = 0; i < 100 && portal.SetupLink is null; i++) await Task.Delay(100, TestContext.Current.CancellationToken);
+        for (var i = 0; i < 600 && portal.SetupLink is null; i++) await Task.Delay(100, TestContext.Current.CancellationToken);
         await page.GotoAsync(portal.SetupLink ?? throw new InvalidOperationException("No setup link in the log."));
     }
 

@@ -127,7 +127,7 @@ internal static class OnPage
     public static async Task HoldAsync(this IPage page, string what)
     {
         // Messages fade in: what is half transparent has no contrast yet.
-        await page.WaitForTimeoutAsync(400);
+        await page.WaitForFunctionAsync("document.getAnimations().every(one => one.playState !== 'running' || one.effect.getComputedTiming().endTime === Infinity)");
         var violations = (await page.RunAxe()).Violations;
         Assert.True(violations.Length == 0, $"{what}: {string.Join("; ", violations.Select(found => $"{found.Id} {found.Nodes.FirstOrDefault()?.Html}"))}");
         Assert.False(await page.EvaluateAsync<bool>("document.documentElement.scrollWidth > innerWidth"), $"{what} is wider than its window.");
