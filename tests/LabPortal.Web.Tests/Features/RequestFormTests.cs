@@ -41,13 +41,15 @@ public sealed class RequestFormTests
         Assert.Equal("x", form.ToRequest(s_berlin).Parameters["license"]);
     }
 
-    [Fact]
-    public void A_wall_clock_time_is_read_in_the_browsers_zone()
+    [Theory, InlineData("2026-07-01T10:30"), InlineData("2026-07-01T10:30:00")]
+    public void A_wall_clock_time_is_read_in_the_browsers_zone(string said)
     {
         var form = Form();
-        form.Start = "2026-07-01T10:30";
+        (form.Start, form.Until) = (said, said);
+        var request = form.ToRequest(s_berlin);
 
-        Assert.Equal(Instant.FromUtc(2026, 7, 1, 8, 30), form.ToRequest(s_berlin).Start);
+        Assert.Equal(Instant.FromUtc(2026, 7, 1, 8, 30), request.Start);
+        Assert.Equal(Instant.FromUtc(2026, 7, 1, 8, 30), request.Lease!.Until);
     }
 
     [Fact]
