@@ -40,7 +40,7 @@ public sealed class RealGuests : IAsyncLifetime
         {{Sample}}
         """;
 
-    /// <summary>What libvirt itself has: nothing but the image, now or after that long.</summary>
+    /// <summary>What libvirt itself has: nothing but the image, now or after that long. An import leaves its digest beside it.</summary>
     public async Task HoldsNothingAsync(string storagePool = "lab", TimeSpan patience = default)
     {
         for (var since = Stopwatch.GetTimestamp(); ; await Task.Delay(200, Cancellation))
@@ -50,7 +50,7 @@ public sealed class RealGuests : IAsyncLifetime
                 Assert.Equal("", (await Libvirt.VirshAsync(Cancellation, "list", "--all", "--name")).Trim());
                 await Libvirt.VirshAsync(Cancellation, "pool-refresh", storagePool);
                 var volumes = (await Libvirt.VirshAsync(Cancellation, "vol-list", storagePool)).Split('\n', StringSplitOptions.RemoveEmptyEntries);
-                Assert.Equal([PrivateLibvirt.ImageVolume], volumes.Select(line => line.Split(' ', StringSplitOptions.RemoveEmptyEntries)[0]));
+                Assert.Equal([PrivateLibvirt.ImageVolume], volumes.Select(line => line.Split(' ', StringSplitOptions.RemoveEmptyEntries)[0]).Except([PrivateLibvirt.ImageDigest]));
                 return;
             }
             // A storage pool in which a volume is being made refuses to be refreshed.

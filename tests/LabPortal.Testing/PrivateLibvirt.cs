@@ -11,6 +11,9 @@ public sealed class PrivateLibvirt : IAsyncDisposable
 {
     public const string ImageVolume = "tiny.qcow2";
 
+    /// <summary>The volume in which an import notes what it brought.</summary>
+    public const string ImageDigest = ImageVolume + ".sha256";
+
     /// <summary>The stopped shell that starts the daemon; zero where it is at work.</summary>
     private int _keeper;
 
@@ -76,6 +79,13 @@ public sealed class PrivateLibvirt : IAsyncDisposable
     {
         if (_keeper != 0) Signal(_keeper, 18);
         _keeper = 0;
+    }
+
+    /// <summary>A storage pool with nothing in it.</summary>
+    public async Task AddEmptyPoolAsync(string name, CancellationToken cancellation)
+    {
+        Directory.CreateDirectory(Disk(name));
+        await VirshAsync(cancellation, "pool-create-as", name, "dir", "--target", Disk(name));
     }
 
     /// <summary>A storage pool with the tiny image, on a disk of its own that only the daemon sees.</summary>

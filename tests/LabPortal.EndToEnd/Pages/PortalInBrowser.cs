@@ -102,18 +102,18 @@ internal static class OnPage
     }
 
     /// <summary>Asks for the blueprint as its form stands, and waits until the lab is ready. Gives the lab's id.</summary>
-    public static async Task<string> RequestAsync(this IPage page, string blueprint = "pair")
+    public static async Task<string> RequestAsync(this IPage page, string blueprint = "pair", float patience = 60_000)
     {
         await page.GotoAsync($"/catalogue/{blueprint}?team=qa");
         await page.GetByText("Quota after this request").Sees().ToBeVisibleAsync();
         await page.Button("Request this lab").ClickAsync();
         await page.ArrivesAsync("**/labs/*");
-        await page.StateAsync("Ready");
+        await page.StateAsync("Ready", patience);
         return page.Url.Split('/')[^1];
     }
 
     /// <summary>Waits until the lab of this page is in that state.</summary>
-    public static Task StateAsync(this IPage page, string state) => page.Locator(".head .chip").Sees().ToHaveTextAsync(state, new() { Timeout = 60_000 });
+    public static Task StateAsync(this IPage page, string state, float patience = 60_000) => page.Locator(".head .chip").Sees().ToHaveTextAsync(state, new() { Timeout = patience });
 
     /// <summary>The lab of this page is ended, so that it takes nobody's room.</summary>
     public static async Task EndAsync(this IPage page)

@@ -1,3 +1,4 @@
+using System.Security.Cryptography;
 using LabPortal.Testing;
 using Microsoft.Playwright;
 
@@ -8,6 +9,17 @@ namespace LabPortal.EndToEnd.Pages;
 public sealed class RealGuestsPagesTests(RealGuests guests)
 {
     private const float Patience = 5 * 60_000;
+
+    /// <summary>The shortest lease that there is, with six seconds of grace.</summary>
+    private const string Brief = """
+
+        ---
+        kind: Blueprint
+        name: brief
+        title: One machine for a minute
+        machines: [{ name: one, image: tiny, size: tiny }]
+        lease: { default: 1m, max: 1h, grace: 0.1m }
+        """;
 
     private static CancellationToken Cancellation => TestContext.Current.CancellationToken;
 
@@ -56,4 +68,50 @@ public sealed class RealGuestsPagesTests(RealGuests guests)
         await Assertions.Expect(page.Locator(".head .chip")).ToHaveTextAsync("Ended", new() { Timeout = Patience });
         await guests.HoldsNothingAsync();
     }
+
+    [Fact]
+    public async Task An_image_is_imported_and_a_lab_of_it_that_is_left_alone_is_gone_when_its_lease_is_over()
+    {
+        const string Storage = "fresh";
+        var file = await TinyImage.FileAsync(Cancellation);
+        var digest = Digest(await File.ReadAllBytesAsync(file, Cancellation));
+        await guests.Libvirt.AddEmptyPoolAsync(Storage, Cancellation);
+        using var folder = new TestFolder();
+        await File.WriteAllTextAsync(folder["apply.yaml"], guests.Yaml(Storage) + Brief, Cancellation);
+        await using var portal = await PortalProcess.StartAsync(folder["data"], applyFile: folder["apply.yaml"]);
+        using var playwright = await Playwright.CreateAsync();
+        await using var browser = await Chromium.LaunchAsync(playwright);
+        await using var context = await browser.NewContextAsync(new() { BaseURL = portal.Address.ToString() });
+        context.SetDefaultTimeout(60_000);
+        var page = await context.NewPageAsync();
+        await FirstAdmin.SetUpAsync(page, portal);
+
+        await page.GotoAsync("/operations");
+        var pool = page.GetByRole(AriaRole.Region, new() { Name = RealGuests.Pool });
+        await pool.Button($"Import tiny into {RealGuests.Pool}").ClickAsync();
+        await page.FillAsync("#import-file", file);
+        await page.Asked().Button("Import").ClickAsync();
+        await pool.Button($"Import tiny into {RealGuests.Pool}").Sees().ToHaveCountAsync(0, new() { Timeout = Patience });
+        await pool.Locator(".images li", new() { HasTextString = "tiny" }).Locator(".chip").Sees().ToHaveTextAsync("There", new() { Timeout = Patience });
+        Assert.Equal(digest, Digest(await DownloadAsync(Storage, PrivateLibvirt.ImageVolume, folder)));
+        Assert.StartsWith(digest + " ", System.Text.Encoding.UTF8.GetString(await DownloadAsync(Storage, PrivateLibvirt.ImageDigest, folder)), StringComparison.Ordinal);
+
+        await page.RequestAsync("brief", Patience);
+        Assert.Equal(1, await guests.RunningAsync());
+        // Nobody touches it from here on.
+        await page.Locator(".bell .dot").Sees().ToHaveTextAsync("2", new() { Timeout = Patience });
+        await page.StateAsync("Ended", Patience);
+        await guests.HoldsNothingAsync(Storage);
+        await page.Locator(".bell").ClickAsync();
+        await page.Locator(".notices li").Last.Sees().ToContainTextAsync("is over and its machines are stopped");
+        await page.Locator(".notices li").First.Sees().ToContainTextAsync("is being deleted");
+    }
+
+    private async Task<byte[]> DownloadAsync(string storagePool, string volume, TestFolder into)
+    {
+        await guests.Libvirt.VirshAsync(Cancellation, "vol-download", volume, into[volume], "--pool", storagePool);
+        return await File.ReadAllBytesAsync(into[volume], Cancellation);
+    }
+
+    private static string Digest(byte[] bytes) => "sha256:" + Convert.ToHexStringLower(SHA256.HashData(bytes));
 }

@@ -1,3 +1,4 @@
+using System.Globalization;
 using System.Text.Json.Nodes;
 using Microsoft.Data.Sqlite;
 using Microsoft.Playwright;
@@ -148,6 +149,26 @@ public sealed class WalksTests(PortalInBrowser portal)
         await page.StateAsync("Scheduled");
         await page.EndAsync();
         await page.GotoAsync(first);
+        await page.EndAsync();
+    }
+
+    [Fact]
+    public async Task A_start_and_an_end_that_are_typed_are_those_that_the_lab_gets()
+    {
+        const string Typed = "yyyy-MM-dd'T'HH:mm";
+        var start = new DateTimeOffset(DateTime.Today.AddDays(1).AddHours(10.5));
+        var page = await portal.OpenAsync();
+        await page.GotoAsync("/catalogue/solo?team=qa");
+        await page.Button("Until a time").ClickAsync();
+        await page.FillAsync("#lease-until", start.AddHours(2).ToString(Typed, CultureInfo.InvariantCulture));
+        await page.GetByText("More choices").ClickAsync();
+        await page.FillAsync("#start", start.ToString(Typed, CultureInfo.InvariantCulture));
+        await page.Button("Request this lab").ClickAsync();
+        await page.ArrivesAsync("**/labs/*");
+        await page.StateAsync("Scheduled");
+
+        var lease = (await portal.Client.GetAsync($"labs/{page.Url.Split('/')[^1]}", Cancellation)).Must(200)["lease"]!;
+        Assert.Equal((start, start.AddHours(2)), (lease["start"]!.GetValue<DateTimeOffset>(), lease["end"]!.GetValue<DateTimeOffset>()));
         await page.EndAsync();
     }
 
