@@ -72,7 +72,7 @@ public sealed class TurnWriter(Database database, WorkerLease lease) : IDisposab
                 _waiting.RemoveRange(0, group.Count);
             }
 
-            foreach (var save in await WriteAsync(group)) _ = AloneAsync(save);
+            foreach (var save in await WriteAsync(group, wait: false)) _ = AloneAsync(save);
         }
     }
 
@@ -81,7 +81,7 @@ public sealed class TurnWriter(Database database, WorkerLease lease) : IDisposab
         await _alone.WaitAsync(CancellationToken.None);
         try
         {
-            await WriteAsync([save]);
+            await WriteAsync([save], wait: true);
         }
         finally
         {
@@ -91,13 +91,13 @@ public sealed class TurnWriter(Database database, WorkerLease lease) : IDisposab
         return await save.Saved.Task;
     }
 
-    /// <summary>Completes all but those that have to be written alone.</summary>
-    private async Task<IReadOnlyList<Save>> WriteAsync(IReadOnlyList<Save> group)
+    /// <summary>Completes all but those that have to be written alone, where they may <paramref name="wait"/> for locks.</summary>
+    private async Task<IReadOnlyList<Save>> WriteAsync(IReadOnlyList<Save> group, bool wait)
     {
         try
         {
             // Saving what happened is not given up when the process is asked to stop.
-            await database.WriteAsync(session => ApplyAsync(session, group), CancellationToken.None);
+            await database.WriteAsync(session => ApplyAsync(session, group, wait), CancellationToken.None);
         }
         catch (Exception fault) when (group.Count > 1 && fault is not (LeaseLost or DbException { IsTransient: true }))
         {
@@ -118,17 +118,16 @@ public sealed class TurnWriter(Database database, WorkerLease lease) : IDisposab
         return [.. group.Where(save => save.IsLocked)];
     }
 
-    private async Task ApplyAsync(Session session, IReadOnlyList<Save> group)
+    private async Task ApplyAsync(Session session, IReadOnlyList<Save> group, bool wait)
     {
         if (lease.Left <= TimeSpan.Zero) throw new LeaseLost("The worker's own term is over.");
-        var alone = group.Count == 1;
-        var now = await RunStore.GuardAsync(session, group.Select(save => save.Turn.Claim), wait: alone);
+        var now = await RunStore.GuardAsync(session, group.Select(save => save.Turn.Claim), wait);
         var fresh = await FreshAsync(session, group.Select(save => save.Turn).Where(turn => turn.IsFresh && now.TryGetValue(turn.Claim.Id, out var check) && check.IsOf(turn.Claim)));
         foreach (var save in group)
         {
             var claim = save.Turn.Claim;
             var check = now.GetValueOrDefault(claim.Id);
-            save.IsLocked = check is null && !alone;
+            save.IsLocked = check is null && !wait;
             save.Next = check is not null && check.IsOf(claim) ? await save.Turn.WriteAsync(session, check, fresh.GetValueOrDefault(claim.Id), save.Outcome) : null;
         }
     }

@@ -66,9 +66,9 @@ internal sealed class House : IAsyncDisposable
     public Pool Pool { get; private set; } = null!;
     public Instant Now => Time.Now();
 
-    public static async Task<House> BuildAsync(TestDatabases databases, Engine engine, string settings = "{}", PoolLimits? limits = null, RegisteredWorkflows? workflows = null, TimeProvider? time = null, EngineSettings? engineSettings = null)
+    public static async Task<House> BuildAsync(TestDatabases databases, Engine engine, string settings = "{}", PoolLimits? limits = null, RegisteredWorkflows? workflows = null, TimeProvider? time = null, EngineSettings? engineSettings = null, string? connection = null)
     {
-        var setting = await databases.CreateSettingAsync(engine);
+        var setting = await databases.CreateSettingAsync(engine) + (connection is null ? "" : $";{connection}");
         var folder = new TestFolder();
         var clock = time ?? new FakeTimeProvider(new DateTimeOffset(2026, 3, 1, 9, 0, 0, TimeSpan.Zero));
         var database = Database.Open(setting);
@@ -284,8 +284,9 @@ internal sealed class Worker : IDisposable
 
     public Task<Instant?> TurnAsync(Run claim) => TurnUntilAsync(claim, CancellationToken.None);
 
-    public Task<Instant?> TurnUntilAsync(Run claim, CancellationToken stopping)
-        => new Turn(claim, Workflows.Find(claim)!, Tools, Lease, new Runs(Workflows, _house.Time), Writer).AdvanceAsync(stopping);
+    public Task<Instant?> TurnUntilAsync(Run claim, CancellationToken stopping) => Turn(claim).AdvanceAsync(stopping);
+
+    public Turn Turn(Run claim) => new(claim, Workflows.Find(claim)!, Tools, Lease, new Runs(Workflows, _house.Time), Writer);
 
     public void Dispose()
     {
