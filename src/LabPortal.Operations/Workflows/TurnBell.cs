@@ -78,6 +78,12 @@ public sealed class TurnBell(TimeProvider time)
         }
     }
 
+    /// <summary>The batch that was asked for could not be ordered: the next ring asks again.</summary>
+    internal void NotOrdered()
+    {
+        lock (_gate) _ordered = false;
+    }
+
     internal Batch BatchBegins()
     {
         var batch = new Batch(this);

@@ -75,7 +75,15 @@ public sealed class TurnPump(Database database, RegisteredWorkflows workflows, W
     {
         if (!bell.Ring(settings.BatchesAtOnce)) return;
         var name = $"{lease.Id}/{(++_batches).ToString(CultureInfo.InvariantCulture)}";
-        jobs.Enqueue<TurnBatch>(batch => batch.RunAsync(name, null, CancellationToken.None));
+        try
+        {
+            jobs.Enqueue<TurnBatch>(batch => batch.RunAsync(name, null, CancellationToken.None));
+        }
+        catch
+        {
+            bell.NotOrdered();
+            throw;
+        }
     }
 }
 

@@ -83,6 +83,7 @@ public sealed class GroupLaws(TestDatabases databases)
         Task<(Taken, Taken)> TakeAsync(PoolId first, PoolId second, TaskCompletionSource has, Task otherHas, TaskCompletionSource asked, Task otherAsked) => house.Database.WriteAsync(
             async session =>
             {
+                await Somebody.MayIdleAsync(session);
                 var run = new RunId(Guid.NewGuid());
                 var mine = await SlotStore.TryTakeAsync(session, first, [SlotKind.Operation], run, "t", house.Now);
                 has.TrySetResult();

@@ -1,6 +1,8 @@
 using Hangfire;
+using Hangfire.Common;
 using Hangfire.InMemory;
 using Hangfire.Server;
+using Hangfire.States;
 using LabPortal.Data.Workflows;
 using LabPortal.Domain.Labs;
 using LabPortal.Domain.Workflows;
@@ -52,6 +54,70 @@ public sealed class PumpTests(TestDatabases databases)
         await house.RequestAsync();
         await WaitAsync(async () => (await house.RunAsync(stuck.Id)).State == RunState.Done);
         Assert.InRange(TimeProvider.System.GetElapsedTime(began), TimeSpan.Zero, TimeSpan.FromMilliseconds(900));
+    }
+
+    [Theory, InlineData(Engine.Sqlite), InlineData(Engine.Postgres)]
+    public async Task A_pump_that_cannot_order_jobs_or_has_no_beat_is_known_by_its_silence_and_is_well_again_after(Engine engine)
+    {
+        await using var house = await House.BuildAsync(databases, engine);
+        using var worker = new Worker(house);
+        using var storage = new InMemoryStorage();
+        var jobs = new Jobs();
+        var pump = new TurnPump(house.Database, house.Workflows, worker.Lease, worker.Bell, worker.Tools.Settings, house.Time, jobs, NullLogger<TurnPump>.Instance);
+        using var stopping = new CancellationTokenSource();
+        var pumping = Task.Factory.StartNew(
+            () => pump.Execute(new BackgroundProcessContext("test", storage, new Dictionary<string, object>(), Guid.NewGuid(), stopping.Token, stopping.Token, stopping.Token)),
+            Cancellation, TaskCreationOptions.LongRunning, TaskScheduler.Default);
+        await IsWellAsync();
+
+        // Something is due, and nobody is there to turn it.
+        await house.RequestAsync();
+        jobs.Fail = true;
+        await Patience.UntilAsync(() => PassAsync(() => jobs.Refused > 0));
+        var (silent, refused) = (house.Now - NodaTime.Duration.FromTimeSpan(worker.Bell.SinceLooked), jobs.Refused);
+        await Patience.UntilAsync(() => PassAsync(() => jobs.Refused >= refused + 10 && house.Now - silent > NodaTime.Duration.FromSeconds(40)));
+        Assert.InRange(worker.Bell.SinceLooked, TimeSpan.FromSeconds(40), TimeSpan.MaxValue);
+        jobs.Fail = false;
+        await IsWellAsync();
+        Assert.True(jobs.Ordered > 0, "Nobody was ordered to turn what is due.");
+
+        // Its beat does not come through: it looks for nothing.
+        await Patience.UntilAsync(() => PassAsync(() => worker.Bell.SinceLooked > TimeSpan.FromSeconds(40), beats: false));
+        Assert.False(worker.Lease.MayAct);
+        await IsWellAsync();
+        await stopping.CancelAsync();
+        await pumping;
+
+        Task IsWellAsync() => Patience.UntilAsync(() => PassAsync(() => worker.Bell.SinceLooked < TimeSpan.FromSeconds(2)));
+
+        async Task<bool> PassAsync(Func<bool> isSo, bool beats = true)
+        {
+            if (isSo()) return true;
+            if (beats) await worker.Lease.BeatAsync(Cancellation);
+            house.Clock.Advance(TimeSpan.FromSeconds(1));
+            return false;
+        }
+    }
+
+    /// <summary>A storage of jobs that is away or not, and in which nobody works.</summary>
+    private sealed class Jobs : IBackgroundJobClient
+    {
+        public bool Fail { get; set; }
+        public int Refused { get; private set; }
+        public int Ordered { get; private set; }
+
+        public string Create(Job job, IState state)
+        {
+            if (Fail)
+            {
+                Refused++;
+                throw new BackgroundJobClientException("The storage of jobs is away.", new TimeoutException());
+            }
+
+            return $"{++Ordered}";
+        }
+
+        public bool ChangeState(string jobId, IState state, string expectedState) => throw new NotSupportedException();
     }
 
     private static async Task WaitAsync(Func<Task<bool>> isSo)

@@ -14,13 +14,15 @@ internal sealed class Somebody : IAsyncDisposable
     private Somebody(Database database, string sql, object? parameters) => _transaction = database.WriteAsync(
         async session =>
         {
-            // Ours are ended when they idle; this one is meant to.
-            await session.ExecuteAsync("SET LOCAL idle_in_transaction_session_timeout = 0");
+            await MayIdleAsync(session);
             await session.ExecuteAsync(sql, parameters);
             _holds.TrySetResult();
             await _letGo.Task;
         },
         CancellationToken.None);
+
+    /// <summary>The portal's transactions are ended when they idle; a test's are meant to.</summary>
+    public static Task MayIdleAsync(Session session) => session.ExecuteAsync("SET LOCAL idle_in_transaction_session_timeout = 0");
 
     public static Task<Somebody> LocksTheLabAsync(House house, LabId lab) => HoldsAsync(house, "SELECT 1 FROM labs WHERE id = @lab FOR UPDATE", new { lab });
 
