@@ -36,6 +36,8 @@ public abstract class Step(string name)
     /// <summary>The same for taking it back.</summary>
     public virtual IReadOnlyList<SlotKind> TakesBack => [];
 
+    internal IReadOnlyList<SlotKind> SlotsOf(Direction way) => way == Direction.Forward ? Takes : TakesBack;
+
     /// <summary>The slot that is free again when it is done.</summary>
     public virtual SlotKind? Frees => null;
 

@@ -25,22 +25,22 @@ public sealed class TurnWriter(Database database, WorkerLease lease) : IDisposab
     private readonly List<Save> _waiting = [];
     private int _writing;
 
-    private sealed class Save(Turn turn, Turn.Outcome? outcome)
+    private sealed class Save(Turn turn, TurnOutcome? outcome)
     {
         public Turn Turn { get; } = turn;
-        public Turn.Outcome? Outcome { get; } = outcome;
-        public TaskCompletionSource<Turn.State> Saved { get; } = new(TaskCreationOptions.RunContinuationsAsynchronously);
+        public TurnOutcome? Outcome { get; } = outcome;
+        public TaskCompletionSource<TurnState> Saved { get; } = new(TaskCreationOptions.RunContinuationsAsynchronously);
         public bool Places => Outcome is { Act.Step.Places: true };
 
         /// <summary>What the transaction came to; nothing where the claim is lost. True only once it is committed.</summary>
-        public Turn.State? Next { get; set; }
+        public TurnState? Next { get; set; }
 
         /// <summary>Another transaction had it locked.</summary>
         public bool IsLocked { get; set; }
     }
 
     /// <summary>The turn's state after the commit. Throws <see cref="LeaseLost"/> when the claim is gone, and what the database throws.</summary>
-    internal Task<Turn.State> SaveAsync(Turn turn, Turn.Outcome? outcome)
+    internal Task<TurnState> SaveAsync(Turn turn, TurnOutcome? outcome)
     {
         var save = new Save(turn, outcome);
         if (save.Places) return AloneAsync(save);
@@ -76,7 +76,7 @@ public sealed class TurnWriter(Database database, WorkerLease lease) : IDisposab
         }
     }
 
-    private async Task<Turn.State> AloneAsync(Save save)
+    private async Task<TurnState> AloneAsync(Save save)
     {
         await _alone.WaitAsync(CancellationToken.None);
         try
@@ -135,9 +135,9 @@ public sealed class TurnWriter(Database database, WorkerLease lease) : IDisposab
     public void Dispose() => _alone.Dispose();
 
     /// <summary>In the transaction that claimed the runs of these turns, with their labs locked: their first part, without one of its own.</summary>
-    internal static async Task<IReadOnlyList<(Turn Turn, Turn.State Next)>> BeginAsync(Session session, IReadOnlyList<Turn> turns)
+    internal static async Task<IReadOnlyList<(Turn Turn, TurnState Next)>> BeginAsync(Session session, IReadOnlyList<Turn> turns)
     {
-        var begun = new List<(Turn, Turn.State)>();
+        var begun = new List<(Turn, TurnState)>();
         var fresh = await FreshAsync(session, turns);
         foreach (var turn in turns)
             begun.Add((turn, await turn.WriteAsync(session, new ClaimCheck { CancelRequested = turn.Claim.CancelRequested, EndAskedBy = turn.Claim.EndAskedBy }, fresh[turn.Claim.Id], null)));
@@ -145,12 +145,12 @@ public sealed class TurnWriter(Database database, WorkerLease lease) : IDisposab
     }
 
     /// <summary>Lab and journal as they are, under the claim's lock.</summary>
-    private static async Task<Dictionary<RunId, Turn.State>> FreshAsync(Session session, IEnumerable<Turn> turns)
+    private static async Task<Dictionary<RunId, TurnState>> FreshAsync(Session session, IEnumerable<Turn> turns)
     {
-        var claims = turns.Select(turn => turn.Claim).ToList();
-        if (claims.Count == 0) return [];
-        var (labs, journals) = await JournalStore.ReadWithLabsAsync(session, claims);
+        var fresh = turns.ToList();
+        if (fresh.Count == 0) return [];
+        var (labs, journals) = await JournalStore.ReadWithLabsAsync(session, fresh.ConvertAll(turn => turn.Claim));
         var of = labs.ToDictionary(lab => lab.Id);
-        return claims.ToDictionary(claim => claim.Id, claim => new Turn.State(claim, of[claim.Lab], Journal.Of(journals[claim.Id])) { Written = claim });
+        return fresh.ToDictionary(turn => turn.Claim.Id, turn => turn.Fresh(of[turn.Claim.Lab], Journal.Of(journals[turn.Claim.Id])));
     }
 }

@@ -27,7 +27,7 @@ public sealed class GroupLaws(TestDatabases databases)
         await using var somebody = await Somebody.LocksTheLabAsync(house, turns[3].Claim.Lab);
 
         // Both of the writers are kept busy until the other four are one group.
-        var saves = new List<Task<Turn.State>>();
+        var saves = new List<Task<TurnState>>();
         await using (await Somebody.LocksAllRunsAsync(house))
         {
             foreach (var turn in turns)

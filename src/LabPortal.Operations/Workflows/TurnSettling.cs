@@ -1,0 +1,136 @@
+using System.Data.Common;
+using LabPortal.Data;
+using LabPortal.Data.Labs;
+using LabPortal.Data.Workflows;
+using LabPortal.Domain;
+using LabPortal.Domain.Labs;
+using LabPortal.Domain.Pools;
+using LabPortal.Domain.Workflows;
+using NodaTime;
+
+namespace LabPortal.Operations.Workflows;
+
+/// <summary>Writes what became of one act: done, waiting, tried again later, elsewhere, or failed for good.</summary>
+internal sealed class TurnSettling(Workflow workflow, StepTools tools)
+{
+    /// <summary>So many transient faults in a row keep the slots.</summary>
+    private const int FaultsWithSlots = 3;
+
+    /// <summary>Throws <see cref="SaveFailed"/> where what the step wanted saved with its outcome cannot be.</summary>
+    public async Task<TurnState> SettleAsync(Session session, TurnState state, TurnOutcome outcome)
+    {
+        var now = tools.Time.Now();
+        var (act, answer, fault) = outcome;
+        var entry = act.Entry;
+        if (answer is StepAnswer.WithinAnswer within)
+        {
+            try
+            {
+                answer = await within.Save(session, now);
+                await session.FlushAsync();
+            }
+            catch (Exception failed) when (failed is not LeaseLost && !(failed is DbException database && (session.Dialect.MayRetry(database) || database.IsTransient)))
+            {
+                throw new SaveFailed(failed is DbException rule && session.Dialect.ViolatedRule(rule) is { } name ? new RuleViolated(name, rule) : failed);
+            }
+
+            state = state with { Lab = (await LabStore.FindAsync(session, state.Run.Lab))! };
+        }
+
+        // Cut off because the turn ends or turns round: the intention stands, and says all that is known.
+        if (fault is LeaseLost or OperationCanceledException) return state;
+        switch (answer)
+        {
+            case StepAnswer.DoneAnswer done:
+                if (state.Run is { State: RunState.Running, Problem: not null } && !state.Journal.AnyFailedForGood) state = state.WithProblem(null);
+                ReleaseSlots(session, act, boot: entry.Direction == Direction.Backward || act.Step.Frees == SlotKind.Boot);
+                return state.Write(session, entry with { State = JournalState.Done, At = now, DueAt = null, FaultKind = null, Note = done.Note ?? entry.Note }, tell: true);
+            case StepAnswer.NotYetAnswer notYet when now - state.Began(entry) <= act.Step.Deadline:
+                if (notYet.Why is not null) state = state.WithProblem(notYet.Why);
+                return state.Write(session,
+                    entry with { State = JournalState.Waiting, At = now, DueAt = now + notYet.After, FaultKind = null, Note = notYet.Note ?? (entry.FaultKind is null ? entry.Note : null) },
+                    tell: entry.State == JournalState.Intended);
+            case StepAnswer.NotYetAnswer:
+                fault = new ProviderFault(FaultKind.Transient, $"Not done within {act.Step.Deadline.TotalMinutes:0.#} minutes.");
+                break;
+        }
+
+        return Fail(session, state, act, fault!, now);
+    }
+
+    private TurnState Fail(Session session, TurnState state, TurnAct act, Exception fault, Instant now)
+    {
+        var kind = fault is ProviderFault known ? known.Kind : FaultKind.Broken;
+        var entry = act.Entry with { At = now, FaultKind = kind.Word(), Note = Sentence(fault), DueAt = null };
+        var deadline = state.Began(act.Entry) + act.Step.Deadline;
+        if (kind == FaultKind.Throttled)
+        {
+            var due = now + Duration.FromTimeSpan((fault as ProviderFault)?.RetryAfter ?? TimeSpan.FromSeconds(1));
+            if (due <= deadline) return state.Write(session, entry with { State = JournalState.Waiting, DueAt = due }, tell: true);
+        }
+
+        entry = entry with { State = JournalState.Failed };
+        var row = state.Journal.TransientInRow(entry.Direction, entry.Step, entry.Target);
+
+        // After a lost reply the work goes on in the pool, with its slots. A host that stays away must not keep them from the others.
+        if (kind != FaultKind.Transient || row >= FaultsWithSlots) ReleaseSlots(session, act, boot: true);
+        if (kind == FaultKind.Transient)
+        {
+            var due = now + Duration.Min(tools.Settings.LongestRetry, tools.Settings.FirstRetry * Math.Pow(2, Math.Min(row, 16)));
+            if (due <= deadline)
+            {
+                // Why a run is undone stays said; one that goes forward says what it waits for.
+                if (state.Run.State == RunState.Running)
+                    state = state.WithProblem(new Reason("run.step-waits", ("step", entry.Step), ("machine", state.MachineName(entry.Target)), ("message", entry.Note ?? "")));
+                return state.Write(session, entry with { DueAt = due }, tell: true);
+            }
+        }
+        else if (kind == FaultKind.NoCapacity && entry.Direction == Direction.Forward && GoElsewhere(session, state, act, entry, now) is { } elsewhere)
+        {
+            return elsewhere;
+        }
+
+        state = state.Write(session, entry, tell: true);
+        var reason = (fault as StepFailed)?.Reason
+            ?? new Reason("run.step-failed", ("step", entry.Step), ("machine", state.MachineName(entry.Target)), ("kind", kind.Word()), ("message", entry.Note ?? ""));
+        if (entry.Direction == Direction.Backward) return state.WithProblem(reason with { Code = "run.undo-failed" });
+        // Another machine failed before and turned the run round: its reason is the one that counts.
+        if (state.Run.State == RunState.Undoing) return state;
+        state = state.WithProblem(reason);
+        return workflow.Undoes ? state.TurnRound(now) : state;
+    }
+
+    /// <summary>The machine is placed once more, where a step before this one places it and it was not refused too often.</summary>
+    private TurnState? GoElsewhere(Session session, TurnState state, TurnAct act, JournalEntry failed, Instant now)
+    {
+        var lane = workflow.Lanes.First(lane => lane.Contains(act.Step));
+        var place = lane.TakeWhile(step => step != act.Step).ToList().FindIndex(step => step.Places);
+        if (place < 0 || state.Journal.NoCapacity(lane, act.Target) + 1 >= tools.Settings.MostPlacements) return null;
+        state = state.Write(session, failed with { DueAt = now }, tell: true);
+        foreach (var step in lane.Skip(place + 1).TakeWhile(step => step != act.Step))
+        {
+            if (state.Journal.Last(Direction.Forward, step.Name, act.Target) is { State: JournalState.Done } done) state = Redo(session, state, done, now);
+        }
+
+        return state;
+    }
+
+    /// <summary>A done step counts no more, because its machine is made elsewhere: said in the journal by an attempt of its own.</summary>
+    private static TurnState Redo(Session session, TurnState state, JournalEntry done, Instant now)
+    {
+        var entry = done with { Attempt = done.Attempt + 1, State = JournalState.Intended, IntendedAt = now, At = now, DueAt = null, Note = null };
+        return state.Intend(session, entry).Write(session, entry with { State = JournalState.Failed, FaultKind = Journal.Elsewhere, DueAt = now }, tell: false);
+    }
+
+    private static void ReleaseSlots(Session session, TurnAct act, bool boot)
+    {
+        var run = act.Entry.Run;
+        if (act.Step.SlotsOf(act.Entry.Direction).Contains(SlotKind.Operation)) SlotStore.Release(session, SlotKind.Operation, run, act.Target);
+        if (boot) SlotStore.Release(session, SlotKind.Boot, run, act.Target);
+    }
+
+    private static string Sentence(Exception fault) => fault is ProviderFault or StepFailed ? fault.Message : $"{fault.GetType().Name}: {fault.Message}";
+}
+
+/// <summary>What a step wanted saved with its outcome cannot be.</summary>
+internal sealed class SaveFailed(Exception cause) : Exception(cause.Message, cause);
