@@ -1,0 +1,135 @@
+using System.Net;
+using System.Runtime.InteropServices;
+
+namespace LabPortal.Providers.Libvirt;
+
+internal sealed unsafe partial class LibvirtWire
+{
+    private const uint StatsState = 1;
+    private const uint StatsNoWait = 1u << 29;
+    private const uint AddressesFromAgent = 1;
+    private const uint UndefineAll = 1 | 2 | 4 | 16; // managed save, snapshot metadata, NVRAM, checkpoint metadata
+    private const uint StartAutodestroy = 2;
+
+    /// <summary>All domains of the host with their state, in one call.</summary>
+    public IReadOnlyList<DomainState> ListDomains()
+    {
+        var count = Native.virConnectGetAllDomainStats(connection, StatsState, out var records, StatsNoWait);
+        Must(count, "list its machines");
+        try
+        {
+            var domains = new List<DomainState>(count);
+            var uuid = stackalloc byte[37];
+            for (var i = 0; i < count; i++)
+            {
+                var record = records[i];
+                if (Native.virTypedParamsGetInt(record->Parameters, record->Count, "state.state", out var state) != 1) state = 0;
+                if (Native.virTypedParamsGetInt(record->Parameters, record->Count, "state.reason", out var reason) != 1) reason = 0;
+                _ = Native.virDomainGetUUIDString(record->Domain, uuid);
+                domains.Add(new DomainState(Native.Text(Native.virDomainGetName(record->Domain)), Native.Text((nint)uuid), (LifeState)state, reason));
+            }
+
+            return domains;
+        }
+        finally
+        {
+            Native.virDomainStatsRecordListFree(records);
+        }
+    }
+
+    public DomainHandle? FindDomain(string name)
+    {
+        return Found(Native.virDomainLookupByName(connection, name), LibvirtError.NoDomain, "look for a machine");
+    }
+
+    public DomainHandle Define(string xml)
+    {
+        var domain = Native.virDomainDefineXMLFlags(connection, xml, 0);
+        return domain.IsInvalid ? throw Fault("define the machine") : domain;
+    }
+
+    /// <summary>Starts a machine that is not defined: it is running, or it is not there.</summary>
+    public DomainHandle StartUndefined(string xml)
+    {
+        var domain = Native.virDomainCreateXML(connection, xml, 0);
+        return domain.IsInvalid ? throw Fault("start the machine") : domain;
+    }
+
+    public bool IsDefined(DomainHandle domain)
+    {
+        return Must(Native.virDomainIsPersistent(domain), "tell whether a machine is defined") == 1;
+    }
+
+    public (LifeState State, int Reason)? ReadState(DomainHandle domain)
+    {
+        return Did(Native.virDomainGetState(domain, out var state, out var reason, 0), "tell a machine's state", LibvirtError.NoDomain)
+            ? ((LifeState)state, reason)
+            : null;
+    }
+
+    /// <summary>False where it runs already.</summary>
+    public bool Start(DomainHandle domain, bool dieWithConnection = false)
+    {
+        return Did(Native.virDomainCreateWithFlags(domain, dieWithConnection ? StartAutodestroy : 0), "start the machine", LibvirtError.OperationInvalid);
+    }
+
+    public void AskToShutDown(DomainHandle domain)
+    {
+        Did(Native.virDomainShutdownFlags(domain, 0), "ask the machine to shut down", LibvirtError.OperationInvalid, LibvirtError.NoDomain);
+    }
+
+    public bool Reset(DomainHandle domain)
+    {
+        return Did(Native.virDomainReset(domain, 0), "restart the machine", LibvirtError.OperationInvalid);
+    }
+
+    public void TakePowerAway(DomainHandle domain)
+    {
+        Did(Native.virDomainDestroyFlags(domain, 0), "take the machine's power away", LibvirtError.OperationInvalid, LibvirtError.NoDomain);
+    }
+
+    public void Undefine(DomainHandle domain)
+    {
+        Did(Native.virDomainUndefineFlags(domain, UndefineAll), "remove the machine", LibvirtError.NoDomain);
+    }
+
+    /// <summary>What the guest's own agent says; empty where none runs.</summary>
+    public IReadOnlyList<IPAddress> AskAgentForAddresses(DomainHandle domain)
+    {
+        var count = Native.virDomainInterfaceAddresses(domain, out var cards, AddressesFromAgent, 0);
+        // No agent, not yet, or not running any more: an address that nobody tells is no fault.
+        if (count < 0) return Alive ? [] : throw Fault("tell a machine's addresses");
+        var addresses = new List<IPAddress>();
+        for (var i = 0; i < count; i++)
+        {
+            for (var j = 0; j < cards[i]->Count; j++)
+            {
+                if (IPAddress.TryParse(Native.Text(cards[i]->Addresses[j].Address), out var address)
+                    && !IPAddress.IsLoopback(address) && !address.IsIPv6LinkLocal)
+                {
+                    addresses.Add(address);
+                }
+            }
+
+            Native.virDomainInterfaceFree(cards[i]);
+        }
+
+        NativeMemory.Free(cards);
+        return addresses;
+    }
+}
+
+/// <summary>libvirt's <c>virDomainState</c>.</summary>
+internal enum LifeState
+{
+    None = 0,
+    Running = 1,
+    Blocked = 2,
+    Paused = 3,
+    ShuttingDown = 4,
+    ShutOff = 5,
+    Crashed = 6,
+    Suspended = 7,
+}
+
+internal sealed record DomainState(string Name, string Uuid, LifeState State, int Reason);

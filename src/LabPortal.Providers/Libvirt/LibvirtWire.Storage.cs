@@ -1,0 +1,180 @@
+using System.Runtime.InteropServices;
+using System.Xml.Linq;
+using LabPortal.Domain.Pools;
+
+namespace LabPortal.Providers.Libvirt;
+
+internal sealed unsafe partial class LibvirtWire
+{
+    private const uint DeleteNormally = 0;
+    private const int Chunk = 256 * 1024;
+
+    /// <summary>Hears each piece of a transfer that has gone out.</summary>
+    public delegate void Sent(ReadOnlySpan<byte> piece);
+
+    public PoolHandle? FindPool()
+    {
+        return Found(Native.virStoragePoolLookupByName(connection, host.StoragePool), LibvirtError.NoPool, $"find its storage pool \"{host.StoragePool}\"");
+    }
+
+    public PoolHandle Pool()
+    {
+        var pool = Native.virStoragePoolLookupByName(connection, host.StoragePool);
+        return pool.IsInvalid ? throw Fault($"find its storage pool \"{host.StoragePool}\"") : pool;
+    }
+
+    public bool IsActive(PoolHandle pool)
+    {
+        return Must(Native.virStoragePoolIsActive(pool), "tell its storage pool's state") == 1;
+    }
+
+    public string ReadPoolType(PoolHandle pool)
+    {
+        var text = Native.virStoragePoolGetXMLDesc(pool, 0);
+        if (text == 0) throw Fault("describe its storage pool");
+        return XElement.Parse(Native.TakeText(text)).Attribute("type")?.Value ?? "";
+    }
+
+    public (long Capacity, long Free) ReadSpace(PoolHandle pool)
+    {
+        Must(Native.virStoragePoolGetInfo(pool, out var info), "tell its storage pool's size");
+        return ((long)info.Capacity, (long)info.Available);
+    }
+
+    /// <summary>Makes libvirt look at its folder again: what libvirt did not make itself (a log that was rotated) is seen only then.</summary>
+    public void Refresh(PoolHandle pool)
+    {
+        for (var attempt = 1; ; attempt++)
+        {
+            if (Native.virStoragePoolRefresh(pool, 0) == 0) return;
+            // Refused while any volume of the pool is being made or filled, which on a busy host is often and never for long.
+            if (attempt == 40 || !Native.Text(Native.virGetLastErrorMessage()).Contains("asynchronous jobs", StringComparison.Ordinal))
+                throw Fault("refresh its storage pool");
+            Pause(TimeSpan.FromMilliseconds(50));
+        }
+    }
+
+    public IReadOnlyList<string> ListVolumes(PoolHandle pool)
+    {
+        var count = Must(Native.virStoragePoolListAllVolumes(pool, out var volumes, 0), "list its volumes");
+        var names = new List<string>(count);
+        for (var i = 0; i < count; i++)
+        {
+            using var volume = new VolumeHandle(volumes[i]);
+            names.Add(Native.Text(Native.virStorageVolGetName(volume)));
+        }
+
+        NativeMemory.Free(volumes);
+        return names;
+    }
+
+    public VolumeHandle? FindVolume(PoolHandle pool, string name)
+    {
+        return Found(Native.virStorageVolLookupByName(pool, name), LibvirtError.NoVolume, "look for a volume");
+    }
+
+    /// <summary>The volume of this name, which was there a moment ago.</summary>
+    public VolumeHandle Again(PoolHandle pool, string name) => FindVolume(pool, name)
+        ?? throw new ProviderFault(FaultKind.Transient, $"Volume \"{name}\" was there and then was not, on host \"{host.Name}\": somebody else removes it.");
+
+    /// <summary>Null where one of that name is there already.</summary>
+    public VolumeHandle? CreateVolume(PoolHandle pool, string xml)
+    {
+        return Found(Native.virStorageVolCreateXML(pool, xml, 0), LibvirtError.VolumeExists, "make a volume");
+    }
+
+    public string ReadPath(VolumeHandle volume)
+    {
+        var text = Native.virStorageVolGetPath(volume);
+        return text == 0 ? throw Fault("tell a volume's path") : Native.TakeText(text);
+    }
+
+    public VolumeDescription Describe(VolumeHandle volume)
+    {
+        var text = Native.virStorageVolGetXMLDesc(volume, 0);
+        return text == 0 ? throw Fault("describe a volume") : VolumeDescription.Read(XElement.Parse(Native.TakeText(text)));
+    }
+
+    public long ReadSize(VolumeHandle volume)
+    {
+        Must(Native.virStorageVolGetInfo(volume, out var info), "tell a volume's size");
+        return (long)info.Capacity;
+    }
+
+    /// <summary>True also where it was gone already.</summary>
+    public void Delete(VolumeHandle volume)
+    {
+        Did(Native.virStorageVolDelete(volume, DeleteNormally), "delete a volume", LibvirtError.NoVolume);
+    }
+
+    /// <summary>A small raw volume with this content, whatever was there of that name.</summary>
+    public void Fill(PoolHandle pool, string name, byte[] content)
+    {
+        using var volume = CreateVolume(pool, LibvirtMapping.Raw(name, content.Length).ToString()) ?? Again(pool, name);
+        Upload(volume, new MemoryStream(content, writable: false));
+    }
+
+    /// <summary>Writes the whole of <paramref name="content"/>; a cut-off upload leaves a volume of which nothing may be believed.</summary>
+    public void Upload(VolumeHandle volume, Stream content, Sent? sent = null)
+    {
+        using var stream = NewStream();
+        Must(Native.virStorageVolUpload(volume, stream, 0, (ulong)content.Length, 0), "begin to fill a volume");
+        var buffer = new byte[Chunk];
+        try
+        {
+            for (int read; (read = content.Read(buffer)) > 0;)
+            {
+                for (var done = 0; done < read;)
+                {
+                    fixed (byte* data = buffer)
+                    {
+                        done += Must(Native.virStreamSend(stream, data + done, (nuint)(read - done)), "fill a volume");
+                    }
+                }
+
+                sent?.Invoke(buffer.AsSpan(0, read));
+            }
+        }
+        catch
+        {
+            _ = Native.virStreamAbort(stream);
+            throw;
+        }
+
+        Must(Native.virStreamFinish(stream), "fill a volume to its end");
+    }
+
+    public byte[] Download(VolumeHandle volume, long offset, int length)
+    {
+        using var stream = NewStream();
+        Must(Native.virStorageVolDownload(volume, stream, (ulong)offset, (ulong)length, 0), "begin to read a volume");
+        var buffer = new byte[length];
+        var done = 0;
+        try
+        {
+            while (done < length)
+            {
+                fixed (byte* data = buffer)
+                {
+                    var read = Must(Native.virStreamRecv(stream, data + done, (nuint)(length - done)), "read a volume");
+                    if (read == 0) break;
+                    done += read;
+                }
+            }
+        }
+        catch
+        {
+            _ = Native.virStreamAbort(stream);
+            throw;
+        }
+
+        Must(Native.virStreamFinish(stream), "read a volume to its end");
+        return buffer[..done];
+    }
+
+    private StreamHandle NewStream()
+    {
+        var stream = Native.virStreamNew(connection, 0);
+        return stream.IsInvalid ? throw Fault("open a stream") : stream;
+    }
+}

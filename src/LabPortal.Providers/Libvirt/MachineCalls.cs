@@ -1,0 +1,188 @@
+using System.Xml.Linq;
+using LabPortal.Domain.Pools;
+
+namespace LabPortal.Providers.Libvirt;
+
+// What is done with one machine on one host, in which order. Each call finds out first what an earlier one left.
+
+internal sealed record FindMachine(string Name) : LibvirtCall<bool>
+{
+    public override string Doing => "look for the machine";
+
+    protected override bool Do(LibvirtWire wire)
+    {
+        using var domain = wire.FindDomain(Name);
+        return domain is not null;
+    }
+}
+
+/// <summary>
+/// Disk, seed, log, power, definition: in this order. What does not run and is not defined has never run, and may be written anew;
+/// what is defined has been started once, and is left as it is, running or not.
+/// </summary>
+/// <param name="Name">The domain's, and what the names of its volumes begin with.</param>
+/// <param name="Image">What its disk is a clone of.</param>
+/// <param name="DiskBytes">How large its disk is, where the image is not larger.</param>
+/// <param name="Seed">The seed's content, which may hold a password.</param>
+/// <param name="Domain">Its XML, where the log's path, which the host alone knows, is still missing.</param>
+internal sealed record MakeMachine(string Name, SoughtImage Image, long DiskBytes, byte[] Seed, string Domain) : LibvirtCall<bool>
+{
+    public override string Doing => "make the machine";
+
+    protected override bool Do(LibvirtWire wire)
+    {
+        using var there = wire.FindDomain(Name);
+        if (there is not null && wire.IsDefined(there)) return true;
+        using var pool = wire.Pool();
+        if (there is null)
+        {
+            MakeDisk(wire, pool);
+            wire.Fill(pool, Name + LibvirtMapping.SeedSuffix, Seed);
+        }
+
+        var log = Name + LibvirtMapping.LogSuffix;
+        using var logVolume = wire.CreateVolume(pool, LibvirtMapping.Raw(log, 0).ToString()) ?? wire.Again(pool, log);
+        var xml = LibvirtMapping.WithLog(XElement.Parse(Domain), wire.ReadPath(logVolume)).ToString();
+        if (there is null) Start(wire, xml);
+        wire.Define(xml).Dispose();
+        return true;
+    }
+
+    private void Start(LibvirtWire wire, string xml)
+    {
+        try
+        {
+            wire.StartUndefined(xml).Dispose();
+        }
+        catch (ProviderFault)
+        {
+            // Another call of ours was faster, or it runs already and only the answer was lost.
+            using var there = wire.FindDomain(Name);
+            if (there is null) throw;
+        }
+    }
+
+    private void MakeDisk(LibvirtWire wire, PoolHandle pool)
+    {
+        var host = wire.Host.Name;
+        var image = FindImage.Find(wire, pool, Image.Volume)
+            ?? throw new ProviderFault(FaultKind.Rejected, $"Image \"{Image.Name}\" is not on host \"{host}\". {Image.Mend}");
+        if (image.Format is not ("qcow2" or "raw") || image.BackingPath is { Length: > 0 })
+        {
+            throw new ProviderFault(FaultKind.Rejected, $"Image \"{Image.Name}\" on host \"{host}\" "
+                + (image.BackingPath is null ? $"is of the format \"{image.Format}\"; only qcow2 and raw are taken." : "has a backing file; flatten it with \"qemu-img convert -O qcow2\"."));
+        }
+
+        var name = Name + LibvirtMapping.DiskSuffix;
+        var bytes = Math.Max(DiskBytes, image.Capacity);
+        var xml = LibvirtMapping.Disk(name, bytes, image).ToString();
+        using var made = wire.CreateVolume(pool, xml);
+        if (made is not null) return;
+        using var there = wire.Again(pool, name);
+        var disk = wire.Describe(there);
+        if (disk.Format == "qcow2" && disk.BackingPath == image.Path && disk.Capacity == bytes) return;
+        // Half made, by a daemon that died in between: no machine has ever run from it.
+        wire.Delete(there);
+        using var again = wire.CreateVolume(pool, xml);
+    }
+}
+
+/// <summary>An image, the volume that it is bound to, and the sentence that says how it comes to a host.</summary>
+internal sealed record SoughtImage(string Name, string Volume, string Mend);
+
+internal sealed record RemoveMachine(string Name) : LibvirtCall<bool>
+{
+    public override string Doing => "remove the machine";
+
+    protected override bool Do(LibvirtWire wire)
+    {
+        using (var domain = wire.FindDomain(Name))
+        {
+            if (domain is not null)
+            {
+                wire.TakePowerAway(domain);
+                wire.Undefine(domain);
+            }
+        }
+
+        using var pool = wire.Pool();
+        wire.Refresh(pool);
+        foreach (var volume in wire.ListVolumes(pool).Where(volume => volume.StartsWith(Name + ".", StringComparison.Ordinal)))
+        {
+            using var handle = wire.FindVolume(pool, volume);
+            if (handle is not null) wire.Delete(handle);
+        }
+
+        return true;
+    }
+}
+
+internal sealed record RemoveNetwork(string Name) : LibvirtCall<bool>
+{
+    public override string Doing => "remove the network";
+
+    protected override bool Do(LibvirtWire wire)
+    {
+        using var network = wire.FindNetwork(Name);
+        if (network is not null) wire.Remove(network);
+        return true;
+    }
+}
+
+internal enum PowerChange
+{
+    Start,
+    AskToShutDown,
+    TakeAway,
+    Reset,
+}
+
+/// <summary>False where there is no such machine.</summary>
+internal sealed record ChangePower(string Name, PowerChange Change) : LibvirtCall<bool>
+{
+    public override string Doing => Change switch
+    {
+        PowerChange.Start => "start the machine",
+        PowerChange.Reset => "restart the machine",
+        _ => "stop the machine",
+    };
+
+    protected override bool Do(LibvirtWire wire)
+    {
+        using var domain = wire.FindDomain(Name);
+        if (domain is null) return false;
+        switch (Change)
+        {
+            case PowerChange.Start: wire.Start(domain); break;
+            case PowerChange.AskToShutDown: wire.AskToShutDown(domain); break;
+            case PowerChange.TakeAway: wire.TakePowerAway(domain); break;
+            case PowerChange.Reset: wire.Reset(domain); break;
+            default: throw new NotSupportedException(Change.ToString());
+        }
+
+        return true;
+    }
+}
+
+/// <summary>The end of a serial log, over the file that virtlogd puts away when it begins a new one; null where there is none.</summary>
+internal sealed record ReadLog(string Name, int MaxBytes) : LibvirtCall<byte[]?>
+{
+    public override string Doing => "read a serial log";
+
+    protected override byte[]? Do(LibvirtWire wire)
+    {
+        using var pool = wire.Pool();
+        var log = ReadEnd(wire, pool, Name, MaxBytes);
+        if (log is null || log.Length == MaxBytes) return log;
+        wire.Refresh(pool);
+        return [.. ReadEnd(wire, pool, Name + ".0", MaxBytes - log.Length) ?? [], .. log];
+    }
+
+    private static byte[]? ReadEnd(LibvirtWire wire, PoolHandle pool, string name, int bytes)
+    {
+        using var volume = wire.FindVolume(pool, name);
+        if (volume is null) return null;
+        var size = wire.ReadSize(volume);
+        return size == 0 ? [] : wire.Download(volume, Math.Max(0, size - bytes), (int)Math.Min(size, bytes));
+    }
+}
