@@ -95,9 +95,18 @@ public interface IImagesAbility
     /// backing or data file is refused as <see cref="FaultKind.Rejected"/>.
     /// </summary>
     Task ImportAsync(ImageBinding image, string host, string file, IProgress<long> progress, CancellationToken cancellation);
+
+    /// <summary>
+    /// Reads the whole of an image that is on this host, so that <see cref="FindAsync"/> knows its digest from then on, as long as it stays
+    /// as it is. Progress is in bytes. Where the digest is known already it does nothing; an image that is not there is <see cref="FaultKind.Rejected"/>,
+    /// one that changes meanwhile <see cref="FaultKind.Transient"/>.
+    /// </summary>
+    Task ReadDigestAsync(ImageBinding image, string host, IProgress<long> progress, CancellationToken cancellation);
 }
 
-/// <summary>Is an image on a host? <paramref name="Mend"/> is the command or deed that brings it there, where it is not.</summary>
+/// <summary>
+/// Is an image on a host? <paramref name="Digest"/> (<c>sha256:…</c> of its file) is empty where nobody has read it yet. <paramref name="Mend"/> is the command or deed that brings it there, where it is not.
+/// </summary>
 public sealed record ImagePresence(string Host, bool Present, string? Digest, long Bytes, string? Mend);
 
 /// <summary>What one machine printed on its serial port, for people to read: hostile text, never interpreted.</summary>

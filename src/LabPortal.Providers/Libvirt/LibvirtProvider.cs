@@ -1,4 +1,6 @@
+using System.Collections.Concurrent;
 using System.Net;
+using System.Security.Cryptography;
 using LabPortal.Domain;
 using LabPortal.Domain.Machines;
 using LabPortal.Domain.Pools;
@@ -16,10 +18,13 @@ internal sealed class LibvirtProvider : IProvider, IPowerAbility, ICapacityAbili
     private readonly Dictionary<string, LibvirtHost> _hosts = [];
     private readonly Dictionary<string, Acceleration> _accelerations = [];
     private readonly List<PoolProblem> _misconfigured = [];
+    private readonly ConcurrentDictionary<string, bool> _ended = [];
+    private readonly TimeSpan _silence;
 
     public LibvirtProvider(PoolContext pool, LibvirtSettings settings)
     {
         _installation = pool.Installation;
+        _silence = settings.CallDeadline;
         foreach (var host in settings.Hosts)
         {
             if (_hosts.ContainsKey(host.Name))
@@ -101,9 +106,22 @@ internal sealed class LibvirtProvider : IProvider, IPowerAbility, ICapacityAbili
 
     public async Task ImportAsync(ImageBinding image, string host, string file, IProgress<long> progress, CancellationToken cancellation)
     {
-        var call = new ImportImage(image.Require("volume"), Path.GetFullPath(file), image.Settings.GetValueOrDefault("format", "qcow2"), image.Image);
-        await Host(host).RunAsync(call, cancellation, progress);
+        var importer = Convert.ToHexString(RandomNumberGenerator.GetBytes(16));
+        var call = new ImportImage(image.Require("volume"), Path.GetFullPath(file), image.Settings.GetValueOrDefault("format", "qcow2"), image.Image, importer, [.. _ended.Keys], _silence);
+        try
+        {
+            await Host(host).RunAsync(call, cancellation, progress);
+        }
+        catch
+        {
+            // Its process is dead or has said so: whatever it left, the next import of ours need not wait for.
+            _ended.TryAdd(importer, default);
+            throw;
+        }
     }
+
+    public async Task ReadDigestAsync(ImageBinding image, string host, IProgress<long> progress, CancellationToken cancellation) =>
+        await Host(host).RunAsync(new ReadDigest(image.Require("volume"), image.Image), cancellation, progress);
 
     public async Task<byte[]> ReadSerialLogAsync(ResourceRef machine, int maxBytes, CancellationToken cancellation)
     {

@@ -56,6 +56,7 @@ internal abstract record LibvirtCall<T> : LibvirtCall
 [JsonSerializable(typeof(ChangePower))]
 [JsonSerializable(typeof(ReadLog))]
 [JsonSerializable(typeof(FindImage))]
+[JsonSerializable(typeof(ReadDigest))]
 [JsonSerializable(typeof(ImportImage))]
 [JsonSerializable(typeof(bool))]
 [JsonSerializable(typeof(byte[]))]

@@ -9,8 +9,8 @@ internal sealed unsafe partial class LibvirtWire
     private const uint DeleteNormally = 0;
     private const int Chunk = 256 * 1024;
 
-    /// <summary>Hears each piece of a transfer that has gone out.</summary>
-    public delegate void Sent(ReadOnlySpan<byte> piece);
+    /// <summary>Hears each piece of a transfer that has gone out, or come in.</summary>
+    public delegate void Piece(ReadOnlySpan<byte> piece);
 
     public PoolHandle? FindPool()
     {
@@ -89,10 +89,14 @@ internal sealed unsafe partial class LibvirtWire
         return text == 0 ? throw Fault("tell a volume's path") : Native.TakeText(text);
     }
 
-    public VolumeDescription Describe(VolumeHandle volume)
+    public VolumeDescription Describe(VolumeHandle volume) => TryDescribe(volume) ?? throw Fault("describe a volume");
+
+    /// <summary>Null where it is gone by now.</summary>
+    public VolumeDescription? TryDescribe(VolumeHandle volume)
     {
         var text = Native.virStorageVolGetXMLDesc(volume, 0);
-        return text == 0 ? throw Fault("describe a volume") : VolumeDescription.Read(XElement.Parse(Native.TakeText(text)));
+        if (text != 0) return VolumeDescription.Read(XElement.Parse(Native.TakeText(text)));
+        return (LibvirtError)Native.virGetLastErrorCode() == LibvirtError.NoVolume ? null : throw Fault("describe a volume");
     }
 
     public long ReadSize(VolumeHandle volume)
@@ -115,7 +119,7 @@ internal sealed unsafe partial class LibvirtWire
     }
 
     /// <summary>Writes the whole of <paramref name="content"/>; a cut-off upload leaves a volume of which nothing may be believed.</summary>
-    public void Upload(VolumeHandle volume, Stream content, Sent? sent = null)
+    public void Upload(VolumeHandle volume, Stream content, Piece? sent = null)
     {
         using var stream = NewStream();
         Must(Native.virStorageVolUpload(volume, stream, 0, (ulong)content.Length, 0), "begin to fill a volume");
@@ -146,20 +150,30 @@ internal sealed unsafe partial class LibvirtWire
 
     public byte[] Download(VolumeHandle volume, long offset, int length)
     {
+        var content = new MemoryStream();
+        Download(volume, offset, length, content.Write);
+        return content.ToArray();
+    }
+
+    /// <summary>At the most <paramref name="length"/> bytes, less where the volume ends before.</summary>
+    public void Download(VolumeHandle volume, long offset, long length, Piece came)
+    {
         using var stream = NewStream();
         Must(Native.virStorageVolDownload(volume, stream, (ulong)offset, (ulong)length, 0), "begin to read a volume");
-        var buffer = new byte[length];
-        var done = 0;
+        var buffer = new byte[(int)Math.Min(length, Chunk)];
         try
         {
-            while (done < length)
+            for (long done = 0; done < length;)
             {
+                int read;
                 fixed (byte* data = buffer)
                 {
-                    var read = Must(Native.virStreamRecv(stream, data + done, (nuint)(length - done)), "read a volume");
-                    if (read == 0) break;
-                    done += read;
+                    read = Must(Native.virStreamRecv(stream, data, (nuint)Math.Min(length - done, buffer.Length)), "read a volume");
                 }
+
+                if (read == 0) break;
+                came(buffer.AsSpan(0, read));
+                done += read;
             }
         }
         catch
@@ -169,7 +183,6 @@ internal sealed unsafe partial class LibvirtWire
         }
 
         Must(Native.virStreamFinish(stream), "read a volume to its end");
-        return buffer[..done];
     }
 
     private StreamHandle NewStream()

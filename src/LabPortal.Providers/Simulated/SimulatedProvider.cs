@@ -108,6 +108,16 @@ internal sealed class SimulatedProvider(PoolContext pool, SimulatedSettings sett
             image.Image, image.Version, host, bytes, digest) > 0), cancellation);
     }
 
+    /// <summary>What stands there from the beginning has no content: its digest is that of its name, the same on all hosts.</summary>
+    public async Task ReadDigestAsync(ImageBinding image, string host, IProgress<long> progress, CancellationToken cancellation)
+    {
+        if (!settings.Hosts.Contains(host)) throw NoSuchHost(host);
+        var digest = $"sha256:{Convert.ToHexStringLower(SHA256.HashData(Encoding.UTF8.GetBytes($"{image.Image} {image.Version}")))}";
+        await CallAsync(WireVerb.ReadImage, [], rows => Find(rows, image, host).Present
+            ? new Effect<int>(0, rows.Run("INSERT INTO images VALUES (@0, @1, @2, 0, @3) ON CONFLICT DO NOTHING", image.Image, image.Version, host, digest) > 0)
+            : throw new ProviderFault(FaultKind.Rejected, $"Image {image.Image} is not on host {host}."), cancellation);
+    }
+
     public async Task<byte[]> ReadSerialLogAsync(ResourceRef machine, int maxBytes, CancellationToken cancellation)
     {
         var name = Ours(machine.Owner).ResourceName;

@@ -27,6 +27,7 @@ public enum WireVerb
     ReadCapacity,
     FindImage,
     ReadLog,
+    ReadImage,
 }
 
 /// <summary>What a scripted fault does.</summary>

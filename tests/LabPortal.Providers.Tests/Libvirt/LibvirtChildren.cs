@@ -1,6 +1,5 @@
 using System.Diagnostics;
 using System.Globalization;
-using System.Security.Cryptography;
 using LabPortal.Domain.Pools;
 using LabPortal.Providers.Libvirt;
 using LabPortal.Testing;
@@ -116,98 +115,6 @@ public sealed class LibvirtChildren(LibvirtPeer peer)
     }
 
     [Fact]
-    public async Task An_import_may_take_longer_than_a_call_and_ends_transient_on_a_host_that_takes_no_more()
-    {
-        // Sparse, and so large that it is still under way when somebody has heard of its beginning.
-        const int size = 512 << 20;
-        const int rest = 8 << 20;
-        var file = Path.GetTempFileName();
-        var call = new ImportImage("stuck.img", file, "raw", "stuck");
-        await using var host = Open(deadline: TimeSpan.FromSeconds(1));
-        try
-        {
-            await using (var content = File.OpenWrite(file)) content.SetLength(size);
-            var frozen = false;
-            var daemon = await peer.Libvirt.PidAsync(Cancellation);
-            var watch = Stopwatch.StartNew();
-            long last = 0;
-            try
-            {
-                var fault = await Assert.ThrowsAsync<ProviderFault>(() => host.RunAsync(call, Cancellation, new Heard(bytes =>
-                {
-                    last = bytes;
-                    if (frozen) return;
-                    frozen = true;
-                    PrivateLibvirt.Freeze(daemon);
-                    watch.Restart();
-                })));
-                Assert.Equal(FaultKind.Transient, fault.Kind);
-                Assert.Contains("within 4 s; it was asked to take an image", fault.Message, StringComparison.Ordinal);
-            }
-            finally
-            {
-                await peer.Libvirt.ThawAsync(CancellationToken.None);
-            }
-
-            Assert.InRange(watch.Elapsed, TimeSpan.FromSeconds(3.9), TimeSpan.FromSeconds(20));
-            Assert.InRange(last, 1, size - 1);
-
-            await using var patient = Open();
-            Assert.Null(await patient.RunAsync(new FindImage("stuck.img"), Cancellation));
-            await using (var content = File.OpenWrite(file)) content.SetLength(rest);
-            await patient.RunAsync(call, Cancellation);
-            var there = await patient.RunAsync(new FindImage("stuck.img"), Cancellation);
-            await using var bytes = File.OpenRead(file);
-            Assert.Equal(new ImageOnHost(rest, $"sha256:{Convert.ToHexStringLower(await SHA256.HashDataAsync(bytes, Cancellation))}"), there);
-
-            // Replaced by somebody: it is there, and nobody knows what it is.
-            await File.AppendAllTextAsync(Path.Combine(peer.Libvirt.Volumes, "stuck.img"), "more", Cancellation);
-            Assert.Null((await patient.RunAsync(new FindImage("stuck.img"), Cancellation))!.Digest);
-        }
-        finally
-        {
-            File.Delete(file);
-            foreach (var volume in new[] { "stuck.img", "stuck.img.importing", "stuck.img.sha256" }) File.Delete(Path.Combine(peer.Libvirt.Volumes, volume));
-        }
-    }
-
-    [Fact]
-    public async Task An_import_that_another_has_begun_anew_is_transient_and_nothing_half_counts()
-    {
-        const int size = 256 << 20;
-        using var folder = new TestFolder();
-        var call = new ImportImage("twice.img", folder["twice"], "raw", "twice");
-        await using (var content = File.OpenWrite(call.File)) content.SetLength(size);
-        await using var first = Open();
-        await using var second = Open();
-        var begun = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
-        var child = 0;
-        try
-        {
-            var import = first.RunAsync(call, Cancellation, new Heard(_ =>
-            {
-                if (begun.Task.IsCompleted) return;
-                PrivateLibvirt.Freeze(child = Assert.Single(first.Processes));
-                begun.SetResult();
-            }));
-            await begun.Task.WaitAsync(Cancellation);
-            using (var halfway = CancellationTokenSource.CreateLinkedTokenSource(Cancellation))
-            {
-                await Assert.ThrowsAnyAsync<OperationCanceledException>(() => second.RunAsync(call, halfway.Token, new Heard(_ => halfway.Cancel())));
-            }
-
-            await Tool.RunAsync(Cancellation, "kill", "-CONT", $"{child}");
-            var fault = await Assert.ThrowsAsync<ProviderFault>(() => import);
-            Assert.Equal((FaultKind.Transient, "Another import has begun to write \"twice.img\" on host \"here\" anew."), (fault.Kind, fault.Message));
-            Assert.Null(await second.RunAsync(new FindImage("twice.img"), Cancellation));
-        }
-        finally
-        {
-            foreach (var volume in Directory.EnumerateFiles(peer.Libvirt.Volumes, "twice.img*")) File.Delete(volume);
-        }
-    }
-
-    [Fact]
     public async Task A_call_that_waited_for_half_of_its_time_is_transient_and_costs_no_child()
     {
         var time = new FakeTimeProvider();
@@ -301,10 +208,5 @@ public sealed class LibvirtChildren(LibvirtPeer peer)
         {
             await peer.Libvirt.ThawAsync(CancellationToken.None);
         }
-    }
-
-    private sealed class Heard(Action<long> hear) : IProgress<long>
-    {
-        public void Report(long value) => hear(value);
     }
 }

@@ -102,7 +102,7 @@ public class LibvirtConformance(LibvirtPeer peer) : ProviderConformance
 
     protected override async Task RemoveImageAsync(ImageBinding image, CancellationToken cancellation)
     {
-        foreach (var suffix in new[] { "", FindImage.DigestSuffix }) File.Delete(Path.Combine(Libvirt.Volumes, image.Require("volume") + suffix));
+        foreach (var suffix in new[] { "", DigestNote.Suffix }) File.Delete(Path.Combine(Libvirt.Volumes, image.Require("volume") + suffix));
         await Libvirt.VirshAsync(cancellation, "pool-refresh", "lab");
     }
 
