@@ -127,7 +127,9 @@ internal static class OnPage
     public static async Task HoldAsync(this IPage page, string what)
     {
         // Messages fade in: what is half transparent has no contrast yet.
-        await page.WaitForFunctionAsync("document.getAnimations().every(one => one.playState !== 'running' || one.effect.getComputedTiming().endTime === Infinity)");
+        await page.EvaluateAsync("""
+            Promise.all(document.getAnimations().filter(one => one.playState === 'running' && one.effect.getComputedTiming().endTime !== Infinity).map(one => one.finished.catch(() => null))).then(() => true)
+            """);
         var violations = (await page.RunAxe()).Violations;
         Assert.True(violations.Length == 0, $"{what}: {string.Join("; ", violations.Select(found => $"{found.Id} {found.Nodes.FirstOrDefault()?.Html}"))}");
         Assert.False(await page.EvaluateAsync<bool>("document.documentElement.scrollWidth > innerWidth"), $"{what} is wider than its window.");
