@@ -44,6 +44,10 @@ export function focusMain() {
   document.getElementById('main')?.focus();
 }
 
+export function focusWrong() {
+  document.querySelector('[aria-invalid="true"]')?.focus();
+}
+
 export function toEnd(element) {
   element.scrollTop = element.scrollHeight;
 }

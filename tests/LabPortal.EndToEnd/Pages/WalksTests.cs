@@ -173,6 +173,20 @@ public sealed class WalksTests(PortalInBrowser portal)
     }
 
     [Fact]
+    public async Task What_is_wrong_in_a_request_is_said_at_its_field_and_the_cursor_goes_there()
+    {
+        var page = await portal.OpenAsync();
+        await page.GotoAsync("/catalogue/pair?team=qa");
+        await page.GetByText("Quota after this request").Sees().ToBeVisibleAsync();
+        await page.FillAsync("#lease-hours", "900");
+        await page.Button("Request this lab").ClickAsync();
+
+        await page.GetByText("This blueprint allows 72 hours in all; ask for less.").Sees().ToBeVisibleAsync();
+        await page.Locator("#lease-hours").Sees().ToBeFocusedAsync();
+        await page.HoldAsync("request with a mistake");
+    }
+
+    [Fact]
     public async Task A_webhook_is_refused_with_a_sentence_added_and_removed()
     {
         var page = await portal.OpenAsync();

@@ -37,6 +37,12 @@ internal sealed class Browser(IJSRuntime script) : IAsyncDisposable
     public async Task<bool> CopyAsync(string text, CancellationToken cancellation)
         => _module is not null && await _module.InvokeAsync<bool>("copy", cancellation, text);
 
+    /// <summary>Puts the cursor into the first field that is marked as wrong.</summary>
+    public async Task FocusWrongAsync(CancellationToken cancellation)
+    {
+        if (_module is not null) await _module.InvokeVoidAsync("focusWrong", cancellation);
+    }
+
     [JSInvokable]
     public void SchemeChanged(bool dark)
     {
