@@ -315,6 +315,7 @@ public sealed class Base0001 : ForwardOnlyMigration
             problem text,
             created_at bigint NOT NULL,
             due_at bigint NOT NULL,
+            waits_for text,
             since bigint NOT NULL,
             finished_at bigint,
             worker text,
@@ -322,6 +323,7 @@ public sealed class Base0001 : ForwardOnlyMigration
         );
         CREATE UNIQUE INDEX runs_one_live_per_lab ON runs (lab_id) WHERE state IN ('running', 'undoing', 'stuck');
         CREATE INDEX runs_due ON runs (due_at) WHERE state IN ('running', 'undoing');
+        CREATE INDEX runs_waiting ON runs (waits_for) WHERE waits_for IS NOT NULL;
         CREATE INDEX runs_lab ON runs (lab_id, id);
         CREATE INDEX runs_state ON runs (state, id);
         CREATE TABLE journal (

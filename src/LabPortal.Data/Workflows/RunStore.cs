@@ -24,7 +24,9 @@ public static class RunStore
         """,
         "(@Id, @State, @Since, @Step, @StepsDone, @StepsTotal, @Problem)");
 
-    private static readonly RowStatement s_release = new("WITH new (id, due) AS (VALUES {rows}) UPDATE runs SET worker = NULL, due_at = new.due FROM new WHERE runs.id = new.id", "(@Id, @Due)");
+    private static readonly RowStatement s_release = new(
+        "WITH new (id, due, waits_for) AS (VALUES {rows}) UPDATE runs SET worker = NULL, due_at = new.due, waits_for = new.waits_for FROM new WHERE runs.id = new.id",
+        "(@Id, @Due, @WaitsFor)");
 
     /// <summary>
     /// Makes a run that is due at once, and wakes the pump when the transaction commits. <see cref="RuleViolated"/> with
@@ -142,7 +144,7 @@ public static class RunStore
                 WITH free AS MATERIALIZED (
                     SELECT runs.id AS free_id FROM runs JOIN labs ON labs.id = runs.lab_id WHERE {session.Dialect.AnyOf("runs.id", "some")} AND {Due(session, versions)}
                     LIMIT @room {session.Dialect.ForUpdateSkipLocked})
-                UPDATE runs SET worker = @worker, token = token + 1 FROM free WHERE id = free_id RETURNING {Columns}
+                UPDATE runs SET worker = @worker, token = token + 1, waits_for = NULL FROM free WHERE id = free_id RETURNING {Columns}
                 """,
                 new { worker, lapsed = Many.Of(lapsed), now, some = Many.Of(some), room = limit - claimed.Count }));
             if (claimed.Count == limit) break;
@@ -166,8 +168,9 @@ public static class RunStore
     public static void SetProgress(Session session, Run run) => session.Defer(
         s_progress, run.Id.ToString(), new { run.Id, State = run.State.Word(), run.Since, run.Step, run.StepsDone, run.StepsTotal, Problem = Json(run.Problem) });
 
-    /// <summary>Gives the claim back until <paramref name="due"/>. Under <see cref="GuardAsync"/>.</summary>
-    public static void Release(Session session, Run claim, Instant due) => session.Defer(s_release, claim.Id.ToString(), new { claim.Id, Due = due });
+    /// <summary>Gives the claim back until <paramref name="due"/>, or until the slot that it waits for is free. Under <see cref="GuardAsync"/>.</summary>
+    public static void Release(Session session, Run claim, Instant due, PoolSlot? waitsFor = null)
+        => session.Defer(s_release, claim.Id.ToString(), new { claim.Id, Due = due, WaitsFor = waitsFor?.ToString() });
 
     /// <summary>At the start of the one process that holds the database: whatever earlier workers had is free at once.</summary>
     public static async Task<int> ReclaimAllAsync(Session session)

@@ -13,15 +13,19 @@ public enum SlotKind
     Boot,
 }
 
-public enum Taken
+/// <summary>One kind of slots of one pool: what a run can wait for.</summary>
+public readonly record struct PoolSlot(PoolId Pool, SlotKind Kind)
 {
-    All,
+    public override string ToString() => $"{Pool}/{Kind.Word()}";
+}
 
-    /// <summary>Others have what there is.</summary>
-    None,
+/// <summary>What came of taking slots; <see cref="Lacks"/> where others have all that there are.</summary>
+public readonly record struct Taken(bool Given, PoolSlot? Lacks)
+{
+    public static readonly Taken All = new(true, null);
 
     /// <summary>Another transaction decides about this pool right now.</summary>
-    Busy,
+    public static readonly Taken Busy;
 }
 
 /// <summary>How much of a pool is busy, over all nodes: rows that are counted under the pool row's lock.</summary>
@@ -40,7 +44,9 @@ public static class SlotStore
         if (await PoolStore.TryLockAsync(session, pool) is not { } locked) return await PoolStore.FindAsync(session, pool) is null ? Taken.All : Taken.Busy;
         var taken = await session.QueryAsync<Row>("SELECT kind, run_id AS run, target FROM pool_slots WHERE pool_id = @pool", new { pool });
         var lacking = kinds.Where(kind => !taken.Any(slot => slot.Kind == kind.Word() && slot.Run == run && slot.Target == target)).ToList();
-        if (lacking.Exists(kind => taken.Count(slot => slot.Kind == kind.Word()) >= (kind == SlotKind.Operation ? locked.Limits.OperationsAtOnce : locked.Limits.BootsAtOnce))) return Taken.None;
+        var full = lacking.FindAll(kind => taken.Count(slot => slot.Kind == kind.Word()) >= (kind == SlotKind.Operation ? locked.Limits.OperationsAtOnce : locked.Limits.BootsAtOnce));
+        // It waits for one of them; boots are held the longest.
+        if (full is [.., var last]) return new Taken(false, new PoolSlot(pool, last));
         await session.ExecuteAsync(
             "INSERT INTO pool_slots (pool_id, kind, run_id, target, taken_at) VALUES (@pool, @Kind, @run, @target, @now)",
             lacking.Select(kind => new { pool, Kind = kind.Word(), run, target, now }).ToList());
@@ -51,8 +57,42 @@ public static class SlotStore
 
     public static void Clear(Session session, RunId run) => session.Defer(s_clear, run.ToString(), new { Run = run });
 
+    /// <summary>The same at once, and who waits for what it had is woken.</summary>
+    public static async Task FreeAsync(Session session, RunId run, Instant now)
+    {
+        var freed = await session.QueryAsync<Freed>("DELETE FROM pool_slots WHERE run_id = @run RETURNING pool_id AS pool, kind", new { run });
+        await WakeAsync(session, freed.Select(row => new PoolSlot(row.Pool, Words.Read<SlotKind>(row.Kind))), now);
+    }
+
+    /// <summary>
+    /// For each of these slots that are free now, a run that was given back until there is one is due at once: of the team that has the fewest slots of
+    /// the pool, the oldest. Waits for nobody, and so passes over one that is being claimed or given back right now: runs look again by themselves.
+    /// </summary>
+    public static async Task WakeAsync(Session session, IEnumerable<PoolSlot> freed, Instant now)
+    {
+        var woken = 0;
+        foreach (var (slot, slots) in freed.CountBy(slot => slot))
+        {
+            woken += await session.ExecuteAsync($"""
+                WITH waiting AS MATERIALIZED (
+                    SELECT id AS waiting_id FROM runs WHERE waits_for = @For AND worker IS NULL AND state IN ('running', 'undoing')
+                    ORDER BY (SELECT count(*) FROM pool_slots JOIN runs AS holder ON holder.id = pool_slots.run_id WHERE pool_slots.pool_id = @Pool AND holder.team_id = runs.team_id), id
+                    LIMIT @slots {session.Dialect.ForUpdateSkipLocked})
+                UPDATE runs SET due_at = @now, waits_for = NULL FROM waiting WHERE id = waiting_id
+                """, new { For = slot.ToString(), slot.Pool, slots, now });
+        }
+
+        if (woken > 0) session.Raise(Signal.Runs, "");
+    }
+
     public static Task<int> CountAsync(Session session, PoolId pool, SlotKind kind)
         => session.FindAsync<int>("SELECT count(*) FROM pool_slots WHERE pool_id = @pool AND kind = @Kind", new { pool, Kind = kind.Word() });
+
+    private sealed class Freed
+    {
+        public PoolId Pool { get; init; }
+        public string Kind { get; init; } = "";
+    }
 
     private sealed class Row
     {

@@ -73,7 +73,7 @@ public sealed class Runs(RegisteredWorkflows workflows, TimeProvider time)
     {
         var problem = new Reason("run.abandoned", ("reason", reason), ("workflow", run.Workflow));
         RunStore.Finish(session, run, RunState.Abandoned, problem, now);
-        SlotStore.Clear(session, run.Id);
+        await SlotStore.FreeAsync(session, run.Id, now);
         if (run.Workflow is WorkflowNames.Provision or WorkflowNames.End)
         {
             await SetOverAsync(session, run.Lab, run.Workflow == WorkflowNames.End ? LabState.Ended : LabState.Failed, problem, now);
@@ -90,7 +90,7 @@ public sealed class Runs(RegisteredWorkflows workflows, TimeProvider time)
     internal async Task OvertakeAsync(Session session, Run live, Lab lab, Instant now)
     {
         RunStore.Finish(session, live, RunState.Undone, new Reason("run.overtaken-by-end"), now);
-        SlotStore.Clear(session, live.Id);
+        await SlotStore.FreeAsync(session, live.Id, now);
         await InsertAsync(session, lab, WorkflowNames.End, new Dictionary<string, string>(), live.EndAskedBy!, now);
     }
 

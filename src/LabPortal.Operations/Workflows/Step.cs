@@ -142,7 +142,10 @@ public sealed record EngineSettings
     /// <summary>The pause after the first transient fault; it doubles with each, up to <see cref="LongestRetry"/>.</summary>
     public Duration FirstRetry { get; init; } = Duration.FromSeconds(1);
     public Duration LongestRetry { get; init; } = Duration.FromMinutes(1);
+
+    /// <summary>How soon a run that waits for a slot looks again without having been woken; then as long again as it has waited, up to <see cref="LongestSlotPause"/>.</summary>
     public Duration SlotPause { get; init; } = Duration.FromMilliseconds(300);
+    public Duration LongestSlotPause { get; init; } = Duration.FromSeconds(30);
 
     /// <summary>One provider call at the most, however well the worker lives.</summary>
     public TimeSpan LongestAct { get; init; } = TimeSpan.FromMinutes(10);

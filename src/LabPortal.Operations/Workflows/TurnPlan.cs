@@ -31,10 +31,11 @@ internal sealed class TurnPlan(Workflow workflow, StepTools tools, Runs runs)
         if (state.Run is { CancelRequested: true, State: RunState.Running } && workflow.Undoes)
             state = state.WithProblem(new Reason("lab.cancelled", ("by", state.Run.AskedBy))).TurnRound(now);
         if (active.Any(act => act.Entry.Direction != state.Way)) return state.WriteProgress(session, null) with { StopActs = true };
-        if (!mayBegin) return active.Count > 0 ? state : Release(session, state, now, null, now);
+        if (!mayBegin) return active.Count > 0 ? state : Release(session, state, now, null, null, now);
 
         var lane = state.NextLane;
         var (acts, dues, blocked, step) = (new List<TurnAct>(), new List<Instant>(), false, lane?[0]);
+        PoolSlot? waitsFor = null;
         foreach (var target in lane is null ? [] : state.TargetsOf(lane))
         {
             if (state.NextStep(lane!, target) is not { } next || active.Any(act => act.Target == target)) continue;
@@ -64,9 +65,10 @@ internal sealed class TurnPlan(Workflow workflow, StepTools tools, Runs runs)
                 continue;
             }
 
-            if (await TakeSlotsAsync(session, state, next, target, now) is var taken && taken != Taken.All)
+            if (await TakeSlotsAsync(session, state, next, target, now) is { Given: false } taken)
             {
-                dues.Add(now + (taken == Taken.Busy ? s_busyPause : tools.Settings.SlotPause));
+                waitsFor ??= taken.Lacks;
+                dues.Add(now + (taken.Lacks is null ? s_busyPause : SlotPause(state, now)));
                 continue;
             }
 
@@ -81,10 +83,13 @@ internal sealed class TurnPlan(Workflow workflow, StepTools tools, Runs runs)
         }
 
         if (lane is null) return await FinishAsync(session, state, now);
-        if (dues.Count > 0) return Release(session, state, dues.Min(), step?.Name, now);
+        if (dues.Count > 0) return Release(session, state, dues.Min(), waitsFor, step?.Name, now);
         if (!blocked) throw new InvalidOperationException($"Run {state.Run.Id} has nothing to do and is not done.");
         return await GetStuckAsync(session, state, step?.Name, now);
     }
+
+    /// <summary>Who frees a slot wakes a run that waits for one. It looks by itself all the same, for the case that both happened at once.</summary>
+    private Duration SlotPause(TurnState state, Instant now) => Duration.Max(tools.Settings.SlotPause, Duration.Min(tools.Settings.LongestSlotPause, now - state.Run.Since));
 
     private static async Task<Taken> TakeSlotsAsync(Session session, TurnState state, Step step, string target, Instant now)
         => state.MachineOf(target)?.Pool is { } pool ? await SlotStore.TryTakeAsync(session, pool, step.SlotsOf(state.Way), state.Run.Id, target, now) : Taken.All;
@@ -111,33 +116,28 @@ internal sealed class TurnPlan(Workflow workflow, StepTools tools, Runs runs)
     private async Task<TurnState> FinishAsync(Session session, TurnState state, Instant now)
     {
         var forward = state.Way == Direction.Forward;
-        ClearSlots(session, state.Run);
+        if (workflow.TakesSlots) SlotStore.Clear(session, state.Run.Id);
         if (!forward) await workflow.UndoneAsync(session, state.Run, (await LabStore.FindAsync(session, state.Run.Lab))!, now);
         RunStore.Finish(session, state.Run with { StepsDone = state.StepsDone }, forward ? RunState.Done : RunState.Undone, forward ? null : state.Run.Problem, now);
         LabStore.AppendEvent(session, state.Run.Lab, now, LabEventKind.Log, ("code", forward ? "run.done" : "run.undone"), ("workflow", workflow.Name));
         return state with { Over = true, Run = state.Run with { FinishedAt = now } };
     }
 
-    private static TurnState Release(Session session, TurnState state, Instant due, string? step, Instant now)
+    private static TurnState Release(Session session, TurnState state, Instant due, PoolSlot? waitsFor, string? step, Instant now)
     {
         // Also where the worker stops: that the run turned round, and why, is known to nobody else.
         state = state.WriteProgress(session, step ?? state.Run.Step);
-        RunStore.Release(session, state.Run, due);
+        RunStore.Release(session, state.Run, due, waitsFor);
         return state with { Over = true, Run = state.Run with { Worker = null, DueAt = Instant.Max(due, now) } };
     }
 
     private async Task<TurnState> GetStuckAsync(Session session, TurnState state, string? step, Instant now)
     {
-        ClearSlots(session, state.Run);
+        await SlotStore.FreeAsync(session, state.Run.Id, now);
         state = state.WriteProgress(session, step);
         await RunStore.SetStateAsync(session, state.Run.Id, RunState.Stuck, state.Run.Problem, now);
         LabStore.AppendEvent(session, state.Run.Lab, now, LabEventKind.Log, ("code", "run.stuck"), ("workflow", workflow.Name), ("step", step ?? ""));
         await Notices.WriteAsync(session, (await LabStore.FindAsync(session, state.Run.Lab))!, NoticeCodes.RunStuck, now, ("workflow", workflow.Name), ("step", step ?? ""));
         return state with { Over = true };
-    }
-
-    private void ClearSlots(Session session, Run run)
-    {
-        if (workflow.TakesSlots) SlotStore.Clear(session, run.Id);
     }
 }

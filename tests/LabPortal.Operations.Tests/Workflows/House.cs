@@ -236,7 +236,7 @@ internal sealed class Worker : IDisposable
         Tools = house.Tools with { Seam = seam, Settings = settings ?? house.Tools.Settings };
         Lease = new WorkerLease(house.Database, house.Time, Tools.Settings);
         Bell = new TurnBell(house.Time);
-        Writer = new TurnWriter(house.Database, Lease);
+        Writer = new TurnWriter(house.Database, Lease, house.Time);
         Batch = WithWorkflows(Workflows);
     }
 

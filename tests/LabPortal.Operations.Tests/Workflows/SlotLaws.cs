@@ -1,0 +1,107 @@
+using LabPortal.Data.Workflows;
+using LabPortal.Domain;
+using LabPortal.Domain.Labs;
+using LabPortal.Domain.Pools;
+using LabPortal.Domain.Workflows;
+using LabPortal.Testing;
+using NodaTime;
+using Xunit;
+
+namespace LabPortal.Operations.Tests.Workflows;
+
+/// <summary>Runs that wait until their pool has a slot for them.</summary>
+public sealed class SlotLaws(TestDatabases databases)
+{
+    private static CancellationToken Cancellation => TestContext.Current.CancellationToken;
+
+    [Theory, InlineData(Engine.Sqlite), InlineData(Engine.Postgres)]
+    public async Task Who_frees_a_slot_wakes_the_oldest_run_of_the_team_that_has_the_fewest(Engine engine)
+    {
+        await using var house = await House.BuildAsync(databases, engine, """{"bootSeconds": 100}""", new PoolLimits(100, 2));
+        using var worker = new Worker(house);
+        var labs = new List<Lab>();
+        for (var i = 0; i < 5; i++)
+        {
+            labs.Add(await house.RequestAsync(machines: 1));
+            await AdvanceAsync(worker);
+            house.Clock.Advance(TimeSpan.FromSeconds(2));
+        }
+
+        // The first two boot, the others wait; the last is another team's.
+        var other = new TeamId(Guid.NewGuid());
+        await house.Database.WriteAsync(session => session.ExecuteAsync("UPDATE runs SET team_id = @other WHERE lab_id = @Id", new { other, labs[4].Id }), Cancellation);
+        await PassAsync(TimeSpan.FromSeconds(60));
+        Assert.Equal([0, 1], await BootingAsync());
+        Assert.All(await Task.WhenAll(labs[2..].Select(lab => house.RunAsync(lab.Id))), run => Assert.InRange(run.DueAt, house.Now + Duration.FromSeconds(1), house.Now + Duration.FromSeconds(30)));
+
+        await house.EndAsync(labs[0].Id);
+        Assert.Equal([4], await DueAsync());
+        await AdvanceAsync(worker);
+        Assert.Equal([1, 4], await BootingAsync());
+
+        // The second's guest gets up, while nobody's own time to look has come.
+        var later = house.Now + Duration.FromHours(1);
+        Assert.Equal(2, await house.Database.WriteAsync(session => session.ExecuteAsync("UPDATE runs SET due_at = @later WHERE waits_for IS NOT NULL", new { later }), Cancellation));
+        await PassAsync(TimeSpan.FromSeconds(50));
+        Assert.Equal(LabState.Ready, (await house.LabAsync(labs[1].Id)).State);
+        Assert.Equal([2, 4], await BootingAsync());
+        Assert.Equal(later, (await house.RunAsync(labs[3].Id)).DueAt);
+
+        async Task<IEnumerable<int>> BootingAsync() => await WhereAsync(async run => await house.Database.ReadAsync(
+            session => session.FindAsync<int>("SELECT count(*) FROM pool_slots WHERE run_id = @Id AND kind = 'boot'", new { run.Id }), Cancellation) > 0);
+
+        Task<IEnumerable<int>> DueAsync() => WhereAsync(run => Task.FromResult(run.Workflow == WorkflowNames.Provision && run.State.IsLive() && run.DueAt <= house.Now));
+
+        async Task<IEnumerable<int>> WhereAsync(Func<Run, Task<bool>> isSo)
+        {
+            var found = new List<int>();
+            for (var i = 0; i < labs.Count; i++)
+            {
+                if (await isSo(await house.RunAsync(labs[i].Id))) found.Add(i);
+            }
+
+            return found;
+        }
+
+        async Task PassAsync(TimeSpan time)
+        {
+            for (var passed = TimeSpan.Zero; passed < time; passed += TimeSpan.FromSeconds(1))
+            {
+                house.Clock.Advance(TimeSpan.FromSeconds(1));
+                await AdvanceAsync(worker);
+            }
+        }
+    }
+
+    [Theory, InlineData(Engine.Sqlite), InlineData(Engine.Postgres)]
+    public async Task Two_hundred_labs_that_boot_two_at_once_are_claimed_few_times_each_and_leave_no_slot_idle(Engine engine)
+    {
+        const int Labs = 200;
+        await using var house = await House.BuildAsync(databases, engine, """{"bootSeconds": 1}""", new PoolLimits(100, 2));
+        using var worker = new Worker(house);
+        var began = house.Now;
+        for (var i = 0; i < Labs; i++) await house.RequestAsync(machines: 1);
+        for (var round = 0; ; round++)
+        {
+            Assert.True(round < 10_000, "The labs do not come to an end.");
+            await AdvanceAsync(worker);
+            var due = await house.Database.ReadAsync(session => RunStore.NextDueAsync(session, worker.Lease.Id, [], [], house.Workflows.Keys), Cancellation);
+            if (due is null) break;
+            house.Clock.Advance(TimeSpan.FromMilliseconds(Math.Clamp((due.Value - house.Now).TotalMilliseconds, 1, 5000)));
+        }
+
+        var ready = await house.Database.ReadAsync(session => session.FindAsync<int>("SELECT count(*) FROM labs WHERE state = 'ready'"), Cancellation);
+        var claims = await house.Database.ReadAsync(session => session.FindAsync<int>("SELECT sum(token) FROM runs"), Cancellation);
+        TestContext.Current.TestOutputHelper?.WriteLine($"{claims} claims, {(house.Now - began).TotalSeconds} s");
+        Assert.Equal(Labs, ready);
+        Assert.InRange(claims, Labs, 20 * Labs);
+        // A boot is seen at most one look after it is over.
+        Assert.InRange(house.Now - began, Duration.FromSeconds(Labs / 2), Duration.FromSeconds(Labs / 2 * 1.4));
+    }
+
+    private static async Task AdvanceAsync(Worker worker)
+    {
+        await worker.Lease.BeatAsync(Cancellation);
+        await worker.Batch.AdvanceDueAsync(Cancellation);
+    }
+}
