@@ -95,8 +95,8 @@ public sealed class SlotLaws(TestDatabases databases)
         TestContext.Current.TestOutputHelper?.WriteLine($"{claims} claims, {(house.Now - began).TotalSeconds} s");
         Assert.Equal(Labs, ready);
         Assert.InRange(claims, Labs, 20 * Labs);
-        // A boot is seen at most one look after it is over.
-        Assert.InRange(house.Now - began, Duration.FromSeconds(Labs / 2), Duration.FromSeconds(Labs / 2 * 1.4));
+        // A boot is seen one look after it is over at the latest; and a run that was passed over may be the last.
+        Assert.InRange(house.Now - began, Duration.FromSeconds(Labs / 2), Duration.FromSeconds(Labs / 2 * 1.6));
     }
 
     private static async Task AdvanceAsync(Worker worker)

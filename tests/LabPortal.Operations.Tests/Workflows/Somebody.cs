@@ -54,7 +54,7 @@ internal sealed class Somebody : IAsyncDisposable
 /// <summary>What comes to be is waited for; how long it takes on a busy machine says nothing.</summary>
 internal static class Patience
 {
-    public static readonly TimeSpan Most = TimeSpan.FromMinutes(2);
+    public static readonly TimeSpan Most = TimeSpan.FromMinutes(5);
 
     public static async Task UntilAsync(Func<Task<bool>> isSo)
     {
