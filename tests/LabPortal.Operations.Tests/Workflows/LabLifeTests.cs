@@ -1,3 +1,4 @@
+using LabPortal.Data.Costs;
 using LabPortal.Domain.Labs;
 using LabPortal.Domain.Machines;
 using LabPortal.Domain.Workflows;
@@ -35,5 +36,16 @@ public sealed class LabLifeTests(TestDatabases databases)
         Assert.All(lab.Machines, machine => Assert.Equal(MachineState.Gone, machine.State));
         Assert.Empty(await house.ResourcesAsync(lab));
         Assert.False(await house.HoldsAnythingAsync(lab));
+    }
+
+    [Theory, InlineData(Engine.Sqlite), InlineData(Engine.Postgres)]
+    public async Task A_machine_that_is_made_at_once_is_being_built_until_it_runs(Engine engine)
+    {
+        await using var house = await House.BuildAsync(databases, engine, """{"createSeconds": 0, "bootSeconds": 1}""");
+        var lab = await house.ReadyAsync();
+
+        var metered = (await house.Database.ReadAsync(session => MeterStore.OfLabsAsync(session, [lab.Id]), TestContext.Current.CancellationToken))[lab.Id].ToList();
+        Assert.All(metered.GroupBy(meter => meter.Machine), machine => Assert.Equal(["pending", "building", "running"], machine.Select(meter => meter.State)));
+        Assert.Equal(6, metered.Count);
     }
 }

@@ -33,7 +33,7 @@ internal class Create() : Step("create")
         {
             Observation.Present { Power: PowerState.Failed } failed => throw new ProviderFault(FaultKind.Broken, failed.Problem ?? "The provider says that it failed, and not why."),
             Observation.Present { Power: not PowerState.Building } made => StepAnswer.DoneWith((session, now) => MachineChanges.SaveAsync(session, context.Lab,
-                context.Machine with { ExternalId = made.ExternalId, Host = made.Host ?? context.Machine.Host }, now, context.Tools.Time)),
+                context.Machine with { State = MachineState.Building, ExternalId = made.ExternalId, Host = made.Host ?? context.Machine.Host }, now, context.Tools.Time)),
             Observation.Unknown unknown => throw new ProviderFault(FaultKind.Transient, unknown.Why),
             // Absent: reads may lag behind what was just ordered; ordering again does no harm.
             Observation.Absent => StepAnswer.NotYet(Duration.Max(context.Pause, pool.Provider.SettlingTime), "absent"),
