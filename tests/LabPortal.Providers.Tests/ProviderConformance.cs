@@ -4,6 +4,7 @@ using System.Text;
 using LabPortal.Domain;
 using LabPortal.Domain.Machines;
 using LabPortal.Domain.Pools;
+using LabPortal.Testing;
 using Xunit;
 
 namespace LabPortal.Providers.Tests;
@@ -591,6 +592,7 @@ public abstract class ProviderConformance : IAsyncLifetime
             Assert.False(presence.Present);
             Assert.True(presence.Mend?.Length > 10, presence.ToString());
         });
+        Assert.Equal(FaultKind.Rejected, (await Assert.ThrowsAsync<ProviderFault>(() => images.ReadDigestAsync(NewImage("missing", "qcow2"), Hosts[0], new Heard(), Cancellation))).Kind);
     });
 
     [Fact]
@@ -626,7 +628,10 @@ public abstract class ProviderConformance : IAsyncLifetime
             var heard = new Heard();
             await images.ImportAsync(image, Hosts[0], file, heard, Cancellation);
             Assert.Equal(Size, heard.Last);
-            Assert.True((await images.FindAsync(image, Cancellation)).Single(presence => presence.Host == Hosts[0]).Present);
+            var there = (await images.FindAsync(image, Cancellation)).Single(presence => presence.Host == Hosts[0]);
+            Assert.Equal((true, (await Tool.RunAsync(Cancellation, "sha256sum", file)).Split(' ')[0]), (there.Present, there.Digest?["sha256:".Length..]));
+            await images.ReadDigestAsync(image, Hosts[0], heard, Cancellation);
+            Assert.Equal(there, (await images.FindAsync(image, Cancellation)).Single(presence => presence.Host == Hosts[0]));
             await images.ImportAsync(image, Hosts[0], file, heard, Cancellation);
             Assert.True((await images.FindAsync(image, Cancellation)).Single(presence => presence.Host == Hosts[0]).Present);
         }

@@ -157,6 +157,7 @@ public sealed class Base0001 : ForwardOnlyMigration
             bytes_done bigint NOT NULL DEFAULT 0,
             note text,
             file text,
+            read_at bigint,
             seen_at bigint NOT NULL,
             PRIMARY KEY (pool_id, host, image, version)
         );

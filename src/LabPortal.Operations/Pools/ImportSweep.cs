@@ -10,8 +10,9 @@ using NodaTime;
 namespace LabPortal.Operations.Pools;
 
 /// <summary>
-/// Carries out the imports that were asked for: rows of image presence in the state <i>importing</i>. An import gives its row a beat; one that has
-/// none any more was cut off and is begun again from the start, by whichever node has the file.
+/// Carries out the imports that were asked for (rows of image presence in the state <i>importing</i>), and the readings of images that are there
+/// without a digest. Each gives its row a beat; one that has none any more was cut off and is begun again from the start: an import by whichever
+/// node has the file.
 /// </summary>
 public sealed class ImportSweep(Database database, OpenPools pools, TimeProvider time, ILogger<ImportSweep> log)
 {
@@ -26,12 +27,12 @@ public sealed class ImportSweep(Database database, OpenPools pools, TimeProvider
     public async Task RunAsync(CancellationToken cancellation)
     {
         var begun = new List<Task>();
-        foreach (var row in await database.ReadAsync(ImagePresenceStore.ImportingAsync, cancellation))
+        foreach (var row in await database.ReadAsync(ImagePresenceStore.UnderWayAsync, cancellation))
         {
             var place = (row.Pool, row.Host);
-            if (_importing.ContainsKey(place) || (database.Dialect.IsShared && !File.Exists(row.File))) continue;
+            if (_importing.ContainsKey(place) || (!row.IsBeingRead && database.Dialect.IsShared && !File.Exists(row.File))) continue;
             var now = time.Now();
-            if (!await database.WriteAsync(session => ImagePresenceStore.ClaimImportAsync(session, row, now - s_dead, now), cancellation)) continue;
+            if (!await database.WriteAsync(session => ImagePresenceStore.ClaimAsync(session, row, now - s_dead, now), cancellation)) continue;
             var importing = ImportAsync(row, cancellation);
             _importing[place] = importing;
             begun.Add(importing);
@@ -48,7 +49,7 @@ public sealed class ImportSweep(Database database, OpenPools pools, TimeProvider
         PresenceRow outcome;
         try
         {
-            outcome = await CopyAsync(row, cancellation);
+            outcome = await CarryOutAsync(row, cancellation);
         }
         catch (OperationCanceledException) when (cancellation.IsCancellationRequested)
         {
@@ -57,15 +58,18 @@ public sealed class ImportSweep(Database database, OpenPools pools, TimeProvider
         }
         catch (Exception fault)
         {
-            log.LogWarning(fault, "The import of image {Image} to {Host} failed.", row.Image, row.Host);
-            var why = fault is ProviderFault ? fault.Message : "The import failed; the portal's log has the cause.";
-            outcome = row with { State = PresenceState.Failed, BytesDone = 0, Note = $"{why} Then import it again." };
+            var what = row.IsBeingRead ? "reading" : "import";
+            log.LogWarning(fault, "The {What} of image {Image} on {Host} failed.", what, row.Image, row.Host);
+            var why = fault is ProviderFault ? fault.Message : $"The {what} failed; the portal's log has the cause.";
+            outcome = row.IsBeingRead
+                ? row with { BytesDone = row.Bytes, Note = $"{why} Then read its digest again." }
+                : row with { State = PresenceState.Failed, BytesDone = 0, Note = $"{why} Then import it again." };
         }
 
-        await database.WriteAsync(session => ImagePresenceStore.EndImportAsync(session, outcome with { SeenAt = time.Now() }), CancellationToken.None);
+        await database.WriteAsync(session => ImagePresenceStore.EndAsync(session, outcome with { SeenAt = time.Now() }), CancellationToken.None);
     }
 
-    private async Task<PresenceRow> CopyAsync(PresenceRow row, CancellationToken cancellation)
+    private async Task<PresenceRow> CarryOutAsync(PresenceRow row, CancellationToken cancellation)
     {
         var open = await pools.OpenAsync(row.Pool, cancellation);
         var imaging = Imaging(open);
@@ -76,7 +80,9 @@ public sealed class ImportSweep(Database database, OpenPools pools, TimeProvider
 
         var progress = new Progress();
         using var end = CancellationTokenSource.CreateLinkedTokenSource(cancellation);
-        var copy = imaging.ImportAsync(binding, row.Host, row.File!, progress, end.Token);
+        var copy = row.IsBeingRead
+            ? imaging.ReadDigestAsync(binding, row.Host, progress, end.Token)
+            : imaging.ImportAsync(binding, row.Host, row.File!, progress, end.Token);
         try
         {
             while (await Task.WhenAny(copy, Task.Delay(s_beat, cancellation)) != copy)
@@ -95,6 +101,7 @@ public sealed class ImportSweep(Database database, OpenPools pools, TimeProvider
         await copy;
         // Opened again: somebody may have changed the pool during a long copy, and what it began with is closed.
         var there = (await Imaging(await pools.OpenAsync(row.Pool, cancellation)).FindAsync(binding, cancellation)).FirstOrDefault(found => found.Host == row.Host);
+        if (row.IsBeingRead && there is not { Digest: not null }) throw new ProviderFault(FaultKind.Transient, $"The image on {row.Host} was changed just after it was read.");
         return there is { Present: true }
             ? row with { State = PresenceState.Present, Digest = there.Digest, Bytes = there.Bytes, BytesDone = there.Bytes, Note = null }
             : throw new ProviderFault(FaultKind.Broken, $"The pool took the image and does not show it on {row.Host}.");

@@ -9,14 +9,18 @@ namespace LabPortal.Operations.Pools;
 /// <summary>What a machine needs of the place where it is built.</summary>
 public sealed record MachineNeed(string Image, string ImageVersion, int Cpu, int MemoryMiB, int DiskGiB);
 
-/// <summary>Where should this machine go? <paramref name="Kinds"/> are the kinds of pool that the image is bound for.</summary>
+/// <summary>
+/// Where should this machine go? <paramref name="Kinds"/> are the kinds of pool that the image is bound for. <paramref name="Accepted"/>: its lab was
+/// let in, because there was a place that is large enough.
+/// </summary>
 internal sealed record PlacementQuestion(
     MachineNeed Machine,
     IReadOnlyCollection<string> Kinds,
     PlacementRules Rules,
     string? AskedPool,
     IReadOnlyList<(PoolId Pool, string? Host)> Full,
-    PoolId? PoolOfLab);
+    PoolId? PoolOfLab,
+    bool Accepted = false);
 
 /// <summary>A pool as placement sees it. Without hosts it is one place of unknown size (a cloud), which says itself when it is full.</summary>
 internal sealed record PoolNow(Pool Pool, IReadOnlyList<HostNow> Hosts, ImageNow? Image = null);
@@ -108,12 +112,18 @@ internal static class Placement
 
         var missing = question.Rules.Require.Where(label => !LabelsOf(pool, host).Contains(label)).ToList();
         if (missing.Count > 0) return Never("host.lacks-labels", ("labels", string.Join(", ", missing)));
-        if (host is not null)
+        var blocking = host is null ? null : host.Capacity.Problem ?? pool.Problems.FirstOrDefault(problem => problem.Blocks && problem.Host == name)?.What;
+
+        // What a host in trouble says of its size (mostly nothing) is no proof that a machine never fits.
+        if (host is not null && blocking is null)
         {
             var (cpu, memory, disk) = LimitOf(pool, host.Capacity);
             if (need.Cpu > cpu) return Never("host.too-small-cpu", ("asked", Text(Dimension.Cpu, need.Cpu)), ("limit", Text(Dimension.Cpu, cpu)));
             if (need.MemoryMiB > memory) return Never("host.too-small-memory", ("asked", Text(Dimension.MemoryMiB, need.MemoryMiB)), ("limit", Text(Dimension.MemoryMiB, memory)));
-            if (need.DiskGiB > disk) return Never("host.too-small-disk", ("asked", Text(Dimension.DiskGiB, need.DiskGiB)), ("limit", Text(Dimension.DiskGiB, disk)));
+
+            // A disk that was large enough has lost a part, a mount that is not there as a rule, and may get it back.
+            (string, string)[] tooSmall = [("asked", Text(Dimension.DiskGiB, need.DiskGiB)), ("limit", Text(Dimension.DiskGiB, disk))];
+            if (need.DiskGiB > disk) return question.Accepted ? Later("host.too-small-disk", tooSmall) : Never("host.too-small-disk", tooSmall);
         }
 
         if ((host is null ? now.Image : host.Image) is { Present: false } image)
@@ -134,8 +144,7 @@ internal static class Placement
             return pool.Problems.FirstOrDefault(problem => problem.Blocks) is { } any ? Later("pool.sick", ("what", any.What)) : Fits();
         }
 
-        if (host.Capacity.Problem is { } wrong) return Later("host.sick", ("what", wrong));
-        if (pool.Problems.FirstOrDefault(problem => problem.Blocks && problem.Host == name) is { } blocking) return Later("host.sick", ("what", blocking.What));
+        if (blocking is not null) return Later("host.sick", ("what", blocking));
         if (question.Full.Contains((pool.Id, name))) return Later("host.said-full");
 
         var (cpuLimit, memoryLimit, diskLimit) = LimitOf(pool, host.Capacity);

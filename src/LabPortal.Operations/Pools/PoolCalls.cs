@@ -95,6 +95,20 @@ public sealed class PoolCalls(Database database, OpenPools pools, PoolSweep swee
         },
         [("image", image), ("file", file)], cancellation);
 
+    /// <summary>
+    /// Reads the image on every host of the pool that has it without a digest, in the background; progress is in the pool's view. It takes as long as
+    /// a copy over the same wire, and is remembered there until the file changes.
+    /// </summary>
+    public async Task<Outcome<PoolView>> ReadDigestAsync(Actor actor, string pool, string image, CancellationToken cancellation) => await ChangeAsync<PoolView>(
+        actor, Verb.AdministerPools, pool,
+        async (session, found) =>
+        {
+            if (await ImageStore.FindCurrentAsync(session, image) is not { } entry) return Refusal.Invalid([new FieldError("image", "image.unknown", [("image", image)])]);
+            await ImagePresenceStore.AskDigestAsync(session, found.Id, entry.Name, entry.Version);
+            return await ViewAsync(session, pool);
+        },
+        [("digestOf", image)], cancellation);
+
     public async Task<Outcome<IReadOnlyList<OrphanView>>> OrphansAsync(Actor actor, CancellationToken cancellation)
     {
         if (!May.Do(actor, Verb.SeeOperations)) return Refusal.Forbidden(Verb.SeeOperations.Word());
@@ -160,7 +174,7 @@ public sealed class PoolCalls(Database database, OpenPools pools, PoolSweep swee
             OperationsNow = busy.GetValueOrDefault((pool.Id, "operation")),
             BootsNow = busy.GetValueOrDefault((pool.Id, "boot")),
             Hosts = [.. hosts[pool.Id].Select(host => View(pool, host, held.GetValueOrDefault((pool.Id, host.Host))))],
-            Images = [.. images[pool.Id].Select(row => new ImagePresenceView(row.Image, row.Version, row.Host, row.State.Word(), row.Bytes, row.BytesDone, row.Note))],
+            Images = [.. images[pool.Id].Select(row => new ImagePresenceView(row.Image, row.Version, row.Host, row.State.Word(), row.Digest, row.IsBeingRead, row.Bytes, row.BytesDone, row.Note))],
             Declared = pool.Declared,
         })];
     }

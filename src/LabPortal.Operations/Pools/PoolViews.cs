@@ -37,8 +37,11 @@ public sealed record HostView(
     string? Acceleration,
     string? Problem);
 
-/// <summary>State: <c>present</c>, <c>missing</c>, <c>importing</c>, <c>failed</c>; <paramref name="Note"/> says the way out.</summary>
-public sealed record ImagePresenceView(string Image, string Version, string Host, string State, long Bytes, long BytesDone, string? Note);
+/// <summary>
+/// State: <c>present</c>, <c>missing</c>, <c>importing</c>, <c>failed</c>; <paramref name="Note"/> says the way out. <paramref name="Digest"/> is empty where
+/// nobody has read the image's file yet; <paramref name="BeingRead"/>: somebody does.
+/// </summary>
+public sealed record ImagePresenceView(string Image, string Version, string Host, string State, string? Digest, bool BeingRead, long Bytes, long BytesDone, string? Note);
 
 public sealed record ResourceView(string Kind, string ExternalId, string Name, LabId? Lab, string? LabName, MachineId? Machine, string? MachineName, int Generation, string? Host, bool Known);
 

@@ -40,13 +40,16 @@ internal sealed class Acceleration(LibvirtHost host, string setting, Installatio
     public Task<TimeSpan?> BootAsync(string type, TimeSpan limit, CancellationToken cancellation) =>
         host.RunAsync(new BootProbe($"{Owner.InstallationPrefix(installation)}probe", type, limit), cancellation);
 
-    private async Task<bool> IsWorthItAsync(CancellationToken cancellation)
+    private async Task<bool> IsWorthItAsync(CancellationToken cancellation) =>
+        await host.RunAsync(new OffersKvm(), cancellation) && await IsWorthItAsync((type, limit) => BootAsync(type, limit, cancellation));
+
+    /// <summary>Whether a guest with KVM ends in time, measured by one without; <paramref name="bootAsync"/> boots one of a type within a limit.</summary>
+    internal static async Task<bool> IsWorthItAsync(Func<string, TimeSpan, Task<TimeSpan?>> bootAsync)
     {
-        if (!await host.RunAsync(new OffersKvm(), cancellation)) return false;
         // A busy host is slow both ways: what counts is one beside the other. Below a moment nothing is slow.
-        var emulated = await BootAsync("qemu", Patience, cancellation);
+        var emulated = await bootAsync("qemu", Patience);
         var limit = emulated is { } took && took * 2 > Enough ? took * 2 : Enough;
-        return await BootAsync("kvm", limit, cancellation) is not null;
+        return await bootAsync("kvm", limit) is not null;
     }
 }
 

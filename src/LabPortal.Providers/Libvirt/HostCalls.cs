@@ -1,3 +1,6 @@
+using System.Diagnostics;
+using System.Net;
+using System.Security.Cryptography;
 using LabPortal.Domain.Pools;
 
 namespace LabPortal.Providers.Libvirt;
@@ -54,6 +57,8 @@ internal sealed record HostView(List<DomainState> Domains, List<string> Networks
 
 internal sealed record LookAtMachines(List<Sought> Machines, bool Networks) : LibvirtCall<HostView>
 {
+    private static readonly TimeSpan AgentsTogether = TimeSpan.FromSeconds(4);
+
     public override string Doing => "tell the state of its machines";
 
     protected override HostView Do(LibvirtWire wire)
@@ -67,19 +72,28 @@ internal sealed record LookAtMachines(List<Sought> Machines, bool Networks) : Li
         using var network = wire.FindNetwork(wire.Host.Network);
         var leases = network is null ? [] : wire.ListLeases(network);
         foreach (var machine in Machines.Where(machine => running.Contains(machine.Name)))
-        {
-            var leased = leases.Where(lease => string.Equals(lease.Mac, machine.Mac, StringComparison.OrdinalIgnoreCase)).Select(lease => lease.Address).Distinct().ToList();
-            view.Addresses[machine.Name] = [.. (leased.Count > 0 ? leased : AskAgent(wire, machine.Name)).Select(address => address.ToString())];
-        }
-
+            view.Addresses[machine.Name] = Texts(leases.Where(lease => string.Equals(lease.Mac, machine.Mac, StringComparison.OrdinalIgnoreCase)).Select(lease => lease.Address));
+        AskAgents(wire, view);
         return view;
     }
 
-    private static IReadOnlyList<System.Net.IPAddress> AskAgent(LibvirtWire wire, string name)
+    /// <summary>
+    /// Those that have no lease are asked themselves. A guest can make its agent hang, and must not hide the others of its host by it: all of
+    /// them together get so long, and who comes first is another one each time.
+    /// </summary>
+    private static void AskAgents(LibvirtWire wire, HostView view)
     {
-        using var domain = wire.FindDomain(name);
-        return domain is null ? [] : wire.AskAgentForAddresses(domain);
+        var asked = view.Addresses.Where(machine => machine.Value.Count == 0).Select(machine => machine.Key).ToArray();
+        RandomNumberGenerator.Shuffle<string>(asked);
+        var watch = Stopwatch.StartNew();
+        foreach (var name in asked.TakeWhile(_ => watch.Elapsed < AgentsTogether))
+        {
+            using var domain = wire.FindDomain(name);
+            if (domain is not null) view.Addresses[name] = Texts(wire.AskAgentForAddresses(domain));
+        }
     }
+
+    private static List<string> Texts(IEnumerable<IPAddress> addresses) => [.. addresses.Select(address => address.ToString()).Distinct()];
 }
 
 internal sealed record HostNames(List<DomainState> Domains, List<string> Networks, List<string> Volumes);

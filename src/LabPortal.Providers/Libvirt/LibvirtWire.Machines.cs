@@ -8,8 +8,10 @@ internal sealed unsafe partial class LibvirtWire
     private const uint StatsState = 1;
     private const uint StatsNoWait = 1u << 29;
     private const uint AddressesFromAgent = 1;
+    private const int AgentSeconds = 1;
     private const uint UndefineAll = 1 | 2 | 4 | 16; // managed save, snapshot metadata, NVRAM, checkpoint metadata
     private const uint StartAutodestroy = 2;
+    private const uint ShutdownPowerButton = 1;
 
     /// <summary>All domains of the host with their state, in one call.</summary>
     public IReadOnlyList<DomainState> ListDomains()
@@ -73,9 +75,10 @@ internal sealed unsafe partial class LibvirtWire
         return Did(Native.virDomainCreateWithFlags(domain, dieWithConnection ? StartAutodestroy : 0), "start the machine", LibvirtError.OperationInvalid);
     }
 
+    /// <summary>By the power button. Asking the guest's agent would wait until the guest is off, or a minute for one that does not answer.</summary>
     public void AskToShutDown(DomainHandle domain)
     {
-        Did(Native.virDomainShutdownFlags(domain, 0), "ask the machine to shut down", LibvirtError.OperationInvalid, LibvirtError.NoDomain);
+        Did(Native.virDomainShutdownFlags(domain, ShutdownPowerButton), "ask the machine to shut down", LibvirtError.OperationInvalid, LibvirtError.NoDomain);
     }
 
     public bool Reset(DomainHandle domain)
@@ -93,9 +96,11 @@ internal sealed unsafe partial class LibvirtWire
         Did(Native.virDomainUndefineFlags(domain, UndefineAll), "remove the machine", LibvirtError.NoDomain);
     }
 
-    /// <summary>What the guest's own agent says; empty where none runs.</summary>
+    /// <summary>What the guest's own agent says; empty where none runs, or where it does not answer at once.</summary>
     public IReadOnlyList<IPAddress> AskAgentForAddresses(DomainHandle domain)
     {
+        // Left to itself libvirt waits five seconds for an agent that is stopped, and for ever for one that only says hello.
+        Did(Native.virDomainAgentSetResponseTimeout(domain, AgentSeconds, 0), "bound the time of a machine's agent", LibvirtError.NoDomain, LibvirtError.OperationInvalid);
         var count = Native.virDomainInterfaceAddresses(domain, out var cards, AddressesFromAgent, 0);
         // No agent, not yet, or not running any more: an address that nobody tells is no fault.
         if (count < 0) return Alive ? [] : throw Fault("tell a machine's addresses");

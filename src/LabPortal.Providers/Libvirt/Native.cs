@@ -96,6 +96,9 @@ internal static unsafe partial class Native
     public static partial int virDomainInterfaceAddresses(DomainHandle domain, out DomainInterface** interfaces, uint source, uint flags);
 
     [LibraryImport(Library)]
+    public static partial int virDomainAgentSetResponseTimeout(DomainHandle domain, int seconds, uint flags);
+
+    [LibraryImport(Library)]
     public static partial void virDomainInterfaceFree(DomainInterface* card);
 
     [LibraryImport(Library)]

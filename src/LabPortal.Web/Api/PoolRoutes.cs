@@ -33,6 +33,9 @@ internal static class PoolRoutes
             : Answers.Accepted(context, await pools.ImportImageAsync(context.Actor(), name, image, file, cancellation), pool => $"{ApiRoutes.Prefix}/pools/{pool.Name}", PoolBody.Of);
     }
 
+    public static async Task<IResult> ReadDigestAsync(HttpContext context, string name, string image, PoolCalls pools, CancellationToken cancellation)
+        => Answers.Accepted(context, await pools.ReadDigestAsync(context.Actor(), name, image, cancellation), pool => $"{ApiRoutes.Prefix}/pools/{pool.Name}", PoolBody.Of);
+
     public static async Task<IResult> OrphansAsync(HttpContext context, PoolCalls pools, CancellationToken cancellation)
         => Answers.Page(context, await pools.OrphansAsync(context.Actor(), cancellation), orphan => orphan.Id.ToString(), found => found);
 

@@ -175,6 +175,32 @@ public sealed class PlacementTests
         Assert.Equal("b/h1 is sick: It does not answer; a/h1 lacks the labels gpu.", Placement.Decide(question, [without, sick]).Why);
     }
 
+    [Fact]
+    public void A_disk_that_became_too_small_refuses_new_labs_and_lets_accepted_ones_wait()
+    {
+        var question = new PlacementQuestion(new MachineNeed("tiny", "1", 1, 1024, 8), ["simulated"], new PlacementRules([], []), null, [], null);
+        var pool = With(APool("p", price: 1, cpu: 4), capacity => capacity with { DiskGiB = 3, DiskFreeGiB = 3 });
+        Assert.False(Placement.Decide(question, [pool]).CanWait);
+        var accepted = Placement.Decide(question with { Accepted = true }, [pool]);
+        Assert.True(accepted.CanWait);
+        Assert.Equal("p/h1 has 3 GiB of disk in all, 8 GiB are asked for.", accepted.Why);
+        Assert.False(Placement.Decide(question with { Accepted = true, Machine = question.Machine with { Cpu = 5 } }, [pool]).CanWait);
+    }
+
+    [Fact]
+    public void A_host_in_trouble_says_nothing_of_its_size()
+    {
+        var question = new PlacementQuestion(new MachineNeed("tiny", "1", 1, 1024, 8), ["simulated"], new PlacementRules([], []), null, [], null);
+        var pool = APool("p", price: 1, cpu: 4);
+        var away = Placement.Decide(question, [With(pool, capacity => new HostCapacity(capacity.Host, 0, 0, 0, 0, null, "It does not answer."))]);
+        Assert.Equal((true, "p/h1 takes no machines: It does not answer."), (away.CanWait, away.Why));
+        var notStarted = With(pool, capacity => capacity with { DiskGiB = 0, DiskFreeGiB = 0 });
+        notStarted = notStarted with { Pool = pool.Pool with { Problems = [new PoolProblem("Its storage pool is not started.", "h1", "Start it.")] } };
+        Assert.Equal((true, "p/h1 takes no machines: Its storage pool is not started."), (Placement.Decide(question, [notStarted]).CanWait, Placement.Decide(question, [notStarted]).Why));
+    }
+
+    private static PoolNow With(PoolNow pool, Func<HostCapacity, HostCapacity> change) => pool with { Hosts = [pool.Hosts[0] with { Capacity = change(pool.Hosts[0].Capacity) }] };
+
     private static PoolNow With(PoolNow pool, int held) => pool with { Hosts = [pool.Hosts[0] with { CpuHeld = held }] };
 
     private static PoolNow APool(string name, int price, int cpu, params string[] labels) => new(

@@ -277,6 +277,51 @@ public sealed class SweepTests(TestDatabases databases)
     }
 
     [Theory, InlineData(Engine.Sqlite), InlineData(Engine.Postgres)]
+    public async Task An_image_without_a_digest_is_read_when_it_is_asked_for_and_may_be_used_meanwhile(Engine engine)
+    {
+        await using var portal = await PoolsUnderTest.StartAsync(databases, engine, Cancellation);
+        var pool = await portal.AddPoolAsync("a", new JsonObject { ["hosts"] = 2 }, Cancellation);
+        await using var world = portal.WorldOf("a");
+        Assert.All(await ImagesAsync(), image => Assert.Equal(("present", null, false), (image.State, image.Digest, image.BeingRead)));
+        Assert.Equal("actor.may-not", (await portal.Calls.ReadDigestAsync(PoolsUnderTest.Nobody, "a", "tiny", Cancellation)).Refusal?.Code);
+        Assert.Equal("image", Assert.Single((await portal.Calls.ReadDigestAsync(PoolsUnderTest.Admin, "a", "nothing", Cancellation)).Refusal!.Errors!).Field);
+
+        var broken = new ScriptedFault(Deed.Fail) { Verb = WireVerb.ReadImage, Fault = FaultKind.Broken, Message = "The disk cannot be read." };
+        await world.ScriptAsync(broken, Cancellation);
+        await portal.Calls.ReadDigestAsync(PoolsUnderTest.Admin, "a", "tiny", Cancellation);
+        await portal.Imports.RunAsync(Cancellation);
+        await EventuallyAsync(async () => (await ImagesAsync()).All(image => !image.BeingRead));
+        await portal.Sweep.CheckAsync(pool.Id, Cancellation);
+        Assert.StartsWith("The disk cannot be read.", Assert.Single(await ImagesAsync(), image => image.Digest is null).Note);
+
+        var script = await world.ScriptAsync(new ScriptedFault(Deed.Hang) { Verb = WireVerb.ReadImage }, Cancellation);
+        await portal.Calls.ReadDigestAsync(PoolsUnderTest.Admin, "a", "tiny", Cancellation);
+        using (var portalEnds = CancellationTokenSource.CreateLinkedTokenSource(Cancellation))
+        {
+            await portal.Imports.RunAsync(portalEnds.Token);
+            await EventuallyAsync(async () => await world.HangingAsync(script, Cancellation) == 1);
+            await portalEnds.CancelAsync();
+        }
+
+        // Cut off, and looked at by the pool's own sweep: it is there, it may be used, and its reading is not forgotten.
+        await portal.Sweep.CheckAsync(pool.Id, Cancellation);
+        Assert.Equal(("present", null, null), Assert.Single(await ImagesAsync(), image => image.BeingRead) is var read ? (read.State, read.Digest, read.Note) : default);
+        var lab = await portal.AddLabAsync(Cancellation);
+        Assert.NotNull((await portal.Database.WriteAsync(session => new Placing().PlaceAsync(session, lab, lab.Machines[0], 1, [], PoolsUnderTest.Now), Cancellation)).Pool);
+
+        // As after half a minute without a beat.
+        await portal.Database.WriteAsync(session => session.ExecuteAsync("UPDATE image_presence SET read_at = 0 WHERE read_at IS NOT NULL"), Cancellation);
+        await EventuallyAsync(async () =>
+        {
+            await portal.Imports.RunAsync(Cancellation);
+            return (await ImagesAsync()).All(image => image is { BeingRead: false, Digest.Length: > 60, Note: null });
+        });
+        Assert.Single((await ImagesAsync()).Select(image => image.Digest).Distinct());
+
+        async Task<IReadOnlyList<ImagePresenceView>> ImagesAsync() => (await portal.Calls.FindAsync(PoolsUnderTest.Admin, "a", Cancellation)).Value.Images;
+    }
+
+    [Theory, InlineData(Engine.Sqlite), InlineData(Engine.Postgres)]
     public async Task A_copy_does_not_go_on_when_nobody_watches_it_any_more(Engine engine)
     {
         await using var portal = await PoolsUnderTest.StartAsync(databases, engine, Cancellation);

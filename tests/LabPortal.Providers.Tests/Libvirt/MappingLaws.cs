@@ -29,6 +29,35 @@ public sealed class MappingLaws
             ["number"] = 1.5,
         }));
 
+    /// <summary>Libvirt offers KVM in all of these; what counts is whether the guest of the probe gets through, measured by the emulated one.</summary>
+    [Theory]
+    [InlineData(0.2, 0.1, true, 1.5)]
+    [InlineData(3.0, 5.0, true, 6.0)]
+    [InlineData(3.0, null, false, 6.0)]
+    [InlineData(0.2, null, false, 1.5)]
+    [InlineData(null, null, false, 1.5)]
+    [InlineData(null, 0.1, true, 1.5)]
+    public async Task A_host_runs_with_KVM_only_where_a_guest_really_boots_with_it(double? emulated, double? kvm, bool worthIt, double limitOfKvm)
+    {
+        var booted = new List<(string Type, double Limit)>();
+        Assert.Equal(worthIt, await Acceleration.IsWorthItAsync((type, limit) =>
+        {
+            booted.Add((type, limit.TotalSeconds));
+            var seconds = type == "kvm" ? kvm : emulated;
+            return Task.FromResult(seconds is { } took ? TimeSpan.FromSeconds(took) : (TimeSpan?)null);
+        }));
+        Assert.Equal([("qemu", 15), ("kvm", limitOfKvm)], booted);
+    }
+
+    [Theory]
+    [InlineData(Acceleration.Kvm, "kvm", "host-model")]
+    [InlineData(Acceleration.Emulated, "qemu", null)]
+    public void A_domain_is_accelerated_as_the_host_is_and_then_shows_the_processor_of_the_host(string acceleration, string type, string? cpu)
+    {
+        var domain = LibvirtMapping.Domain(Machine(), Host, acceleration);
+        Assert.Equal((type, cpu), (domain.Attribute("type")?.Value, domain.Element("cpu")?.Attribute("mode")?.Value));
+    }
+
     [Fact]
     public void Hostile_text_stays_text_in_a_domain()
     {

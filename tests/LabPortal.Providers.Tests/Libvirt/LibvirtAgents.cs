@@ -1,0 +1,142 @@
+using System.Diagnostics;
+using System.Text;
+using System.Text.Json.Nodes;
+using LabPortal.Domain;
+using LabPortal.Domain.Machines;
+using LabPortal.Domain.Pools;
+using LabPortal.Providers.Libvirt;
+using LabPortal.Testing;
+using Xunit;
+
+namespace LabPortal.Providers.Tests.Libvirt;
+
+/// <summary>QEMU's guest agent (<c>qemu-ga</c>) in guests on a network where nobody gives out addresses: only the agent can tell them.</summary>
+[Collection(OnLibvirt.Name)]
+public sealed class LibvirtAgents(LibvirtPeer peer)
+{
+    private const string Network = "plain";
+    private const string Volume = "tiny-agent.qcow2";
+
+    private readonly InstallationId _installation = new(Ids.New(TimeProvider.System));
+
+    private static CancellationToken Cancellation => TestContext.Current.CancellationToken;
+
+    /// <summary>In the agent's place, as any guest may put it there: it answers every "are you there?" of libvirt's, and nothing else.</summary>
+    private const string OnlyHello = """
+        kill $(cat /run/agent/pid); sleep 1
+        for port in /sys/class/virtio-ports/*; do [ "$(cat $port/name)" = org.qemu.guest_agent.0 ] && exec 3<>/dev/${port##*/}; done
+        echo agent replaced
+        while :; do
+          read -r line <&3 || { sleep 0.1; continue; } # as long as libvirt is not at the other end
+          case $line in *guest-sync*) id=${line##*\"id\":}; echo "{\"return\":${id%%\}*}}" >&3; echo hello;; *) echo "asked in vain";; esac
+        done &
+        """;
+
+    [Fact]
+    public async Task An_agent_tells_addresses_and_one_that_never_answers_hides_nobody_and_keeps_nobody_running()
+    {
+        await using var here = await PrepareAsync();
+        await using var provider = Open();
+        var power = (IPowerAbility)provider;
+        var talks = Machine("talks", "ip addr add 192.0.2.7/24 dev eth0", "ip addr add 198.51.100.7/24 dev eth0");
+        var hangs = Machine("hangs", "ip addr add 192.0.2.8/24 dev eth0", OnlyHello);
+        try
+        {
+            await Task.WhenAll(provider.EnsureExistsAsync(talks, Cancellation), provider.EnsureExistsAsync(hangs, Cancellation));
+            var seen = await AwaitAsync(provider, [talks], found => found[0].Addresses.Count == 2);
+            Assert.Equal(["192.0.2.7", "198.51.100.7"], seen[0].Addresses.Select(address => address.ToString()).Order());
+            await AwaitLogAsync(provider, hangs, "agent replaced");
+
+            // Until libvirt has come to ask the one that does not answer, and beyond.
+            var watch = new Stopwatch();
+            var asked = false;
+            for (var all = Stopwatch.StartNew(); !asked && all.Elapsed < TimeSpan.FromSeconds(60); await Task.Delay(200, Cancellation))
+            {
+                asked = (await ReadLogAsync(provider, hangs)).Contains("asked in vain", StringComparison.Ordinal);
+                watch.Restart();
+                var states = await ObserveAsync(provider, [hangs, talks]);
+                watch.Stop();
+                Assert.Equal([(PowerState.Running, 0), (PowerState.Running, 2)], states.Select(state => (state.Power, state.Addresses.Count)));
+            }
+
+            Assert.True(asked, await ReadLogAsync(provider, hangs));
+            TestContext.Current.TestOutputHelper?.WriteLine($"a look beside an agent that does not answer: {watch.Elapsed.TotalSeconds:0.0} s");
+
+            // The power button for both: an agent would be waited for until the guest is off, or for a minute.
+            watch.Restart();
+            await Task.WhenAll(power.StopAsync(talks.Reference, StopMode.Graceful, Cancellation), power.StopAsync(hangs.Reference, StopMode.Graceful, Cancellation));
+            TestContext.Current.TestOutputHelper?.WriteLine($"asking both to stop: {watch.Elapsed.TotalSeconds:0.0} s");
+            await AwaitAsync(provider, [talks, hangs], found => found.All(state => state.Power == PowerState.Stopped));
+            Assert.Contains("tiny: power button", await ReadLogAsync(provider, talks), StringComparison.Ordinal);
+            Assert.Contains("tiny: power button", await ReadLogAsync(provider, hangs), StringComparison.Ordinal);
+        }
+        finally
+        {
+            await provider.EnsureGoneAsync(talks.Reference, CancellationToken.None);
+            await provider.EnsureGoneAsync(hangs.Reference, CancellationToken.None);
+        }
+    }
+
+    /// <summary>A network without a DHCP server, and the image that has the agent.</summary>
+    private async Task<IAsyncDisposable> PrepareAsync()
+    {
+        var libvirt = peer.Libvirt;
+        File.Copy(await TinyImage.WithAgentAsync(Cancellation), Path.Combine(libvirt.Volumes, Volume));
+        using var folder = new TestFolder();
+        await File.WriteAllTextAsync(folder["plain.xml"], $"<network><name>{Network}</name><bridge name='plain0' stp='off' delay='0'/></network>", Cancellation);
+        await libvirt.VirshAsync(Cancellation, "net-create", folder["plain.xml"]);
+        return new Prepared(libvirt);
+    }
+
+    private IProvider Open() => new LibvirtKind().Open(new PoolContext(_installation, "here", new JsonObject
+    {
+        ["hosts"] = new JsonArray(new JsonObject { ["name"] = "here", ["uri"] = peer.Libvirt.Uri }),
+        ["storagePool"] = "lab",
+        ["network"] = Network,
+        ["acceleration"] = "emulated",
+    }, "/nonexistent", TimeProvider.System));
+
+    private MachineSpec Machine(string name, params string[] commands) => new(
+        new Owner(_installation, new LabId(Ids.New(TimeProvider.System)), new MachineId(Ids.New(TimeProvider.System)), 1),
+        "here", name, name, new ImageBinding("tiny-agent", "1", new Dictionary<string, string> { ["volume"] = Volume }), 1, 128, 1,
+        new GuestSeed("root", [], null, new Dictionary<string, object> { ["runcmd"] = commands.Cast<object>().ToList() }));
+
+    private static async Task<List<Observation.Present>> ObserveAsync(IProvider provider, IReadOnlyList<MachineSpec> machines)
+    {
+        var found = (await provider.ObserveAsync([.. machines.Select(machine => machine.Reference)], Cancellation)).OfType<Observation.Present>().ToList();
+        return [.. machines.Select(machine => Assert.Single(found, each => each.Reference == machine.Reference))];
+    }
+
+    private static async Task<List<Observation.Present>> AwaitAsync(IProvider provider, IReadOnlyList<MachineSpec> machines, Func<List<Observation.Present>, bool> wanted)
+    {
+        List<Observation.Present> seen = [];
+        for (var watch = Stopwatch.StartNew(); watch.Elapsed < TimeSpan.FromSeconds(90); await Task.Delay(200, Cancellation))
+        {
+            if (wanted(seen = await ObserveAsync(provider, machines))) return seen;
+        }
+
+        throw new InvalidOperationException($"The machines did not come to what was wanted of them: {string.Join("; ", seen.Select(each => $"{each.Power} {string.Join(' ', each.Addresses)}"))}");
+    }
+
+    private static async Task AwaitLogAsync(IProvider provider, MachineSpec machine, string words)
+    {
+        for (var watch = Stopwatch.StartNew(); watch.Elapsed < TimeSpan.FromSeconds(90); await Task.Delay(200, Cancellation))
+        {
+            if ((await ReadLogAsync(provider, machine)).Contains(words, StringComparison.Ordinal)) return;
+        }
+
+        throw new InvalidOperationException($"The guest never said \"{words}\": {await ReadLogAsync(provider, machine)}");
+    }
+
+    private static async Task<string> ReadLogAsync(IProvider provider, MachineSpec machine) =>
+        Encoding.Latin1.GetString(await ((ISerialLogAbility)provider).ReadSerialLogAsync(machine.Reference, 100_000, Cancellation));
+
+    private sealed class Prepared(PrivateLibvirt libvirt) : IAsyncDisposable
+    {
+        public async ValueTask DisposeAsync()
+        {
+            await libvirt.VirshAsync(CancellationToken.None, "net-destroy", Network);
+            File.Delete(Path.Combine(libvirt.Volumes, Volume));
+        }
+    }
+}
