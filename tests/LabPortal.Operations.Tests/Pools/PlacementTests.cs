@@ -172,7 +172,7 @@ public sealed class PlacementTests
         var (without, sick) = (APool("a", price: 1, cpu: 4), APool("b", price: 1, cpu: 4, "gpu"));
         sick = sick with { Pool = sick.Pool with { Problems = [new PoolProblem("It does not answer.", null, "Wait.")] } };
 
-        Assert.Equal("b/h1 is sick: It does not answer; a/h1 lacks the labels gpu.", Placement.Decide(question, [without, sick]).Why);
+        Assert.Equal("b/h1 is sick: It does not answer; a lacks the labels gpu.", Placement.Decide(question, [without, sick]).Why);
     }
 
     [Fact]
