@@ -84,7 +84,7 @@ public sealed class LabLifeTests(TestDatabases databases)
             var at = data["at"]!.GetValue<DateTimeOffset>();
             if (at > opened) late.Add(DateTimeOffset.UtcNow - at);
             if ((string)data["kind"]! != "state" || (string?)data["state"] is not ("ready" or "stopped")) continue;
-            if (late.Min() < TimeSpan.FromSeconds(1) || !verbs.TryDequeue(out var verb)) break;
+            if ((late.Count > 0 && late.Min() < TimeSpan.FromSeconds(1)) || !verbs.TryDequeue(out var verb)) break;
             await asking.WaitForAsync(id, (string)data["state"]!, cancellation: Cancellation);
             (await asking.PostAsync($"labs/{id}/{verb}", cancellation: Cancellation)).Must(202);
         }

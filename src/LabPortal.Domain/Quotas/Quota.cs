@@ -58,7 +58,7 @@ public readonly record struct Amount(Dimension Dimension, double Value) : IForma
             Dimension.DiskGiB => (Value, " GiB"),
             _ => (Value, ""),
         };
-        return value.ToString(format ?? "0.###", formatProvider) + unit;
+        return value.ToString(format ?? "0.####", formatProvider) + unit;
     }
 }
 

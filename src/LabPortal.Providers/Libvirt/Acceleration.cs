@@ -97,7 +97,7 @@ internal sealed record BootProbe(string Name, string Type, TimeSpan Limit) : Lib
             {
                 LibvirtWire.Pause(Between);
                 var state = Look(wire);
-                if (state is { State: LifeState.ShutOff, Reason: ReasonShutdown }) return watch.Elapsed;
+                if (state is { State: LifeState.ShutOff, Reason: ReasonShutdown }) return watch.Elapsed is var took && took <= Limit ? took : null;
                 if (state is not { State: LifeState.Running or LifeState.None or LifeState.ShuttingDown }) return null;
             }
 

@@ -14,7 +14,7 @@ public sealed class RequestFormTests
     [Fact]
     public void It_begins_with_what_the_blueprint_says()
     {
-        var request = Form().ToRequest(s_berlin);
+        var request = Form().ToRequest(s_berlin).Value;
 
         Assert.Equal(("pair", "qa", 4m, "hello"), (request.Blueprint, request.Team, request.Lease!.Hours, request.Parameters["motd"]));
         Assert.Null(request.Name);
@@ -36,9 +36,9 @@ public sealed class RequestFormTests
             "qa");
         form.Parameters["motd"] = "";
 
-        Assert.Equal(["motd"], form.ToRequest(s_berlin).Parameters.Keys);
+        Assert.Equal(["motd"], form.ToRequest(s_berlin).Value.Parameters.Keys);
         form.Parameters["license"] = "x";
-        Assert.Equal("x", form.ToRequest(s_berlin).Parameters["license"]);
+        Assert.Equal("x", form.ToRequest(s_berlin).Value.Parameters["license"]);
     }
 
     [Theory, InlineData("2026-07-01T10:30"), InlineData("2026-07-01T10:30:00")]
@@ -46,10 +46,28 @@ public sealed class RequestFormTests
     {
         var form = Form();
         (form.Start, form.Until) = (said, said);
-        var request = form.ToRequest(s_berlin);
+        var request = form.ToRequest(s_berlin).Value;
 
         Assert.Equal(Instant.FromUtc(2026, 7, 1, 8, 30), request.Start);
         Assert.Equal(Instant.FromUtc(2026, 7, 1, 8, 30), request.Lease!.Until);
+    }
+
+    [Theory, InlineData("12027-07-01T10:30"), InlineData("soon")]
+    public void What_is_no_time_is_refused_and_means_neither_now_nor_the_lease_of_the_blueprint(string said)
+    {
+        var form = Form();
+        (form.Start, form.Until) = (said, said);
+
+        Assert.Equal(["start", "lease.until"], form.ToRequest(s_berlin).Refusal!.Errors!.Select(error => error.Field));
+    }
+
+    [Fact]
+    public void A_lease_until_a_time_that_was_cleared_is_not_the_lease_of_the_blueprint()
+    {
+        var form = Form();
+        form.Until = "";
+
+        Assert.Equal("lease.until", Assert.Single(form.ToRequest(s_berlin).Refusal!.Errors!).Field);
     }
 
     [Fact]
@@ -58,7 +76,7 @@ public sealed class RequestFormTests
         var form = Form();
         form.Until = "2026-03-29T02:30";
 
-        Assert.Equal(Instant.FromUtc(2026, 3, 29, 1, 30), form.ToRequest(s_berlin).Lease!.Until);
+        Assert.Equal(Instant.FromUtc(2026, 3, 29, 1, 30), form.ToRequest(s_berlin).Value.Lease!.Until);
     }
 
     [Fact]
@@ -67,7 +85,7 @@ public sealed class RequestFormTests
         var form = Form();
 
         form.Take(new Offer("offer.later", [], new Dictionary<string, object?> { ["start"] = "2026-07-01T08:30:00Z", ["lease"] = new Dictionary<string, object?> { ["until"] = "2026-07-01T12:30:00Z" } }), s_berlin);
-        var request = form.ToRequest(s_berlin);
+        var request = form.ToRequest(s_berlin).Value;
 
         Assert.Equal(Instant.FromUtc(2026, 7, 1, 8, 30), request.Start);
         Assert.Equal(Instant.FromUtc(2026, 7, 1, 12, 30), request.Lease!.Until);

@@ -47,6 +47,7 @@ public sealed partial class SentencesTests
     [InlineData(Dimension.Cpu, 4, 2, 40, "The team’s quota of vCPU is full. Asked for: 4; left: 2 of 40.")]
     [InlineData(Dimension.MemoryMiB, 8192, 2048, 40960, "The team’s quota of memory is full. Asked for: 8 GiB; left: 2 GiB of 40 GiB.")]
     [InlineData(Dimension.MemoryMiB, 8192, 8191, 8191, "The team’s quota of memory is full. Asked for: 8 GiB; left: 7.999 GiB of 7.999 GiB.")]
+    [InlineData(Dimension.MemoryMiB, 9195, 9194, 9194, "The team’s quota of memory is full. Asked for: 8.9795 GiB; left: 8.9785 GiB of 8.9785 GiB.")]
     [InlineData(Dimension.DiskGiB, 20, 5, 2048, "The team’s quota of disk is full. Asked for: 20 GiB; left: 5 GiB of 2 TiB.")]
     public void A_full_quota_is_told_in_words_and_units_for_people(Dimension dimension, long asked, long free, long limit, string sentence)
         => Assert.Equal(sentence, Sentences.Of(new FieldError("quota", "quota.full",

@@ -7,7 +7,7 @@ using NodaTime;
 
 namespace LabPortal.Web.Features.Labs;
 
-/// <summary>What somebody is about to ask for, as the form holds it. Nothing is judged here: the quote says what is wrong.</summary>
+/// <summary>What somebody is about to ask for, as the form holds it. Nothing is judged here but whether it can be read: the quote says what is wrong.</summary>
 public sealed class RequestForm
 {
     private readonly HashSet<string> _required;
@@ -32,17 +32,15 @@ public sealed class RequestForm
     public string? Pool { get; set; }
     public Dictionary<string, string> Parameters { get; } = [];
 
-    public LabRequest ToRequest(DateTimeZone zone) => new()
+    /// <summary>Refused where a time is none: left out, it would mean a start now, or the lease that the blueprint has.</summary>
+    public Outcome<LabRequest> ToRequest(DateTimeZone zone)
     {
-        Blueprint = Blueprint,
-        Team = Team,
-        Name = Some(Name),
-        Pool = Some(Pool),
-        // A field that has to be filled in and is empty was not filled in; where the blueprint has a default, empty is a value like any other.
-        Parameters = Parameters.Where(parameter => parameter.Value.Length > 0 || !_required.Contains(parameter.Key)).ToDictionary(parameter => parameter.Key, parameter => parameter.Value),
-        Lease = Until is null ? new LeaseRequest(Hours: Hours) : new LeaseRequest(Until: WallClock.Read(Until, zone)),
-        Start = WallClock.Read(Start, zone),
-    };
+        var (start, until) = (WallClock.Read(Start, zone), WallClock.Read(Until, zone));
+        var errors = new List<FieldError>();
+        if (Start is not null && start is null) errors.Add(new FieldError("start", WallClock.Misread));
+        if (Until is not null && until is null) errors.Add(new FieldError("lease.until", WallClock.Misread));
+        return errors.Count > 0 ? Refusal.Invalid(errors) : Read(start, until);
+    }
 
     /// <summary>Takes an offer of a refusal: each of its fields goes where the form has it.</summary>
     public void Take(Offer offer, DateTimeZone zone)
@@ -65,6 +63,18 @@ public sealed class RequestForm
             }
         }
     }
+
+    private LabRequest Read(Instant? start, Instant? until) => new()
+    {
+        Blueprint = Blueprint,
+        Team = Team,
+        Name = Some(Name),
+        Pool = Some(Pool),
+        // A field that has to be filled in and is empty was not filled in; where the blueprint has a default, empty is a value like any other.
+        Parameters = Parameters.Where(parameter => parameter.Value.Length > 0 || !_required.Contains(parameter.Key)).ToDictionary(parameter => parameter.Key, parameter => parameter.Value),
+        Lease = until is null ? new LeaseRequest(Hours: Hours) : new LeaseRequest(Until: until),
+        Start = start,
+    };
 
     private static string? Some(string? text) => string.IsNullOrWhiteSpace(text) ? null : text.Trim();
 }

@@ -6,6 +6,9 @@ namespace LabPortal.Web.Features.Leases;
 /// <summary>What <c>input type=datetime-local</c> says (HTML, 2.3.5.4), read in a zone.</summary>
 internal static class WallClock
 {
+    /// <summary>The sentence for what is no time.</summary>
+    public const string Misread = "field.not-a-time";
+
     private static readonly LocalDateTimePattern s_minutes = LocalDateTimePattern.CreateWithInvariantCulture("uuuu'-'MM'-'dd'T'HH':'mm");
 
     // Browsers leave out seconds that are zero; Blazor's script puts them back before it tells of a change.
