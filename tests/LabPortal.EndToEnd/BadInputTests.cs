@@ -126,7 +126,7 @@ public sealed class BadInputTests(BadInputTests.Portal shared) : IClassFixture<B
 
         public async ValueTask InitializeAsync()
         {
-            await File.WriteAllTextAsync(_folder["apply.yaml"], Catalogue.Yaml());
+            await File.WriteAllTextAsync(_folder["apply.yaml"], SimulatedCatalogue.Yaml());
             Process = await PortalProcess.StartAsync(_folder["data"], applyFile: _folder["apply.yaml"]);
         }
 

@@ -28,7 +28,7 @@ public sealed class KilledPortalTests(ITestOutputHelper output)
         var random = new Random(s_seed);
         using var folder = new TestFolder();
         var apply = Setting("LABPORTAL_APPLY", "");
-        if (apply == "") await File.WriteAllTextAsync(apply = folder["apply.yaml"], Catalogue.Yaml(labs: 1000, createSeconds: 0.3, bootSeconds: 0.6), Cancellation);
+        if (apply == "") await File.WriteAllTextAsync(apply = folder["apply.yaml"], SimulatedCatalogue.Yaml(labs: 1000, createSeconds: 0.3, bootSeconds: 0.6), Cancellation);
         var wanted = new List<string>();
         var unwanted = new List<string>();
         for (var round = 0; round < s_rounds; round++)

@@ -14,7 +14,7 @@ public sealed class LabLifeTests(TestDatabases databases)
     public async Task A_lab_lives_from_request_to_end_and_leaves_nothing()
     {
         using var folder = new TestFolder();
-        await File.WriteAllTextAsync(folder["apply.yaml"], Catalogue.Yaml(), Cancellation);
+        await File.WriteAllTextAsync(folder["apply.yaml"], SimulatedCatalogue.Yaml(), Cancellation);
         await using var portal = await PortalProcess.StartAsync(folder["data"], applyFile: folder["apply.yaml"]);
         using var client = portal.Client();
 
@@ -47,7 +47,7 @@ public sealed class LabLifeTests(TestDatabases databases)
     public async Task The_same_key_gives_the_same_lab_and_another_body_is_refused()
     {
         using var folder = new TestFolder();
-        await File.WriteAllTextAsync(folder["apply.yaml"], Catalogue.Yaml(), Cancellation);
+        await File.WriteAllTextAsync(folder["apply.yaml"], SimulatedCatalogue.Yaml(), Cancellation);
         await using var portal = await PortalProcess.StartAsync(folder["data"], applyFile: folder["apply.yaml"]);
         using var client = portal.Client();
 
@@ -64,7 +64,7 @@ public sealed class LabLifeTests(TestDatabases databases)
     public async Task What_one_process_does_another_tells_within_a_second()
     {
         using var folder = new TestFolder();
-        await File.WriteAllTextAsync(folder["apply.yaml"], Catalogue.Yaml(createSeconds: 0.5, bootSeconds: 1), Cancellation);
+        await File.WriteAllTextAsync(folder["apply.yaml"], SimulatedCatalogue.Yaml(createSeconds: 0.5, bootSeconds: 1), Cancellation);
         var database = await databases.CreateSettingAsync(Engine.Postgres);
         await using var one = await PortalProcess.StartAsync(folder["data"], database, folder["apply.yaml"]);
         await using var two = await PortalProcess.StartAsync(folder["data"], database, folder["apply.yaml"]);

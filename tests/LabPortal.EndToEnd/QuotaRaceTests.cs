@@ -20,7 +20,7 @@ public sealed class QuotaRaceTests(TestDatabases databases, ITestOutputHelper ou
     public async Task Of_64_requests_at_once_exactly_10_are_taken(Engine engine)
     {
         using var folder = new TestFolder();
-        await File.WriteAllTextAsync(folder["apply.yaml"], Catalogue.Yaml(labs: Room), Cancellation);
+        await File.WriteAllTextAsync(folder["apply.yaml"], SimulatedCatalogue.Yaml(labs: Room), Cancellation);
         var database = await databases.CreateSettingAsync(engine);
         await using var one = await PortalProcess.StartAsync(folder["data"], database, folder["apply.yaml"]);
         await using var two = engine == Engine.Postgres ? await PortalProcess.StartAsync(folder["data"], database, folder["apply.yaml"]) : null;

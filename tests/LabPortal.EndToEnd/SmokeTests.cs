@@ -16,7 +16,7 @@ public sealed partial class SmokeTests
         using var folder = new TestFolder();
         var development = new Dictionary<string, string> { ["DOTNET_ENVIRONMENT"] = "Development", ["ASPNETCORE_ENVIRONMENT"] = "Development" };
         // As a developer starts it; --no-build, since it was built with these tests and others run beside them.
-        await using var portal = await PortalProcess.StartAsync(folder["data"], command: ["run", "--no-build", "--no-launch-profile", "-c", PortalProcess.Configuration, "--project", s_project], more: development);
+        await using var portal = await PortalProcess.StartAsync(folder["data"], command: ["run", "--no-build", "--no-launch-profile", "-c", Repository.Configuration, "--project", s_project], more: development);
 
         await ServesAsync(portal);
     }
@@ -25,7 +25,7 @@ public sealed partial class SmokeTests
     public async Task What_is_published_serves_its_pages_and_their_files()
     {
         using var folder = new TestFolder();
-        await Tool.RunAsync(Cancellation, "dotnet", "publish", s_project, "--no-build", "-c", PortalProcess.Configuration, "-o", folder["portal"], "-v", "q", "--nologo");
+        await Tool.RunAsync(Cancellation, "dotnet", "publish", s_project, "--no-build", "-c", Repository.Configuration, "-o", folder["portal"], "-v", "q", "--nologo");
         await using var portal = await PortalProcess.StartAsync(folder["data"], program: Path.Combine(folder["portal"], "LabPortal.Web.dll"));
 
         await ServesAsync(portal);

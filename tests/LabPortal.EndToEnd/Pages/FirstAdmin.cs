@@ -1,4 +1,5 @@
 using Microsoft.Playwright;
+using LabPortal.Testing;
 
 namespace LabPortal.EndToEnd.Pages;
 

@@ -44,7 +44,7 @@ public sealed class PortalInBrowser : IAsyncLifetime
     public async ValueTask InitializeAsync()
     {
         var file = Folder["catalogue.yaml"];
-        await File.WriteAllTextAsync(file, Catalogue.Yaml() + More);
+        await File.WriteAllTextAsync(file, SimulatedCatalogue.Yaml() + More);
         // Everybody who signs in here comes from one address.
         Portal = await PortalProcess.StartAsync(Folder["data"], applyFile: file, more: new Dictionary<string, string> { ["LabPortal__Limits__SignInsPerMinute"] = "1000" });
         Client = Portal.Client();

@@ -2,6 +2,7 @@ using System.Globalization;
 using System.Text.Json.Nodes;
 using Microsoft.Data.Sqlite;
 using Microsoft.Playwright;
+using LabPortal.Testing;
 
 namespace LabPortal.EndToEnd.Pages;
 
@@ -89,7 +90,7 @@ public sealed class WalksTests(PortalInBrowser portal)
         var lab = await page.RequestAsync();
         var (kept, deleted) = await LeaveBehindAsync(lab);
         // An edited pool is looked at at once.
-        (await portal.Client.ApplyAsync(Catalogue.Yaml().Replace("operationsAtOnce: 16", "operationsAtOnce: 15", StringComparison.Ordinal), cancellation: Cancellation)).Must(200);
+        (await portal.Client.ApplyAsync(SimulatedCatalogue.Yaml().Replace("operationsAtOnce: 16", "operationsAtOnce: 15", StringComparison.Ordinal), cancellation: Cancellation)).Must(200);
 
         await page.GotoAsync("/operations");
         var orphans = page.GetByRole(AriaRole.Region, new() { Name = "Orphans" });

@@ -6,7 +6,7 @@ using System.Runtime.CompilerServices;
 using System.Text;
 using System.Text.Json.Nodes;
 
-namespace LabPortal.EndToEnd;
+namespace LabPortal.Testing;
 
 /// <summary>An answer as it came: what a script of somebody else would see.</summary>
 public sealed record Answer(HttpStatusCode Status, JsonNode? Body, HttpResponseHeaders Headers)

@@ -1,7 +1,7 @@
 using System.Diagnostics;
 using System.Text.RegularExpressions;
 
-namespace LabPortal.EndToEnd;
+namespace LabPortal.Testing;
 
 /// <summary>
 /// The built portal as a process of its own, on a port that the system picks. Its data folder outlives it, so that a killed portal can be
@@ -92,20 +92,7 @@ public sealed partial class PortalProcess : IAsyncDisposable
     }
 
     /// <summary>The portal that was built with these tests.</summary>
-    public static string Program { get; } = Path.Combine(Repository, "src", "LabPortal.Web", "bin", Configuration, "net10.0", "LabPortal.Web.dll");
-
-    public static string Repository => _repository ??= FindRepository();
-    private static string? _repository;
-
-    public static string Configuration => AppContext.BaseDirectory.Contains($"{Path.DirectorySeparatorChar}Release{Path.DirectorySeparatorChar}", StringComparison.Ordinal) ? "Release" : "Debug";
-
-    private static string FindRepository()
-    {
-        var folder = AppContext.BaseDirectory;
-        while (!File.Exists(Path.Combine(folder, "LabPortal.sln")))
-            folder = Path.GetDirectoryName(folder) ?? throw new InvalidOperationException("The tests run outside of the repository.");
-        return folder;
-    }
+    public static string Program { get; } = Path.Combine(Repository.Root, "src", "LabPortal.Web", "bin", Repository.Configuration, "net10.0", "LabPortal.Web.dll");
 
     private void Read(string? line)
     {

@@ -1,7 +1,7 @@
-namespace LabPortal.EndToEnd;
+namespace LabPortal.Testing;
 
 /// <summary>What the API's tests apply: a simulated pool, a two-machine blueprint and a team with a quota.</summary>
-internal static class Catalogue
+public static class SimulatedCatalogue
 {
     public static string Yaml(int labs = 10, double createSeconds = 0.05, double bootSeconds = 0.1) => FormattableString.Invariant($$"""
         kind: Pool
