@@ -1,0 +1,12 @@
+# Completion of lab for bash: source <(lab completion bash)
+_lab() {
+  local line=${COMP_LINE:0:COMP_POINT}
+  # What is suggested replaces the word as bash splits it, which is after the last "=" or ":".
+  local word=${COMP_WORDS[COMP_CWORD]}
+  mapfile -t COMPREPLY < <("${COMP_WORDS[0]}" "[suggest:${#line}]" "$line" 2>/dev/null)
+  local i
+  for i in "${!COMPREPLY[@]}"; do
+    [[ ${COMPREPLY[i]} == "$word"* ]] || unset 'COMPREPLY[i]'
+  done
+}
+complete -F _lab lab
