@@ -118,9 +118,9 @@ internal sealed class PortalApi : IDisposable
 
                 return response.IsSuccessStatusCode ? await ReadAsync(response, cancellation) : throw await RefusedAsync(response, cancellation);
             }
-            catch (CommandFailed failed) when (mayRepeat && tries < MostTries && failed.InnerException is HttpRequestException { HttpRequestError: HttpRequestError.ResponseEnded or HttpRequestError.InvalidResponse })
+            catch (CommandFailed failed) when (mayRepeat && tries < MostTries && failed.InnerException is HttpRequestException { HttpRequestError: HttpRequestError.ResponseEnded or HttpRequestError.InvalidResponse or HttpRequestError.Unknown })
             {
-                // It was heard, perhaps; only its answer is lost.
+                // There was a connection, and it broke: it was heard, perhaps, and only its answer is lost.
                 await Task.Delay(s_betweenTries, cancellation);
             }
         }

@@ -3,7 +3,8 @@ _lab() {
   local line=${COMP_LINE:0:COMP_POINT}
   # What is suggested replaces the word as bash splits it, which is after the last "=" or ":".
   local word=${COMP_WORDS[COMP_CWORD]}
-  mapfile -t COMPREPLY < <("${COMP_WORDS[0]}" "[suggest:${#line}]" "$line" 2>/dev/null)
+  # Of a dumb terminal nothing is asked or set while its line is being typed.
+  mapfile -t COMPREPLY < <(TERM=dumb "${COMP_WORDS[0]}" "[suggest:${#line}]" "$line" 2>/dev/null)
   local i
   for i in "${!COMPREPLY[@]}"; do
     [[ ${COMPREPLY[i]} == "$word"* ]] || unset 'COMPREPLY[i]'

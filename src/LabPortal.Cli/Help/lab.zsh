@@ -3,7 +3,7 @@
 _lab() {
   local line=${BUFFER[1,CURSOR]}
   local -a found
-  found=("${(@f)$(lab "[suggest:${#line}]" "$line" 2>/dev/null)}")
+  found=("${(@f)$(TERM=dumb lab "[suggest:${#line}]" "$line" 2>/dev/null)}")
   (( ${#found} )) && compadd -a found
 }
 compdef _lab lab

@@ -9,7 +9,7 @@ namespace LabPortal.Cli.Labs;
 /// <summary>What is seen while a lab is waited for, on the error output.</summary>
 internal interface IProgress
 {
-    /// <summary>The lab as it was just looked at.</summary>
+    /// <summary>The lab as it was just looked at; maybe further than the events that were told.</summary>
     void Show(JsonNode lab);
 
     /// <summary>What happened since.</summary>
@@ -46,6 +46,8 @@ internal sealed class LineProgress : IProgress
     {
         _lab = lab.Text("name");
         _isAway = false;
+        // What changes on the way is told by the events, in their order; where nothing goes on any more, none may come.
+        if (_states.Count > 0 && Waiting.IsLive(lab.At("run"))) return;
         Tell("", lab.Text("state"));
         foreach (var machine in lab.Items("machines")) Tell(machine.Text("name"), machine.Text("state"));
     }

@@ -6,8 +6,7 @@ using LabPortal.Cli.Shell;
 namespace LabPortal.Cli.Labs;
 
 /// <summary>
-/// Waits until a lab is where it should be. Its events say when to look again, from the version that was looked at: nothing is missed
-/// and nothing polled. A portal that is away for a while (an update) is waited for.
+/// Waits until a lab is where it should be. Its events, each of them once, say when to look again: nothing is missed and nothing polled. A portal that is away for a while (an update) is waited for.
 /// </summary>
 internal sealed class Waiting(PortalApi api, IProgress progress, TimeSpan? timeout)
 {
@@ -17,6 +16,9 @@ internal sealed class Waiting(PortalApi api, IProgress progress, TimeSpan? timeo
 
     /// <summary>Further than a timer goes.</summary>
     private static readonly TimeSpan s_forever = TimeSpan.FromDays(45);
+
+    /// <summary>The last event that was told. A lab is not looked at in one instant: its machines may be further than its version.</summary>
+    private long _told;
 
     /// <summary>The lab in this state, with nothing going on.</summary>
     public Task<JsonNode> ForStateAsync(JsonNode lab, string state, CancellationToken cancellation) => UntilAsync(lab, now => Task.FromResult(now switch
@@ -72,6 +74,7 @@ internal sealed class Waiting(PortalApi api, IProgress progress, TimeSpan? timeo
     private async Task<JsonNode> LookAsync(JsonNode lab, Func<JsonNode, Task<bool>> isReached, CancellationToken cancellation)
     {
         var id = lab.Text("id");
+        _told = lab.Number("version");
         progress.Show(lab);
         var away = (long?)null;
         while (true)
@@ -79,7 +82,7 @@ internal sealed class Waiting(PortalApi api, IProgress progress, TimeSpan? timeo
             try
             {
                 if (await isReached(lab)) return lab;
-                await FollowAsync(lab, cancellation);
+                await FollowAsync(id, cancellation);
                 lab = await api.GetAsync($"labs/{id}", cancellation);
                 away = null;
                 progress.Show(lab);
@@ -93,15 +96,16 @@ internal sealed class Waiting(PortalApi api, IProgress progress, TimeSpan? timeo
     }
 
     /// <summary>Until something happened that may decide, or the line is silent or broken: then the lab is looked at again.</summary>
-    private async Task FollowAsync(JsonNode lab, CancellationToken cancellation)
+    private async Task FollowAsync(string lab, CancellationToken cancellation)
     {
         using var silence = CancellationTokenSource.CreateLinkedTokenSource(cancellation);
         silence.CancelAfter(s_lookAnyway);
         try
         {
-            await foreach (var happened in api.EventsAsync(lab.Text("id"), lab.Number("version"), silence.Token))
+            await foreach (var happened in api.EventsAsync(lab, _told, silence.Token))
             {
                 silence.CancelAfter(s_lookAnyway);
+                _told = Math.Max(_told, happened.Number("version"));
                 progress.Tell(happened);
                 if (happened.Text("kind") is "state" or "log") return;
             }
@@ -114,7 +118,7 @@ internal sealed class Waiting(PortalApi api, IProgress progress, TimeSpan? timeo
         }
     }
 
-    private static bool IsLive(JsonNode? run) => run.Text("state") is "running" or "undoing" or "stuck";
+    public static bool IsLive(JsonNode? run) => run.Text("state") is "running" or "undoing" or "stuck";
 
     private static CommandFailed Failed(JsonNode lab, string wanted, JsonNode? run = null)
     {

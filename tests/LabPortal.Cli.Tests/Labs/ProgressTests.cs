@@ -1,0 +1,70 @@
+using LabPortal.Testing;
+
+namespace LabPortal.Cli.Tests.Labs;
+
+/// <summary>What is seen while a lab is waited for.</summary>
+public sealed class ProgressTests(SharedPortal portal)
+{
+    [Fact]
+    public async Task Without_a_terminal_there_is_a_plain_line_for_each_state()
+    {
+        using var lab = portal.Lab();
+
+        var ran = (await lab.RunAsync("request", "pair", "--team", "qa", "--name", "plain", "--wait", "-o", "json")).Must(Exit.Done);
+
+        Assert.DoesNotContain('\u001b', ran.Output + ran.Error);
+        Assert.Equal("ready", (string)ran.Json["state"]!);
+        var lines = ran.Error.Split('\n', StringSplitOptions.RemoveEmptyEntries);
+        Assert.All(lines, line => Assert.Matches("^plain(/web|/db)?: [a-z]+$", line));
+        Assert.Equal(lines.Distinct(), lines);
+        Assert.Equal("plain: ready", lines[^1]);
+        Assert.Contains("plain/web: running", lines);
+    }
+
+    [Fact]
+    public async Task On_a_terminal_the_steps_of_each_machine_are_drawn_and_nothing_of_it_stays()
+    {
+        using var lab = portal.Lab();
+        using var terminal = lab.OnTerminal("lab request slow --team qa --name drawn --wait");
+
+        await terminal.SaysAsync("\u001b[?25l");
+        await terminal.SaysAsync("address (waiting)");
+        using (var other = portal.Lab()) (await other.RunAsync("end", "drawn", "--yes")).Must(Exit.Done);
+        var ran = (await terminal.EndAsync()).Must(Exit.LabFailed);
+
+        // The cursor is back, and the last thing below what was drawn is why.
+        Assert.Contains("\u001b[?25h", ran.Output, StringComparison.Ordinal);
+        Assert.Contains("lab: drawn is ended, not ready.", ran.Output[ran.Output.LastIndexOf("\u001b[?25h", StringComparison.Ordinal)..], StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task Where_only_the_answer_goes_elsewhere_nothing_is_drawn()
+    {
+        using var lab = portal.Lab();
+        using var terminal = lab.OnTerminal("lab request single --team qa --wait -o json >answer.json");
+
+        var ran = (await terminal.EndAsync()).Must(Exit.Done);
+
+        Assert.DoesNotContain("\u001b[?25l", ran.Output, StringComparison.Ordinal);
+        Assert.Contains(": ready", ran.Output, StringComparison.Ordinal);
+        Assert.StartsWith("{", await File.ReadAllTextAsync(lab["answer.json"], TestContext.Current.CancellationToken), StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task A_portal_that_comes_back_is_waited_for()
+    {
+        using var folder = new TestFolder();
+        await File.WriteAllTextAsync(folder["apply.yaml"], SimulatedCatalogue.Yaml(bootSeconds: 3), TestContext.Current.CancellationToken);
+        var first = await PortalProcess.StartAsync(folder["data"], applyFile: folder["apply.yaml"]);
+        await using var killed = first;
+        using var lab = new LabProcess(first.Address);
+        using var waiting = lab.Run("request", "pair", "--name", "patient", "--wait");
+        await waiting.SaysAsync("building");
+
+        await first.KillAsync();
+        await waiting.SaysAsync("trying again");
+        await using var second = await PortalProcess.StartAsync(folder["data"], applyFile: folder["apply.yaml"], more: new Dictionary<string, string> { ["ASPNETCORE_URLS"] = first.Address.AbsoluteUri });
+
+        Assert.EndsWith("patient: ready\n", (await waiting.EndAsync()).Must(Exit.Done).Error, StringComparison.Ordinal);
+    }
+}

@@ -1,0 +1,90 @@
+using LabPortal.Testing;
+
+[assembly: AssemblyFixture(typeof(LabPortal.Cli.Tests.SharedPortal))]
+
+namespace LabPortal.Cli.Tests;
+
+/// <summary>One real portal for all tests, with simulated pools: one that builds at once, one that takes its time. Each test names its own labs.</summary>
+public sealed class SharedPortal : IAsyncLifetime
+{
+    public const string Catalogue = """
+        kind: Pool
+        name: quick
+        provider: simulated
+        labels: [quick]
+        settings: { seed: 7, createSeconds: 0.02, bootSeconds: 0.05, hosts: 4, hostCpu: 512, hostMemoryMiB: 1048576 }
+        limits: { operationsAtOnce: 16, bootsAtOnce: 16 }
+        ---
+        kind: Pool
+        name: slow
+        provider: simulated
+        labels: [slow]
+        settings: { seed: 7, createSeconds: 0.02, bootSeconds: 300, hosts: 4, hostCpu: 512, hostMemoryMiB: 1048576 }
+        limits: { operationsAtOnce: 16, bootsAtOnce: 16 }
+        ---
+        kind: Image
+        name: tiny
+        os: linux
+        bindings: { simulated: {} }
+        ---
+        kind: Blueprint
+        name: pair
+        title: Two small Linux machines
+        parameters: [{ name: motd, type: string, default: hello, maxLength: 80 }]
+        machines:
+          - { name: web, image: tiny, cpu: 1, memoryMiB: 128, diskGiB: 1 }
+          - { name: db, image: tiny, cpu: 1, memoryMiB: 128, diskGiB: 1 }
+        placement: { require: [quick] }
+        lease: { default: 4h, max: 72h, grace: 24h }
+        ---
+        kind: Blueprint
+        name: single
+        title: One machine
+        machines: [{ name: web, image: tiny, cpu: 1, memoryMiB: 128, diskGiB: 1 }]
+        placement: { require: [quick] }
+        lease: { default: 4h, max: 72h, grace: 0h }
+        ---
+        kind: Blueprint
+        name: slow
+        title: One machine that takes its time
+        machines: [{ name: web, image: tiny, cpu: 1, memoryMiB: 128, diskGiB: 1 }]
+        placement: { require: [slow] }
+        lease: { default: 4h, max: 72h, grace: 0h }
+        ---
+        kind: Team
+        name: qa
+        zone: Europe/Berlin
+        quota: { labs: 1000, machines: 1000, cpu: 1000, memoryMiB: 409600, diskGiB: 2000 }
+        ---
+        kind: Team
+        name: small
+        zone: Europe/Berlin
+        quota: { machines: 1 }
+        ---
+        kind: Team
+        name: many
+        zone: Europe/Berlin
+        quota: { labs: 1000 }
+        """;
+
+    private readonly TestFolder _folder = new();
+    private PortalProcess? _portal;
+
+    public Uri Address => _portal!.Address;
+
+    internal LabProcess Lab() => new(Address);
+
+    public PortalClient Client() => _portal!.Client();
+
+    public async ValueTask InitializeAsync()
+    {
+        await File.WriteAllTextAsync(_folder["apply.yaml"], Catalogue);
+        _portal = await PortalProcess.StartAsync(_folder["data"], applyFile: _folder["apply.yaml"]);
+    }
+
+    public async ValueTask DisposeAsync()
+    {
+        if (_portal is not null) await _portal.DisposeAsync();
+        _folder.Dispose();
+    }
+}
