@@ -12,7 +12,8 @@ public sealed partial class SentencesTests
     [Fact]
     public void Every_code_in_the_sources_has_a_sentence()
     {
-        var lines = Sources.Files("src", "*.cs").SelectMany(file => File.ReadLines(file).Select(line => (File: file, Line: line))).ToList();
+        // The command line knows fields of answers, which look alike, and no codes.
+        var lines = Sources.Files("src", "*.cs").Where(file => !file.Contains("/LabPortal.Cli/", StringComparison.Ordinal)).SelectMany(file => File.ReadLines(file).Select(line => (File: file, Line: line))).ToList();
         var direct = lines.Where(line => Maker().IsMatch(line.Line)).SelectMany(line => Codes(line.Line)).ToHashSet();
         Assert.Contains("lab.busy", lines.SelectMany(line => Codes(line.Line)));
         // A code may stand on another line than what is made of it: every literal of a family that occurs there counts.
@@ -73,7 +74,7 @@ public sealed partial class SentencesTests
 
     private static bool IsFile(string code) => code.EndsWith(".json", StringComparison.Ordinal) || code.EndsWith(".yaml", StringComparison.Ordinal) || code.EndsWith(".db", StringComparison.Ordinal);
 
-    [GeneratedRegex(@"(FieldError|Refusal|Reason|Offer)(\(|\.\w+\()|RefusalKind\.|public const string|new\(\w*[fF]ield|Errors?\.Add\(")]
+    [GeneratedRegex(@"(FieldError|Refusal|Reason|Offer)(\(|\.\w+\()|RefusalKind\.|public const string|new\(\w*[fF]ield|[eE]rrors?\.Add\(|yield return new\(")]
     private static partial Regex Maker();
 
     [GeneratedRegex("\"([a-z]+(?:-[a-z]+)*(?:\\.[a-z0-9]+(?:-[a-z0-9]+)*)+)\"")]
