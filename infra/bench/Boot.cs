@@ -1,7 +1,6 @@
 using System.Diagnostics;
 using System.Globalization;
 using System.Text.Json.Nodes;
-using LabPortal.EndToEnd;
 using LabPortal.Testing;
 
 namespace LabPortal.Bench;

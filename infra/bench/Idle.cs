@@ -3,7 +3,6 @@ using System.Globalization;
 using System.Text.Json.Nodes;
 using Hangfire;
 using Hangfire.PostgreSql;
-using LabPortal.EndToEnd;
 using LabPortal.Testing;
 using Microsoft.AspNetCore.Builder;
 using Microsoft.Extensions.DependencyInjection;
