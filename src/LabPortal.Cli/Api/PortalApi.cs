@@ -17,6 +17,9 @@ namespace LabPortal.Cli.Api;
 internal sealed class PortalRefused(JsonObject problem, int status) : CommandFailed(Exits.OfStatus(status), problem.Text("detail"))
 {
     public JsonObject Problem { get; } = problem;
+
+    /// <summary>It may be otherwise in a moment: the portal is in trouble, or was called too often.</summary>
+    public bool MayPass { get; } = status is 429 or >= 500;
 }
 
 /// <summary>

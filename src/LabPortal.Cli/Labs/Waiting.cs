@@ -6,7 +6,7 @@ using LabPortal.Cli.Shell;
 namespace LabPortal.Cli.Labs;
 
 /// <summary>
-/// Waits until a lab is where it should be. Its events, each of them once, say when to look again: nothing is missed and nothing polled. A portal that is away for a while (an update) is waited for.
+/// Waits until a lab is where it should be. Its events, each of them once, say when to look again: nothing is missed and nothing polled. A portal that is away or in trouble for a while (an update) is waited for.
 /// </summary>
 internal sealed class Waiting(PortalApi api, IProgress progress, TimeSpan? timeout)
 {
@@ -87,7 +87,7 @@ internal sealed class Waiting(PortalApi api, IProgress progress, TimeSpan? timeo
                 away = null;
                 progress.Show(lab);
             }
-            catch (CommandFailed failed) when (failed.Exit == Exit.Unreachable && Stopwatch.GetElapsedTime(away ??= Stopwatch.GetTimestamp()) < s_portalMayBeAway)
+            catch (CommandFailed failed) when (failed is { Exit: Exit.Unreachable } or PortalRefused { MayPass: true } && Stopwatch.GetElapsedTime(away ??= Stopwatch.GetTimestamp()) < s_portalMayBeAway)
             {
                 progress.Away();
                 await Task.Delay(s_breath, cancellation);

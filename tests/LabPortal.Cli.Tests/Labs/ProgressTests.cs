@@ -1,4 +1,5 @@
 using LabPortal.Testing;
+using Microsoft.AspNetCore.Http;
 
 namespace LabPortal.Cli.Tests.Labs;
 
@@ -66,5 +67,31 @@ public sealed class ProgressTests(SharedPortal portal)
         await using var second = await PortalProcess.StartAsync(folder["data"], applyFile: folder["apply.yaml"], more: new Dictionary<string, string> { ["ASPNETCORE_URLS"] = first.Address.AbsoluteUri });
 
         Assert.EndsWith("patient: ready\n", (await waiting.EndAsync()).Must(Exit.Done).Error, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task A_portal_in_trouble_is_asked_again()
+    {
+        var calls = 0;
+        await using var pretended = await PretendedPortal.StartAsync(async context =>
+        {
+            // It is looked at; its events fail; they are there, and end at once; it is looked at again.
+            var call = Interlocked.Increment(ref calls);
+            context.Response.StatusCode = call == 2 ? 503 : 200;
+            context.Response.ContentType = call switch { 2 => "application/problem+json", 3 => "text/event-stream", _ => "application/json" };
+            await context.Response.WriteAsync(call switch
+            {
+                1 => """{"id":"1","name":"troubled","state":"provisioning","version":3}""",
+                2 => """{"title":"No","status":503,"detail":"Later."}""",
+                3 => "id: 4\ndata: {\"version\":4,\"kind\":\"state\",\"state\":\"ready\"}\n\n",
+                _ => """{"id":"1","name":"troubled","state":"ready","version":4}""",
+            });
+        });
+        using var lab = new LabProcess(pretended.Address);
+
+        var ran = (await lab.RunAsync("wait", Guid.CreateVersion7().ToString())).Must(Exit.Done);
+
+        Assert.Equal("troubled: provisioning\nThe portal does not answer; trying again.\ntroubled: ready\n", ran.Error);
+        Assert.Equal(4, calls);
     }
 }
