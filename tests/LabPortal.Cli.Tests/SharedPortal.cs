@@ -1,3 +1,4 @@
+using System.Text.Json.Nodes;
 using LabPortal.Testing;
 
 [assembly: AssemblyFixture(typeof(LabPortal.Cli.Tests.SharedPortal))]
@@ -65,6 +66,11 @@ public sealed class SharedPortal : IAsyncLifetime
         name: many
         zone: Europe/Berlin
         quota: { labs: 1000 }
+        ---
+        kind: Team
+        name: calm
+        zone: Europe/Berlin
+        quota: { labs: 5, cpu: 10 }
         """;
 
     private readonly TestFolder _folder = new();
@@ -80,6 +86,8 @@ public sealed class SharedPortal : IAsyncLifetime
     {
         await File.WriteAllTextAsync(_folder["apply.yaml"], Catalogue);
         _portal = await PortalProcess.StartAsync(_folder["data"], applyFile: _folder["apply.yaml"]);
+        using var client = Client();
+        (await client.PostAsync("labs", new JsonObject { ["blueprint"] = "pair", ["team"] = "calm", ["name"] = "nobody touches it", ["start"] = LabProcess.Later })).Must(202);
     }
 
     public async ValueTask DisposeAsync()

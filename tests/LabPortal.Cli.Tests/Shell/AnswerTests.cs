@@ -12,10 +12,10 @@ public sealed class AnswerTests(SharedPortal portal)
     {
         { "blueprints", "blueprints?limit=200", "Two small Linux machines" },
         { "blueprints pair", "blueprints/pair", "motd" },
-        { "list --team small --all", "labs?team=small&limit=200", "NAME" },
+        { "list --team calm", "labs?team=calm&limit=200", "nobody touches it" },
         { "pools", "pools?limit=200", "simulated" },
         { "pools slow", "pools/slow", "tiny" },
-        { "quota many", "teams/many/quota", "labs" },
+        { "quota calm", "teams/calm/quota", "nobody touches it" },
         { "orphans", "orphans?limit=200", "FIRST SEEN" },
         { "runs --state stuck", "runs?state=stuck&limit=200", "WORKFLOW" },
     };
@@ -27,19 +27,12 @@ public sealed class AnswerTests(SharedPortal portal)
         using var client = portal.Client();
         using var lab = portal.Lab();
 
-        // What changes by itself may do so between two looks.
-        for (var tries = 0; ; tries++)
-        {
-            var before = (await client.GetAsync(path, Cancellation)).Must(200).Body!;
-            var json = (await lab.RunAsync([.. command.Split(' '), "-o", "json"])).Must(Exit.Done);
-            var yaml = (await lab.RunAsync([.. command.Split(' '), "-o", "yaml"])).Must(Exit.Done);
-            var after = (await client.GetAsync(path, Cancellation)).Must(200).Body!;
-            if (!JsonNode.DeepEquals(before, after) && tries < 20) continue;
-            Assert.True(JsonNode.DeepEquals(before, json.Json), $"{before}\n\n{json.Output}");
-            Assert.True(JsonNode.DeepEquals(before, Yaml.Read(yaml.Output)), $"{before}\n\n{yaml.Output}");
-            Assert.Equal("", json.Error + yaml.Error);
-            break;
-        }
+        var given = Still((await client.GetAsync(path, Cancellation)).Must(200).Body);
+        var json = (await lab.RunAsync([.. command.Split(' '), "-o", "json"])).Must(Exit.Done);
+        var yaml = (await lab.RunAsync([.. command.Split(' '), "-o", "yaml"])).Must(Exit.Done);
+        Assert.True(JsonNode.DeepEquals(given, Still(json.Json)), $"{given}\n\n{json.Output}");
+        Assert.True(JsonNode.DeepEquals(given, Still(Yaml.Read(yaml.Output))), $"{given}\n\n{yaml.Output}");
+        Assert.Equal("", json.Error + yaml.Error);
 
         var table = (await lab.RunAsync(command.Split(' '))).Must(Exit.Done).Output;
         Assert.Contains(shown, table, StringComparison.Ordinal);
@@ -88,5 +81,18 @@ public sealed class AnswerTests(SharedPortal portal)
 
         foreach (var arguments in new[] { new[] { "orphans", "adopt", "x" }, ["orphans", "delete", "x", "--yes"], ["orphans", "adopt", $"{Guid.CreateVersion7()}"] }) (await lab.RunAsync(arguments)).Must(Exit.NotFound);
         Assert.Contains("--yes", (await lab.RunAsync("orphans", "delete", "x")).Must(Exit.Invalid).Error, StringComparison.Ordinal);
+    }
+
+    /// <summary>Without the load of a pool, which other tests move meanwhile.</summary>
+    private static JsonNode? Still(JsonNode? node)
+    {
+        foreach (var item in (node as JsonArray ?? []).ToList()) Still(item);
+        foreach (var (name, value) in (node as JsonObject ?? []).ToList())
+        {
+            if (name is "checkedAt" or "operationsNow" or "bootsNow" or "cpuHeld" or "memoryMiBHeld" or "diskGiBHeld" or "diskFreeGiB" || name == "machines" && value is JsonValue) ((JsonObject)node!).Remove(name);
+            else Still(value);
+        }
+
+        return node;
     }
 }
