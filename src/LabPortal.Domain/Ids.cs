@@ -54,6 +54,11 @@ public readonly record struct RunId(Guid Value)
     public override string ToString() => Ids.Canonical(Value);
 }
 
+public readonly record struct SnapshotId(Guid Value)
+{
+    public override string ToString() => Ids.Canonical(Value);
+}
+
 public readonly record struct PersonId(Guid Value)
 {
     public override string ToString() => Ids.Canonical(Value);

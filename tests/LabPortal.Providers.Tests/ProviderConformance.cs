@@ -14,7 +14,7 @@ namespace LabPortal.Providers.Tests;
 /// how to ask the peer itself; all that a wire cannot have is declared in <see cref="CannotHave"/> with a reason.
 /// Each test uses installations of its own, so that one peer serves all; classes on the same peer share an xunit collection.
 /// </summary>
-public abstract class ProviderConformance : IAsyncLifetime
+public abstract partial class ProviderConformance : IAsyncLifetime
 {
     private const string Password = "correct-horse-7f3a-battery";
 
@@ -357,6 +357,15 @@ public abstract class ProviderConformance : IAsyncLifetime
         var refusal = await Assert.ThrowsAsync<ProviderFault>(() => us.EnsureGoneAsync(theirs.Reference, Cancellation));
         Assert.Equal(FaultKind.Rejected, refusal.Kind);
         await Assert.ThrowsAsync<ProviderFault>(() => us.EnsureExistsAsync(theirs with { HostName = "taken" }, Cancellation));
+        if (us is ISnapshotAbility snapshots)
+        {
+            var snapshot = new SnapshotId(Ids.New(TimeProvider.System));
+            await Assert.ThrowsAsync<ProviderFault>(() => snapshots.TakeSnapshotAsync(theirs.Reference, snapshot, Cancellation));
+            await Assert.ThrowsAsync<ProviderFault>(() => snapshots.RevertAsync(theirs.Reference, snapshot, Cancellation));
+            await Assert.ThrowsAsync<ProviderFault>(() => snapshots.DeleteSnapshotAsync(theirs.Reference, snapshot, Cancellation));
+            await Assert.ThrowsAsync<ProviderFault>(() => snapshots.ListSnapshotsAsync(theirs.Reference, Cancellation));
+        }
+
         if (us is IPowerAbility power) await Assert.ThrowsAsync<ProviderFault>(() => power.StopAsync(theirs.Reference, StopMode.Hard, Cancellation));
 
         await CreateAsync(us, ours);
@@ -483,7 +492,7 @@ public abstract class ProviderConformance : IAsyncLifetime
     public async Task The_abilities_are_those_that_the_kind_claims()
     {
         await using var provider = Open(NewInstallation());
-        Type[] known = [typeof(IPowerAbility), typeof(ICapacityAbility), typeof(IImagesAbility), typeof(ISerialLogAbility)];
+        Type[] known = [typeof(IPowerAbility), typeof(ISnapshotAbility), typeof(ICapacityAbility), typeof(IImagesAbility), typeof(ISerialLogAbility)];
         Assert.Equal(known.Where(Abilities.Contains), known.Where(ability => ability.IsInstanceOfType(provider)));
         Assert.All(Abilities, ability => Assert.Contains(ability, known));
     }

@@ -19,6 +19,22 @@ public readonly record struct Owner(InstallationId Installation, LabId Lab, Mach
     public string ResourceName => string.Create(CultureInfo.InvariantCulture,
         $"{InstallationPrefix(Installation)}{(Machine?.Value ?? Lab.Value):n}-g{Generation}");
 
+    /// <summary>
+    /// The name of this machine's part of a snapshot, <c>lp-INSTALLATION-ID-gN.snapshot-ID</c>: it follows from machine, generation and snapshot,
+    /// so taking may be repeated, and another generation never finds it.
+    /// </summary>
+    public string SnapshotName(SnapshotId snapshot) => $"{ResourceName}{SnapshotSuffix}{snapshot.Value:n}";
+
+    /// <summary>What a snapshot's name has behind its machine's, before the snapshot's own id.</summary>
+    public const string SnapshotSuffix = ".snapshot-";
+
+    /// <summary>Which of this machine's snapshots has this name; empty where it is none of them.</summary>
+    public SnapshotId? ReadSnapshotName(string name)
+        => name.StartsWith(ResourceName + SnapshotSuffix, StringComparison.Ordinal) && Guid.TryParseExact(name[(ResourceName.Length + SnapshotSuffix.Length)..], "n", out var id)
+            && SnapshotName(new SnapshotId(id)) == name
+            ? new SnapshotId(id)
+            : null;
+
     /// <summary>What the names of all resources of one installation begin with, ending in a dash.</summary>
     public static string InstallationPrefix(InstallationId installation)
     {

@@ -8,7 +8,7 @@ namespace LabPortal.Domain.Pools;
 /// One pool's way to its provider. Every call is safe to repeat, ends within the deadline of its token
 /// (<see cref="OperationCanceledException"/>), and reports a broken world as <see cref="ProviderFault"/>.
 /// What a pool can do beyond these verbs it shows by implementing one of the ability interfaces
-/// (<see cref="IPowerAbility"/>, <see cref="ICapacityAbility"/>, <see cref="IImagesAbility"/>, <see cref="ISerialLogAbility"/>).
+/// (<see cref="IPowerAbility"/>, <see cref="ISnapshotAbility"/>, <see cref="ICapacityAbility"/>, <see cref="IImagesAbility"/>, <see cref="ISerialLogAbility"/>).
 /// </summary>
 public interface IProvider : IAsyncDisposable
 {
@@ -69,6 +69,37 @@ public enum StopMode
     Graceful,
     Hard,
 }
+
+/// <summary>
+/// Snapshots of one machine: its disks, and of a running machine its memory too. They are resources of the kind <see cref="ResourceKind.Snapshot"/>, named
+/// <see cref="Owner.SnapshotName"/>, that belong to the machine: <see cref="IProvider.ListOwnedAsync"/> gives them, and <see cref="IProvider.EnsureGoneAsync"/> of
+/// the machine takes them along. Every call is safe to repeat; one that was cut off may still take effect later. A machine that is not there is
+/// <see cref="FaultKind.Rejected"/>, but for deleting.
+/// </summary>
+public interface ISnapshotAbility
+{
+    /// <summary>
+    /// Returns once the snapshot is whole; a running guest stands still meanwhile and runs on afterwards, a stopped one stays stopped. Where there is one of
+    /// that name already, that one stays as it is. A take that failed or was cancelled may have left a snapshot: it is taken again, or deleted.
+    /// </summary>
+    Task TakeSnapshotAsync(ResourceRef machine, SnapshotId snapshot, CancellationToken cancellation);
+
+    /// <summary>The machine's snapshots in this generation, in any order. May lag behind by <see cref="IProvider.SettlingTime"/>.</summary>
+    Task<IReadOnlyList<MachineSnapshot>> ListSnapshotsAsync(ResourceRef machine, CancellationToken cancellation);
+
+    /// <summary>
+    /// Returns once the machine is as it was: its disks as they were, running (with its memory) or stopped as it was. What was written since is lost; other
+    /// snapshots stay. Reverting again leads to the same. A snapshot that is not there is <see cref="FaultKind.Rejected"/>, and then nothing was changed; after
+    /// any other fault, or when cancelled, the machine may be in between and is to be reverted again: the snapshot itself is never harmed.
+    /// </summary>
+    Task RevertAsync(ResourceRef machine, SnapshotId snapshot, CancellationToken cancellation);
+
+    /// <summary>Returns once it is gone; the machine stays as it is. Deleting twice, or the unknown, is fine, also where the machine itself is gone.</summary>
+    Task DeleteSnapshotAsync(ResourceRef machine, SnapshotId snapshot, CancellationToken cancellation);
+}
+
+/// <summary>One machine's part of a snapshot. <paramref name="WithMemory"/>: it ran when it was taken, and runs on from there when it is reverted to. Size only where the provider knows it.</summary>
+public sealed record MachineSnapshot(SnapshotId Snapshot, string ExternalId, Instant TakenAt, bool WithMemory, long? Bytes);
 
 /// <summary>How much each host of the pool has. A host that does not answer is listed with <see cref="HostCapacity.Problem"/>, never left out.</summary>
 public interface ICapacityAbility

@@ -96,7 +96,7 @@ internal sealed record LookAtMachines(List<Sought> Machines, bool Networks) : Li
     private static List<string> Texts(IEnumerable<IPAddress> addresses) => [.. addresses.Select(address => address.ToString()).Distinct()];
 }
 
-internal sealed record HostNames(List<DomainState> Domains, List<string> Networks, List<string> Volumes);
+internal sealed record HostNames(List<DomainState> Domains, List<string> Networks, List<string> Volumes, List<string> Snapshots);
 
 /// <summary>Everything whose name begins so.</summary>
 internal sealed record ListNames(string Prefix) : LibvirtCall<HostNames>
@@ -110,7 +110,8 @@ internal sealed record ListNames(string Prefix) : LibvirtCall<HostNames>
         return new HostNames(
             [.. wire.ListDomains().Where(domain => IsOurs(domain.Name))],
             [.. wire.ListNetworks().Where(IsOurs)],
-            [.. wire.ListVolumes(pool).Where(IsOurs)]);
+            [.. wire.ListVolumes(pool).Where(IsOurs)],
+            [.. wire.ListSnapshotNames().Where(IsOurs)]);
     }
 
     private bool IsOurs(string name) => name.StartsWith(Prefix, StringComparison.Ordinal);

@@ -25,6 +25,7 @@ internal enum LibvirtError
     OperationInvalid = 55,
     ConfigUnsupported = 67,
     OperationTimeout = 68,
+    NoDomainSnapshot = 72,
     AuthCancelled = 79,
     OperationUnsupported = 84,
     AgentUnresponsive = 86,

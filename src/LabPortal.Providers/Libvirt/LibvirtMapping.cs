@@ -19,6 +19,9 @@ internal static partial class LibvirtMapping
     public const string SeedSuffix = ".seed";
     public const string LogSuffix = ".log";
 
+    private const string DiskDevice = "vda";
+    private const string SeedDevice = "vdb";
+
     private static readonly XNamespace Lab = "urn:labportal:owner:1";
 
     // As many letters as may stay themselves: YAML, which cloud-init reads this as, has no surrogate pairs in escapes.
@@ -76,8 +79,8 @@ internal static partial class LibvirtMapping
             new XElement("on_reboot", "restart"),
             new XElement("on_crash", "destroy"),
             new XElement("devices",
-                VolumeDisk(host, DiskName(owner), "qcow2", "vda"),
-                VolumeDisk(host, SeedName(owner), "raw", "vdb", new XElement("readonly")),
+                VolumeDisk(host, DiskName(owner), "qcow2", DiskDevice),
+                VolumeDisk(host, SeedName(owner), "raw", SeedDevice, new XElement("readonly")),
                 // Without a USB controller, which no guest of a lab needs, an emulated boot is shorter.
                 new XElement("controller", new XAttribute("type", "usb"), new XAttribute("model", "none")),
                 new XElement("interface", new XAttribute("type", "network"),
@@ -94,6 +97,17 @@ internal static partial class LibvirtMapping
                 new XElement("memballoon", new XAttribute("model", "none")),
                 new XElement("rng", new XAttribute("model", "virtio"), new XElement("backend", new XAttribute("model", "random"), "/dev/urandom"))));
     }
+
+    /// <summary>
+    /// Inside the machine's own disk, which goes with it; with its memory where it <paramref name="runs"/>. The seed is read-only, and libvirt is told so: by itself it
+    /// would refuse what is not qcow2.
+    /// </summary>
+    public static XElement Snapshot(string name, bool runs) => new("domainsnapshot",
+        new XElement("name", name),
+        new XElement("memory", new XAttribute("snapshot", runs ? "internal" : "no")),
+        new XElement("disks",
+            new XElement("disk", new XAttribute("name", DiskDevice), new XAttribute("snapshot", "internal")),
+            new XElement("disk", new XAttribute("name", SeedDevice), new XAttribute("snapshot", "no"))));
 
     /// <summary>The log volume's path on the host: a serial port takes no volume.</summary>
     public static XElement WithLog(XElement domain, string path)

@@ -9,7 +9,7 @@ using NodaTime;
 namespace LabPortal.Providers.Libvirt;
 
 /// <summary>The flow over a pool's hosts: what is asked of which, and what their answers mean. What is done on one host is in its calls.</summary>
-internal sealed class LibvirtProvider : IProvider, IPowerAbility, ICapacityAbility, IImagesAbility, ISerialLogAbility
+internal sealed class LibvirtProvider : IProvider, IPowerAbility, ISnapshotAbility, ICapacityAbility, IImagesAbility, ISerialLogAbility
 {
     private const string Others = "It belongs to another installation, which alone may look after it.";
     private const int PausedByError = 5;
@@ -91,6 +91,59 @@ internal sealed class LibvirtProvider : IProvider, IPowerAbility, ICapacityAbili
 
     public Task RestartAsync(ResourceRef machine, CancellationToken cancellation) => ChangePowerAsync(machine, PowerChange.Reset, cancellation);
 
+    public async Task TakeSnapshotAsync(ResourceRef machine, SnapshotId snapshot, CancellationToken cancellation)
+    {
+        RefuseOthers(machine.Owner);
+        var call = new TakeSnapshot(machine.Owner.ResourceName, machine.Owner.SnapshotName(snapshot));
+        foreach (var host in HostsOf(machine))
+        {
+            if (await host.RunAsync(call, cancellation)) return;
+        }
+
+        throw NotThere(call.Doing, machine);
+    }
+
+    public async Task<IReadOnlyList<MachineSnapshot>> ListSnapshotsAsync(ResourceRef machine, CancellationToken cancellation)
+    {
+        RefuseOthers(machine.Owner);
+        var call = new ListSnapshots(machine.Owner.ResourceName);
+        foreach (var host in HostsOf(machine))
+        {
+            if (await host.RunAsync(call, cancellation) is not { } views) continue;
+            // Others, which people took by hand, are theirs.
+            return [.. views.SelectMany(view => machine.Owner.ReadSnapshotName(view.Name) is { } id
+                ? new[] { new MachineSnapshot(id, view.Name, Instant.FromUnixTimeSeconds(view.TakenAtSeconds), view.WithMemory, Bytes: null) }
+                : [])];
+        }
+
+        throw NotThere(call.Doing, machine);
+    }
+
+    public async Task RevertAsync(ResourceRef machine, SnapshotId snapshot, CancellationToken cancellation)
+    {
+        RefuseOthers(machine.Owner);
+        var call = new RevertMachine(machine.Owner.ResourceName, machine.Owner.SnapshotName(snapshot));
+        foreach (var host in HostsOf(machine))
+        {
+            switch (await host.RunAsync(call, cancellation))
+            {
+                case Reverting.Done:
+                    return;
+                case Reverting.NoSnapshot:
+                    throw new ProviderFault(FaultKind.Rejected, $"Host \"{host.Name}\" could not {call.Doing}: {call.Name} is not there.");
+            }
+        }
+
+        throw NotThere(call.Doing, machine);
+    }
+
+    public async Task DeleteSnapshotAsync(ResourceRef machine, SnapshotId snapshot, CancellationToken cancellation)
+    {
+        RefuseOthers(machine.Owner);
+        var call = new DeleteSnapshot(machine.Owner.ResourceName, machine.Owner.SnapshotName(snapshot));
+        await Task.WhenAll(HostsOf(machine).Select(host => host.RunAsync(call, cancellation)));
+    }
+
     public async Task<IReadOnlyList<HostCapacity>> ReadCapacityAsync(CancellationToken cancellation) =>
         await Task.WhenAll(_hosts.Values.Select(host => ReadCapacityAsync(host, cancellation)));
 
@@ -147,6 +200,7 @@ internal sealed class LibvirtProvider : IProvider, IPowerAbility, ICapacityAbili
         [
             .. names.Domains.SelectMany(domain => Read(domain.Name, domain.Uuid, _ => ResourceKind.Machine)),
             .. names.Networks.SelectMany(network => Read(network, network, _ => ResourceKind.Network)),
+            .. names.Snapshots.SelectMany(snapshot => Read(snapshot, snapshot, _ => ResourceKind.Snapshot)),
             .. names.Volumes.SelectMany(volume => Read(volume, volume, name => LibvirtMapping.KindOf(name.Suffix))),
         ];
 
@@ -245,8 +299,11 @@ internal sealed class LibvirtProvider : IProvider, IPowerAbility, ICapacityAbili
             if (await host.RunAsync(call, cancellation)) return;
         }
 
-        throw new ProviderFault(FaultKind.Rejected, $"Nobody could {call.Doing}: {call.Name} is not there any more.");
+        throw NotThere(call.Doing, machine);
     }
+
+    private static ProviderFault NotThere(string doing, ResourceRef machine)
+        => new(FaultKind.Rejected, $"Nobody could {doing}: {machine.Owner.ResourceName} is not there any more.");
 
     /// <summary>Where it is already; else the first host. Placement says better, and says so in the spec.</summary>
     private async Task<LibvirtHost> PlaceAsync(Owner owner, CancellationToken cancellation)

@@ -54,6 +54,10 @@ internal abstract record LibvirtCall<T> : LibvirtCall
 [JsonSerializable(typeof(RemoveMachine))]
 [JsonSerializable(typeof(RemoveNetwork))]
 [JsonSerializable(typeof(ChangePower))]
+[JsonSerializable(typeof(TakeSnapshot))]
+[JsonSerializable(typeof(ListSnapshots))]
+[JsonSerializable(typeof(RevertMachine))]
+[JsonSerializable(typeof(DeleteSnapshot))]
 [JsonSerializable(typeof(ReadLog))]
 [JsonSerializable(typeof(FindImage))]
 [JsonSerializable(typeof(ReadDigest))]
@@ -65,6 +69,8 @@ internal abstract record LibvirtCall<T> : LibvirtCall
 [JsonSerializable(typeof(HostSize))]
 [JsonSerializable(typeof(HostView))]
 [JsonSerializable(typeof(HostNames))]
+[JsonSerializable(typeof(List<SnapshotView>))]
+[JsonSerializable(typeof(Reverting))]
 [JsonSerializable(typeof(ImageOnHost))]
 internal sealed partial class LibvirtJson : JsonSerializerContext
 {

@@ -104,6 +104,33 @@ internal static unsafe partial class Native
     [LibraryImport(Library)]
     public static partial int virDomainFree(nint domain);
 
+    [LibraryImport(Library)]
+    public static partial int virConnectListAllDomains(ConnectHandle connection, out nint* domains, uint flags);
+
+    [LibraryImport(Library, StringMarshalling = StringMarshalling.Utf8)]
+    public static partial SnapshotHandle virDomainSnapshotCreateXML(DomainHandle domain, string xml, uint flags);
+
+    [LibraryImport(Library, StringMarshalling = StringMarshalling.Utf8)]
+    public static partial SnapshotHandle virDomainSnapshotLookupByName(DomainHandle domain, string name, uint flags);
+
+    [LibraryImport(Library)]
+    public static partial int virDomainListAllSnapshots(DomainHandle domain, out nint* snapshots, uint flags);
+
+    [LibraryImport(Library)]
+    public static partial nint virDomainSnapshotGetName(SnapshotHandle snapshot);
+
+    [LibraryImport(Library)]
+    public static partial nint virDomainSnapshotGetXMLDesc(SnapshotHandle snapshot, uint flags);
+
+    [LibraryImport(Library)]
+    public static partial int virDomainRevertToSnapshot(SnapshotHandle snapshot, uint flags);
+
+    [LibraryImport(Library)]
+    public static partial int virDomainSnapshotDelete(SnapshotHandle snapshot, uint flags);
+
+    [LibraryImport(Library)]
+    public static partial int virDomainSnapshotFree(nint snapshot);
+
     [LibraryImport(Library, StringMarshalling = StringMarshalling.Utf8)]
     public static partial NetworkHandle virNetworkLookupByName(ConnectHandle connection, string name);
 
@@ -298,9 +325,30 @@ internal sealed class ConnectHandle() : SafeHandleZeroOrMinusOneIsInvalid(ownsHa
     protected override bool ReleaseHandle() => Native.virConnectClose(handle) >= 0;
 }
 
-internal sealed class DomainHandle() : SafeHandleZeroOrMinusOneIsInvalid(ownsHandle: true)
+internal sealed class DomainHandle : SafeHandleZeroOrMinusOneIsInvalid
 {
+    public DomainHandle()
+        : base(ownsHandle: true)
+    {
+    }
+
+    public DomainHandle(nint domain)
+        : base(ownsHandle: true) => SetHandle(domain);
+
     protected override bool ReleaseHandle() => Native.virDomainFree(handle) == 0;
+}
+
+internal sealed class SnapshotHandle : SafeHandleZeroOrMinusOneIsInvalid
+{
+    public SnapshotHandle()
+        : base(ownsHandle: true)
+    {
+    }
+
+    public SnapshotHandle(nint snapshot)
+        : base(ownsHandle: true) => SetHandle(snapshot);
+
+    protected override bool ReleaseHandle() => Native.virDomainSnapshotFree(handle) == 0;
 }
 
 internal sealed class NetworkHandle : SafeHandleZeroOrMinusOneIsInvalid

@@ -12,7 +12,7 @@ namespace LabPortal.Providers.Simulated;
 
 /// <summary>The flow: which calls over the simulated wire each verb of the contract makes, and what each does to the world.</summary>
 internal sealed class SimulatedProvider(PoolContext pool, SimulatedSettings settings, SimulatedWorld world)
-    : IProvider, IPowerAbility, ICapacityAbility, IImagesAbility, ISerialLogAbility
+    : IProvider, IPowerAbility, ISnapshotAbility, ICapacityAbility, IImagesAbility, ISerialLogAbility
 {
     public Duration SettlingTime => Duration.FromNanoseconds(settings.Settling * 1000.0);
 
@@ -59,7 +59,7 @@ internal sealed class SimulatedProvider(PoolContext pool, SimulatedSettings sett
         await CallAsync(WireVerb.DeleteMachine, [owner], rows => Delete(rows, reference, Part.Machine, Part.Log), cancellation);
         await CallAsync(WireVerb.DeleteAddress, [owner], rows => Delete(rows, reference, Part.Address), cancellation);
         await CallAsync(WireVerb.DeleteSeed, [owner], rows => Delete(rows, reference, Part.Seed), cancellation);
-        await CallAsync(WireVerb.DeleteDisk, [owner], rows => Delete(rows, reference, Part.Disk), cancellation);
+        await CallAsync(WireVerb.DeleteDisk, [owner], rows => DeleteDisk(rows, reference), cancellation);
     }
 
     public async Task<IReadOnlyList<Observation>> ObserveAsync(IReadOnlyList<ResourceRef> references, CancellationToken cancellation) =>
@@ -87,6 +87,67 @@ internal sealed class SimulatedProvider(PoolContext pool, SimulatedSettings sett
 
     public Task RestartAsync(ResourceRef machine, CancellationToken cancellation) => PowerAsync(WireVerb.Restart, machine, (rows, name, now) =>
         rows.Run("UPDATE resources SET booted_at = @1 WHERE name = @0 AND off_at IS NULL", name, now + settings.Boot), cancellation);
+
+    public async Task TakeSnapshotAsync(ResourceRef machine, SnapshotId snapshot, CancellationToken cancellation)
+    {
+        var owner = Ours(machine.Owner);
+        await CallAsync(WireVerb.TakeSnapshot, [owner], rows =>
+        {
+            var (host, state) = Settled(rows, owner);
+            var name = owner.SnapshotName(snapshot);
+            if (IsThere(rows, name)) return default;
+            rows.Run("INSERT INTO resources (name, kind, external_id, host, made_at) VALUES (@0, 'Snapshot', @0, @1, @2)", name, host, world.Now);
+            rows.Run("INSERT INTO snapshots VALUES (@0, coalesce((SELECT content FROM contents WHERE disk = @1), ''), @2) ON CONFLICT DO UPDATE SET content = excluded.content, memory = excluded.memory",
+                name, owner.ResourceName + Part.Disk.Suffix, state == PowerState.Running ? 1 : 0);
+            return new Effect<int>(0, Changed: true, Resources: 1);
+        }, cancellation);
+    }
+
+    public async Task<IReadOnlyList<MachineSnapshot>> ListSnapshotsAsync(ResourceRef machine, CancellationToken cancellation)
+    {
+        var owner = Ours(machine.Owner);
+        return await CallAsync(WireVerb.ListSnapshots, [owner], rows =>
+        {
+            Settled(rows, owner);
+            var prefix = owner.ResourceName + Owner.SnapshotSuffix;
+            return new Effect<IReadOnlyList<MachineSnapshot>>([.. rows.Query(
+                "SELECT r.name, r.made_at, s.memory FROM resources r JOIN snapshots s ON s.name = r.name WHERE r.name >= @0 AND r.name < @1 AND r.made_at <= @2 AND r.gone_at IS NULL",
+                row => new MachineSnapshot(owner.ReadSnapshotName(row.GetString(0))!.Value, row.GetString(0), Instants.FromMicroseconds(row.GetInt64(1)), row.GetBoolean(2), null),
+                prefix, prefix + '~', SeenMadeUntil(world.Now))]);
+        }, cancellation);
+    }
+
+    public async Task RevertAsync(ResourceRef machine, SnapshotId snapshot, CancellationToken cancellation)
+    {
+        var owner = Ours(machine.Owner);
+        await CallAsync(WireVerb.Revert, [owner], rows =>
+        {
+            Settled(rows, owner);
+            var name = owner.SnapshotName(snapshot);
+            if (!rows.Query("SELECT gone_at IS NULL FROM resources WHERE name = @0", row => row.GetBoolean(0), name).Contains(true))
+                throw new ProviderFault(FaultKind.Rejected, $"Machine {owner.ResourceName} has no snapshot {snapshot} in the simulated pool.");
+            rows.Run("INSERT INTO contents SELECT @0, content FROM snapshots WHERE name = @1 ON CONFLICT DO UPDATE SET content = excluded.content", owner.ResourceName + Part.Disk.Suffix, name);
+
+            // With its memory it does not boot: it runs on, and has its address at once.
+            var now = world.Now;
+            if (rows.Value<long>("SELECT memory FROM snapshots WHERE name = @0", name) == 1)
+                rows.Run("UPDATE resources SET off_at = NULL, booted_at = @1 WHERE name = @0", owner.ResourceName, now);
+            else rows.Run("UPDATE resources SET off_at = @1 WHERE name = @0", owner.ResourceName, now);
+            return new Effect<int>(0, Changed: true);
+        }, cancellation);
+    }
+
+    public async Task DeleteSnapshotAsync(ResourceRef machine, SnapshotId snapshot, CancellationToken cancellation)
+    {
+        var owner = Ours(machine.Owner);
+        await CallAsync(WireVerb.DeleteSnapshot, [owner], rows =>
+        {
+            if ((HostOfParts(rows, owner) ?? machine.Host) is { } host) RequireAnswering(rows, host);
+            var removed = rows.Run("DELETE FROM resources WHERE name = @0 AND gone_at IS NULL", owner.SnapshotName(snapshot));
+            rows.Run("DELETE FROM snapshots WHERE name = @0", owner.SnapshotName(snapshot));
+            return new Effect<int>(0, removed > 0, Resources: -removed);
+        }, cancellation);
+    }
 
     public async Task<IReadOnlyList<HostCapacity>> ReadCapacityAsync(CancellationToken cancellation) =>
         await CallAsync(WireVerb.ReadCapacity, [], rows =>
@@ -228,6 +289,30 @@ internal sealed class SimulatedProvider(PoolContext pool, SimulatedSettings sett
 
         rows.Run("DELETE FROM resources WHERE gone_at <= @0", now - settings.Settling);
         return new Effect<int>(0, resources != 0, machines, resources);
+    }
+
+    /// <summary>The disk with what is in it: its content, and its snapshots.</summary>
+    private Effect<int> DeleteDisk(Rows rows, ResourceRef reference)
+    {
+        var deleted = Delete(rows, reference, Part.Disk);
+        var prefix = reference.Owner.ResourceName + Owner.SnapshotSuffix;
+        var snapshots = rows.Run("UPDATE resources SET gone_at = @2 WHERE name >= @0 AND name < @1 AND gone_at IS NULL", prefix, prefix + '~', world.Now + settings.Delete);
+        rows.Run("DELETE FROM snapshots WHERE name >= @0 AND name < @1", prefix, prefix + '~');
+        rows.Run("DELETE FROM contents WHERE disk = @0", reference.Owner.ResourceName + Part.Disk.Suffix);
+        return deleted with { Changed = deleted.Changed || snapshots > 0, Resources = deleted.Resources - snapshots };
+    }
+
+    /// <summary>The host and power of a machine that is there and neither made nor going at this moment.</summary>
+    private (string Host, PowerState Power) Settled(Rows rows, Owner owner)
+    {
+        var now = world.Now;
+        var name = owner.ResourceName;
+        var (host, ready, off) = rows.Query("SELECT host, ready_at, off_at FROM resources WHERE name = @0 AND gone_at IS NULL",
+            row => (row.GetString(0), row.GetInt64(1), row.Long(2)), name).FirstOrDefault();
+        if (host is null) throw NotThere(name);
+        RequireAnswering(rows, host);
+        if (ready > now) throw new ProviderFault(FaultKind.Transient, $"Machine {name} is still being built.");
+        return (host, off is null || off > now ? PowerState.Running : PowerState.Stopped);
     }
 
     private Observation[] Observe(Rows rows, IReadOnlyList<ResourceRef> references)

@@ -80,6 +80,15 @@ public sealed partial class SimulatedWorld(string path, TimeProvider time) : IAs
         (0, rows.Run("UPDATE resources SET off_at = @1 WHERE name = @0 AND kind = 'Machine' AND ready_at <= @1 AND off_at IS NULL AND gone_at IS NULL",
             owner.ResourceName, Now)), cancellation);
 
+    /// <summary>The guest writes to its disk; what was there is gone. The disk of no machine keeps nothing.</summary>
+    public Task WriteDiskAsync(Owner owner, string content, CancellationToken cancellation) => _file.WriteAsync(rows => rows.Run(
+        "INSERT INTO contents SELECT name, @1 FROM resources WHERE name = @0 AND gone_at IS NULL ON CONFLICT DO UPDATE SET content = excluded.content",
+        owner.ResourceName + ".disk", content), cancellation);
+
+    /// <summary>What was written to the disk last; empty where nothing was.</summary>
+    public Task<string> ReadDiskAsync(Owner owner, CancellationToken cancellation) => _file.ReadAsync(
+        rows => rows.Value<string>("SELECT content FROM contents WHERE disk = @0", owner.ResourceName + ".disk") ?? "", cancellation);
+
     /// <summary>Somebody deletes one resource by its name, and nothing else (a machine <c>X</c>, its disk <c>X.disk</c>); false where there is none.</summary>
     public Task<bool> RemoveFromOutsideAsync(string name, CancellationToken cancellation) => FromOutsideAsync("outside-delete", name, rows =>
     {

@@ -61,6 +61,8 @@ internal sealed class WorldFile(string path) : IAsyncDisposable
         CREATE TABLE IF NOT EXISTS images (
             image TEXT NOT NULL, version TEXT NOT NULL, host TEXT NOT NULL, bytes INTEGER NOT NULL, digest TEXT NOT NULL,
             PRIMARY KEY (image, version, host)) WITHOUT ROWID;
+        CREATE TABLE IF NOT EXISTS contents (disk TEXT PRIMARY KEY, content TEXT NOT NULL) WITHOUT ROWID;
+        CREATE TABLE IF NOT EXISTS snapshots (name TEXT PRIMARY KEY, content TEXT NOT NULL, memory INTEGER NOT NULL) WITHOUT ROWID;
         CREATE TABLE IF NOT EXISTS away (host TEXT PRIMARY KEY, why TEXT NOT NULL) WITHOUT ROWID;
         """;
 

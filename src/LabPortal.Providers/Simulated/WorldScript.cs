@@ -20,6 +20,9 @@ public enum WireVerb
     Start,
     Stop,
     Restart,
+    TakeSnapshot,
+    Revert,
+    DeleteSnapshot,
     ImportImage,
     Check,
     Observe,
@@ -28,6 +31,7 @@ public enum WireVerb
     FindImage,
     ReadLog,
     ReadImage,
+    ListSnapshots,
 }
 
 /// <summary>What a scripted fault does.</summary>

@@ -27,6 +27,20 @@ public sealed class OwnerLaws
     });
 
     [Fact]
+    public void A_snapshots_name_is_read_by_its_own_machine_in_its_own_generation_alone() => Gen.Select(Owners, Owners, Gen.Guid).Sample((owner, other, id) =>
+    {
+        var snapshot = new SnapshotId(id);
+        var name = owner.SnapshotName(snapshot);
+        Assert.Equal(snapshot, owner.ReadSnapshotName(name));
+        Assert.Null(owner.ReadSnapshotName(name.ToUpperInvariant()));
+        Assert.Null(owner.ReadSnapshotName(owner.ResourceName));
+        Assert.Equal(other.ResourceName == owner.ResourceName ? snapshot : null, other.ReadSnapshotName(name));
+        Assert.Null((owner with { Generation = owner.Generation ^ 1 }).ReadSnapshotName(name));
+        Assert.True(Owner.TryReadName(owner.Installation, name, out var read));
+        Assert.StartsWith(Owner.SnapshotSuffix, read.Suffix, StringComparison.Ordinal);
+    });
+
+    [Fact]
     public void Another_installations_name_is_never_read() => Gen.Select(Owners, Gen.Guid, Suffixes).Sample((owner, other, suffix) =>
     {
         // Two installations whose last 12 digits agree cannot be told apart by name: one in 2^48 of random ones.

@@ -30,7 +30,7 @@ public class LibvirtConformance(LibvirtPeer peer) : ProviderConformance
     protected override int FewestWireCallsOfACreate => 12;
 
     protected override IReadOnlySet<Type> Abilities { get; } =
-        new HashSet<Type> { typeof(IPowerAbility), typeof(ICapacityAbility), typeof(IImagesAbility), typeof(ISerialLogAbility) };
+        new HashSet<Type> { typeof(IPowerAbility), typeof(ISnapshotAbility), typeof(ICapacityAbility), typeof(IImagesAbility), typeof(ISerialLogAbility) };
 
     protected override IReadOnlyDictionary<Type, string> CannotHave { get; } = new Dictionary<Type, string>
     {
@@ -89,7 +89,7 @@ public class LibvirtConformance(LibvirtPeer peer) : ProviderConformance
     protected override async Task<IReadOnlyList<PeerResource>> ListEverythingAsync(CancellationToken cancellation)
     {
         var domains = Rows(await Libvirt.VirshAsync(cancellation, "list", "--all", "--name", "--uuid"))
-            .Select(row => new PeerResource(ResourceKind.Machine, row[0], row[1]));
+            .Select(row => new PeerResource(ResourceKind.Machine, row[0], row[1])).ToList();
         var networks = Rows(await Libvirt.VirshAsync(cancellation, "net-list", "--all", "--name"))
             .Where(row => row[0] != "lab")
             .Select(row => new PeerResource(ResourceKind.Network, row[0], row[0]));
@@ -97,7 +97,15 @@ public class LibvirtConformance(LibvirtPeer peer) : ProviderConformance
         var volumes = Directory.EnumerateFiles(Libvirt.Volumes).Select(file => Path.GetFileName(file))
             .Select(name => new PeerResource(
                 name.EndsWith(".seed", StringComparison.Ordinal) ? ResourceKind.Seed : name.EndsWith(".log", StringComparison.Ordinal) ? ResourceKind.Log : ResourceKind.Disk, name, name));
-        return [.. domains, .. networks, .. volumes];
+        var snapshots = new List<PeerResource>();
+        foreach (var domain in domains)
+        {
+            // A machine of another test may go at this moment.
+            var (exit, names, _) = await Tool.TryAsync(cancellation, "virsh", "--quiet", "--connect", Libvirt.Uri, "snapshot-list", domain.Name, "--name");
+            if (exit == 0) snapshots.AddRange(Rows(names).Select(row => new PeerResource(ResourceKind.Snapshot, row[0], row[0])));
+        }
+
+        return [.. domains, .. networks, .. volumes, .. snapshots];
     }
 
     protected override async Task RemoveImageAsync(ImageBinding image, CancellationToken cancellation)

@@ -64,6 +64,48 @@ public sealed class LibvirtGuests(LibvirtPeer peer) : IAsyncLifetime
     }
 
     [Fact]
+    public async Task A_guest_reverted_to_a_snapshot_has_its_files_and_its_memory_as_they_were()
+    {
+        var key = _folder["key"];
+        await Tool.RunAsync(Cancellation, "ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", key);
+        var machine = new MachineSpec(
+            new Owner(_installation, new LabId(Ids.New(TimeProvider.System)), new MachineId(Ids.New(TimeProvider.System)), 1),
+            "here", "web-9", "reverted", LibvirtPeer.Tiny, 1, 128, 1, new GuestSeed("ada", [await File.ReadAllTextAsync(key + ".pub", Cancellation)], null, new Dictionary<string, object>()));
+        await using var provider = LibvirtPeer.Open(_installation, peer.Libvirt.Uri);
+        var (power, snapshots) = ((IPowerAbility)provider, (ISnapshotAbility)provider);
+        var (running, stopped) = (new SnapshotId(Ids.New(TimeProvider.System)), new SnapshotId(Ids.New(TimeProvider.System)));
+        Task<string> SayAsync(string command) => SignInAsync(provider, machine, "-i", key, "-o", "BatchMode=yes", command);
+        try
+        {
+            await provider.EnsureExistsAsync(machine, Cancellation);
+            Assert.Equal("ready", await SayAsync("echo before > file; (sleep 4242 >/dev/null 2>&1 </dev/null &); sync; pidof sleep >/dev/null && echo ready"));
+            await snapshots.TakeSnapshotAsync(machine.Reference, running, Cancellation);
+            Assert.Equal("after", await SayAsync("echo after > file; kill $(pidof sleep); echo new > another; sync; cat file"));
+
+            await snapshots.RevertAsync(machine.Reference, running, Cancellation);
+            Assert.Equal("before\nfile\nstill running", await SayAsync("cat file; ls; pidof sleep >/dev/null && echo still running"));
+
+            // Without its memory: what was on the disk when it was stopped, after a boot of its own.
+            await SayAsync("echo stopped > file; sync");
+            await power.StopAsync(machine.Reference, StopMode.Graceful, Cancellation);
+            await AwaitAsync(provider, machine, present => present.Power == PowerState.Stopped);
+            await snapshots.TakeSnapshotAsync(machine.Reference, stopped, Cancellation);
+            await snapshots.RevertAsync(machine.Reference, running, Cancellation);
+            Assert.Equal("before", await SayAsync("cat file"));
+            await snapshots.RevertAsync(machine.Reference, stopped, Cancellation);
+            await AwaitAsync(provider, machine, present => present.Power == PowerState.Stopped);
+            await power.StartAsync(machine.Reference, Cancellation);
+            Assert.Equal("stopped", await SayAsync("cat file"));
+        }
+        finally
+        {
+            await provider.EnsureGoneAsync(machine.Reference, CancellationToken.None);
+        }
+
+        Assert.Empty(Directory.EnumerateFiles(peer.Libvirt.Volumes, machine.Owner.ResourceName + "*"));
+    }
+
+    [Fact]
     public async Task A_guest_that_never_stops_talking_fills_no_more_than_two_files_and_its_last_words_are_read()
     {
         var key = _folder["key"];

@@ -47,6 +47,31 @@ public sealed class SimulatedWorldLaws : IDisposable
     }
 
     [Fact]
+    public async Task A_snapshot_keeps_the_disk_and_a_revert_with_memory_needs_no_boot()
+    {
+        var machine = SimulatedWorker.Machine(_installation, NewMachine());
+        await using var world = World();
+        await using var provider = Open();
+        var snapshots = (ISnapshotAbility)provider;
+        var snapshot = new SnapshotId(Ids.New(TimeProvider.System));
+        await provider.EnsureExistsAsync(machine, Cancellation);
+        await world.WriteDiskAsync(machine.Owner, "before", Cancellation);
+        await snapshots.TakeSnapshotAsync(machine.Reference, snapshot, Cancellation);
+        await world.WriteDiskAsync(machine.Owner, "after", Cancellation);
+
+        // Taken once more, it is still the first one.
+        await snapshots.TakeSnapshotAsync(machine.Reference, snapshot, Cancellation);
+        await snapshots.RevertAsync(machine.Reference, snapshot, Cancellation);
+        Assert.Equal("before", await world.ReadDiskAsync(machine.Owner, Cancellation));
+        Assert.NotEmpty(Assert.IsType<Observation.Present>(Assert.Single(await provider.ObserveAsync([machine.Reference], Cancellation))).Addresses);
+        Assert.Equal(6, (await world.ResourcesAsync(Cancellation)).Count);
+
+        await provider.EnsureGoneAsync(machine.Reference, Cancellation);
+        Assert.Equal("", await world.ReadDiskAsync(machine.Owner, Cancellation));
+        Assert.Equal((6, 6, 0), (await world.CountAsync(Cancellation)) is var count ? (count.ResourcesMade, count.ResourcesRemoved, count.ResourcesPresent) : default);
+    }
+
+    [Fact]
     public async Task A_process_killed_at_any_moment_leaves_a_world_whose_counts_add_up()
     {
         await using var world = World();
