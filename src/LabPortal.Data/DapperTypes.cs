@@ -31,6 +31,7 @@ internal static class DapperTypes
             Add(new IdHandler<LabId>(id => id.Value, id => new(id)));
             Add(new IdHandler<MachineId>(id => id.Value, id => new(id)));
             Add(new IdHandler<RunId>(id => id.Value, id => new(id)));
+            Add(new IdHandler<SnapshotId>(id => id.Value, id => new(id)));
             Add(new IdHandler<PersonId>(id => id.Value, id => new(id)));
             Add(new IdHandler<TeamId>(id => id.Value, id => new(id)));
             Add(new IdHandler<PoolId>(id => id.Value, id => new(id)));

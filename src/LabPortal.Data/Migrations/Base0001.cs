@@ -274,6 +274,27 @@ public sealed class Base0001 : ForwardOnlyMigration
             CONSTRAINT idempotency_pkey PRIMARY KEY (caller, idempotency_key)
         );
 
+        CREATE TABLE snapshots (
+            id text PRIMARY KEY,
+            lab_id text NOT NULL REFERENCES labs (id),
+            name text NOT NULL,
+            state text NOT NULL CONSTRAINT snapshots_state CHECK (state IN ('taking', 'taken', 'deleting', 'broken')),
+            asked_by text NOT NULL,
+            asked_at bigint NOT NULL,
+            taken_at bigint,
+            CONSTRAINT snapshots_name UNIQUE (lab_id, name)
+        );
+        CREATE TABLE snapshot_items (
+            snapshot_id text NOT NULL REFERENCES snapshots (id),
+            machine_id text NOT NULL REFERENCES machines (id),
+            generation integer NOT NULL,
+            state text NOT NULL CONSTRAINT snapshot_items_state CHECK (state IN ('taking', 'taken', 'deleting', 'gone')),
+            taken_at bigint,
+            with_memory boolean NOT NULL DEFAULT false,
+            bytes bigint,
+            PRIMARY KEY (snapshot_id, machine_id)
+        );
+
         CREATE TABLE quotas (
             team_id text NOT NULL REFERENCES teams (id),
             scope text NOT NULL CONSTRAINT quotas_scope CHECK (scope IN ('team', 'person')),

@@ -16,6 +16,20 @@ public static class QuotaHoldStore
         """,
         amounts.Select(amount => new { Lab = lab.Id, Dimension = amount.Key.Name(), lab.Team, lab.Owner, Amount = amount.Value, from, to }).ToList());
 
+    /// <summary>The lab holds one more of this from now on; the line is made where there is none.</summary>
+    public static Task AddOneAsync(Session session, Lab lab, Dimension dimension, Instant from, Instant? to) => session.ExecuteAsync("""
+        INSERT INTO quota_holds (lab_id, dimension, team_id, person_id, amount, from_at, to_at) VALUES (@Id, @Dimension, @Team, @Owner, 1, @from, @to)
+        ON CONFLICT (lab_id, dimension) DO UPDATE SET amount = quota_holds.amount + 1
+        """,
+        new { lab.Id, Dimension = dimension.Name(), lab.Team, lab.Owner, from, to });
+
+    /// <summary>The lab holds one less of this.</summary>
+    public static async Task ReleaseOneAsync(Session session, LabId lab, Dimension dimension)
+    {
+        await session.ExecuteAsync("UPDATE quota_holds SET amount = amount - 1 WHERE lab_id = @lab AND dimension = @Dimension", new { lab, Dimension = dimension.Name() });
+        await session.ExecuteAsync("DELETE FROM quota_holds WHERE lab_id = @lab AND dimension = @Dimension AND amount <= 0", new { lab, Dimension = dimension.Name() });
+    }
+
     /// <summary>
     /// The team's limits and lines, with the team's row locked until the transaction ends: whoever adds to the ledger or moves a line's end
     /// outwards decides under this lock. The team's row and not the quotas' rows, because those may be replaced while somebody waits for them.

@@ -18,6 +18,9 @@ public sealed record Blueprint
     public required IReadOnlyList<MachineTemplate> Machines { get; init; }
     public PlacementRules Placement { get; init; } = new([], []);
     public required LeaseRules Lease { get; init; }
+
+    /// <summary>A lab of it is <i>ready</i> only with a snapshot <see cref="Labs.Snapshot.Clean"/>, to which it can be reset.</summary>
+    public bool SnapshotAtReady { get; init; }
     public bool Retired { get; init; }
     public bool Declared { get; init; }
 }

@@ -23,6 +23,15 @@ public static class LabLife
         new(LabState.Ready, LabVerb.Start, LabState.Ready, Degraded: true),
         new(LabState.Ready, LabVerb.Stop, LabState.Stopped),
         new(LabState.Ready, LabVerb.Restart, LabState.Ready),
+        new(LabState.Ready, LabVerb.Snapshot, LabState.Ready),
+        new(LabState.Stopped, LabVerb.Snapshot, LabState.Stopped),
+        // What a revert leads to is what the snapshot holds: running machines, or none.
+        new(LabState.Ready, LabVerb.Revert, LabState.Ready),
+        new(LabState.Stopped, LabVerb.Revert, LabState.Ready),
+        new(LabState.Ready, LabVerb.Revert, LabState.Stopped),
+        new(LabState.Ready, LabVerb.DeleteSnapshot, LabState.Ready),
+        new(LabState.Stopped, LabVerb.DeleteSnapshot, LabState.Stopped),
+        new(LabState.Grace, LabVerb.DeleteSnapshot, LabState.Grace),
         new(LabState.Requested, LabVerb.End, LabState.Ended),
         new(LabState.AwaitingApproval, LabVerb.End, LabState.Ended),
         new(LabState.Scheduled, LabVerb.End, LabState.Ended),
@@ -60,7 +69,9 @@ public static class LabLife
                 return liveRun == RunState.Stuck ? null : "lab.run-not-stuck";
             case LabVerb.Cancel:
                 if (liveRun is not (RunState.Running or RunState.Undoing)) return "lab.nothing-to-cancel";
-                return liveWorkflow == WorkflowNames.End ? "lab.end-cannot-be-cancelled" : liveRun == RunState.Undoing ? "lab.cancel-already" : null;
+                if (liveWorkflow == WorkflowNames.End) return "lab.end-cannot-be-cancelled";
+                if (liveWorkflow == WorkflowNames.Revert) return "lab.revert-cannot-be-cancelled";
+                return liveRun == RunState.Undoing ? "lab.cancel-already" : null;
             case LabVerb.End:
                 if (state.IsOver()) return "lab.over";
                 return state == LabState.Ending ? "lab.ending-already" : null;

@@ -35,6 +35,7 @@ public enum LabVerb
     Restart,
     Snapshot,
     Revert,
+    DeleteSnapshot,
     Cancel,
     End,
     Retry,

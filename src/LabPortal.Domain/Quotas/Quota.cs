@@ -12,6 +12,9 @@ public enum Dimension
     Cpu,
     MemoryMiB,
     DiskGiB,
+
+    /// <summary>Snapshots that a lab keeps, each counted once however many machines it has.</summary>
+    Snapshots,
 }
 
 public static class Dimensions
@@ -23,20 +26,26 @@ public static class Dimensions
         Dimension.Machines => "machines",
         Dimension.Cpu => "cpu",
         Dimension.MemoryMiB => "memoryMiB",
+        Dimension.Snapshots => "snapshots",
         _ => "diskGiB",
     };
 
     public static Dimension? Find(string name) => Enum.GetValues<Dimension>().Where(dimension => dimension.Name() == name).Select(dimension => (Dimension?)dimension).FirstOrDefault();
 
     /// <summary>What a lab with these machines holds, from its request until its end is confirmed.</summary>
-    public static IReadOnlyDictionary<Dimension, long> Of(IReadOnlyCollection<(int Cpu, int MemoryMiB, int DiskGiB)> machines) => new Dictionary<Dimension, long>
+    public static IReadOnlyDictionary<Dimension, long> Of(IReadOnlyCollection<(int Cpu, int MemoryMiB, int DiskGiB)> machines, int snapshots = 0)
     {
-        [Dimension.Labs] = 1,
-        [Dimension.Machines] = machines.Count,
-        [Dimension.Cpu] = machines.Sum(machine => (long)machine.Cpu),
-        [Dimension.MemoryMiB] = machines.Sum(machine => (long)machine.MemoryMiB),
-        [Dimension.DiskGiB] = machines.Sum(machine => (long)machine.DiskGiB),
-    };
+        var amounts = new Dictionary<Dimension, long>
+        {
+            [Dimension.Labs] = 1,
+            [Dimension.Machines] = machines.Count,
+            [Dimension.Cpu] = machines.Sum(machine => (long)machine.Cpu),
+            [Dimension.MemoryMiB] = machines.Sum(machine => (long)machine.MemoryMiB),
+            [Dimension.DiskGiB] = machines.Sum(machine => (long)machine.DiskGiB),
+        };
+        if (snapshots > 0) amounts[Dimension.Snapshots] = snapshots;
+        return amounts;
+    }
 }
 
 /// <summary>So much of a dimension, in its unit.</summary>

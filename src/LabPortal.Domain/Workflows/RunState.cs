@@ -33,6 +33,9 @@ public static class WorkflowNames
     public const string Stop = "stop";
     public const string Restart = "restart";
     public const string Extend = "extend";
+    public const string Snapshot = "snapshot";
+    public const string Revert = "revert";
+    public const string DeleteSnapshot = "delete-snapshot";
     public const string End = "end";
 }
 
@@ -47,4 +50,7 @@ public static class RunArguments
 
     /// <summary>extend: the lease's new end, ISO 8601 in UTC (<see cref="Instants.Write"/>).</summary>
     public const string End = "end";
+
+    /// <summary>snapshot, revert, delete-snapshot, and a provision that ends with one: the snapshot's id.</summary>
+    public const string Snapshot = "snapshot";
 }

@@ -19,6 +19,7 @@ internal static class Provision
             new Boot(),
             new WaitForAddress(),
             new WaitForSsh(),
+            new TakeSnapshot(onlyWhereAsked: true),
             new HandOver(),
         ],
         UndoneAsync = async (session, run, lab, now) =>

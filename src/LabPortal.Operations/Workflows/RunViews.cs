@@ -53,7 +53,7 @@ public sealed class RunViews(RegisteredWorkflows workflows)
         // Of a version that this build does not know, only what was written can be shown.
         if (workflows.Find(run) is not { } workflow)
             return [.. journal.Entries.Values.Select(attempts => attempts[^1]).OrderBy(entry => entry.IntendedAt).Select(entry => View(entry, Name(lab, entry.Target)))];
-        return [.. workflow.Steps.SelectMany(step => (step.ForEachMachine ? Workflow.Targets(lab, run.Arguments).Select(machine => machine.Id.ToString()) : [""]).Select(target =>
+        return [.. workflow.StepsOf(run.Arguments).SelectMany(step => (step.ForEachMachine ? Workflow.Targets(lab, run.Arguments).Select(machine => machine.Id.ToString()) : [""]).Select(target =>
             (journal.Last(Direction.Backward, step.Name, target) ?? journal.Last(Direction.Forward, step.Name, target)) is { } entry
                 ? View(entry, Name(lab, target))
                 : new StepView(step.Name, Name(lab, target), "pending", 0, null, null, null)))];

@@ -24,7 +24,14 @@ public sealed class Runs(RegisteredWorkflows workflows, TimeProvider time)
     /// </summary>
     public async Task<Run> BeginAsync(Session session, Lab lab, string workflow, IReadOnlyDictionary<string, string> arguments, string askedBy, Instant now)
     {
-        if (workflow == WorkflowNames.Provision) await SetStateAsync(session, lab.Id, LabState.Provisioning, null, now);
+        if (workflow == WorkflowNames.Provision)
+        {
+            await SetStateAsync(session, lab.Id, LabState.Provisioning, null, now);
+            // The one that the blueprint has taken at ready; its row was made with the lab.
+            if ((await SnapshotStore.ListAsync(session, lab.Id)).FirstOrDefault(snapshot => snapshot.State == SnapshotState.Taking) is { } planned)
+                arguments = new Dictionary<string, string>(arguments) { [RunArguments.Snapshot] = planned.Id.ToString() };
+        }
+
         return await InsertAsync(session, lab, workflow, arguments, askedBy, now);
     }
 
@@ -81,6 +88,7 @@ public sealed class Runs(RegisteredWorkflows workflows, TimeProvider time)
         else
         {
             if (run.Workflow == WorkflowNames.Extend) await HoldAsLeasedAsync(session, run.Lab, now);
+            await SnapshotStore.BreakAsync(session, run.Lab);
             await LabStore.SetHealthAsync(session, run.Lab, LabHealth.Degraded);
             LabStore.AppendEvent(session, run.Lab, now, LabEventKind.Log, ("code", problem.Code), ("reason", reason), ("workflow", run.Workflow));
         }
@@ -98,6 +106,8 @@ public sealed class Runs(RegisteredWorkflows workflows, TimeProvider time)
     internal static async Task SetOverAsync(Session session, LabId lab, LabState state, Reason? reason, Instant now)
     {
         await QuotaHoldStore.SetEndAsync(session, lab, now);
+        // What the machines had of them went with the machines.
+        await SnapshotStore.DeleteAllAsync(session, lab);
         await LabStore.SetEndedAtAsync(session, lab, now);
         await SecretStore.DeleteAsync(session, GuestSeeds.PasswordName(lab));
         await SetStateAsync(session, lab, state, reason, now);

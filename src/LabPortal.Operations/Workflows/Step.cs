@@ -44,6 +44,12 @@ public abstract class Step(string name)
     /// <summary>The step that decides where a machine goes: <i>no capacity</i> in a later step of its lane comes back here.</summary>
     public virtual bool Places => false;
 
+    /// <summary>From its first attempt on the run only goes forward: what fails then makes it stuck, to be tried again.</summary>
+    public virtual bool NoWayBack => false;
+
+    /// <summary>False: no part of a run that was asked with these arguments, and not shown with it.</summary>
+    public virtual bool IsAskedFor(IReadOnlyDictionary<string, string> arguments) => true;
+
     /// <summary>Is there something to take back?</summary>
     public virtual bool CanUndo => false;
 

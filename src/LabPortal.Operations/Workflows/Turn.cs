@@ -74,7 +74,7 @@ internal sealed class Turn(Run claim, Workflow workflow, StepTools tools, Worker
     {
         if (_acting!.IsCancellationRequested) return false;
         var asked = await tools.Database.ReadAsync(session => RunStore.FindAsync(session, claim.Id), CancellationToken.None);
-        return asked is { CancelRequested: true } && (asked.EndAskedBy is not null || (_state!.Way == Direction.Forward && workflow.Undoes));
+        return asked is { CancelRequested: true } && (asked.EndAskedBy is not null || (_state!.Way == Direction.Forward && _state.MayTurnRound));
     }
 
     private async Task CommitAsync(TurnOutcome? outcome)

@@ -28,7 +28,7 @@ internal sealed class TurnPlan(Workflow workflow, StepTools tools, Runs runs)
             return state with { Over = true, Run = state.Run with { FinishedAt = now } };
         }
 
-        if (state.Run is { CancelRequested: true, State: RunState.Running } && workflow.Undoes)
+        if (state.Run is { CancelRequested: true, State: RunState.Running } && state.MayTurnRound)
             state = state.WithProblem(new Reason("lab.cancelled", ("by", state.Run.AskedBy))).TurnRound(now);
         if (active.Any(act => act.Entry.Direction != state.Way)) return state.WriteProgress(session, null) with { StopActs = true };
         if (!mayBegin) return active.Count > 0 ? state : Release(session, state, now, null, null, now);

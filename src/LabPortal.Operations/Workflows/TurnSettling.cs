@@ -97,7 +97,7 @@ internal sealed class TurnSettling(Workflow workflow, StepTools tools)
         // Another machine failed before and turned the run round: its reason is the one that counts.
         if (state.Run.State == RunState.Undoing) return state;
         state = state.WithProblem(reason);
-        return workflow.Undoes ? state.TurnRound(now) : state;
+        return state.MayTurnRound ? state.TurnRound(now) : state;
     }
 
     /// <summary>The machine is placed once more, where a step before this one places it and it was not refused too often.</summary>

@@ -39,8 +39,11 @@ internal sealed record TurnState(Workflow Workflow, StepTools Tools, Run Run, La
         .FirstOrDefault(lane => TargetsOf(lane).Any(target => NextStep(lane, target) is not null));
 
     public Step? NextStep(IReadOnlyList<Step> lane, string target) => Way == Direction.Forward
-        ? lane.FirstOrDefault(step => !Journal.IsDone(Way, step, lane, target) && step.AppliesTo(Context(step, target, null)))
+        ? lane.FirstOrDefault(step => !Journal.IsDone(Way, step, lane, target) && step.IsAskedFor(Run.Arguments) && step.AppliesTo(Context(step, target, null)))
         : lane.Reverse().FirstOrDefault(step => step.CanUndo && Journal.Started(step.Name, target) && !Journal.IsDone(Way, step, lane, target));
+
+    /// <summary>May it still go backwards? Not once a step without a way back was begun for any machine.</summary>
+    public bool MayTurnRound => Workflow.Undoes && !Workflow.Steps.Any(step => step.NoWayBack && TargetsOf(step).Any(target => Journal.Started(step.Name, target)));
 
     public IEnumerable<string> TargetsOf(IReadOnlyList<Step> lane) => TargetsOf(lane[0]);
 
@@ -56,7 +59,7 @@ internal sealed record TurnState(Workflow Workflow, StepTools Tools, Run Run, La
         entry is null ? Tools.Time.Now() : Began(entry),
         other => Journal.Last(Direction.Forward, other, "") is { State: JournalState.Done } done ? done.Note : null, Tools);
 
-    public int StepsDone => Workflow.Steps.Sum(step => TargetsOf(step)
+    public int StepsDone => Workflow.StepsOf(Run.Arguments).Sum(step => TargetsOf(step)
         .Count(target => !step.AppliesTo(Context(step, target, null)) || Journal.Last(Direction.Forward, step.Name, target) is { State: JournalState.Done }));
 
     public TurnState TurnRound(Instant now) => this with { Run = Run with { State = RunState.Undoing, Since = now } };

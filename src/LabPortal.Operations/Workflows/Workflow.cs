@@ -34,8 +34,10 @@ public sealed class Workflow
     internal static IEnumerable<Machine> Targets(Lab lab, IReadOnlyDictionary<string, string> arguments)
         => arguments.TryGetValue(RunArguments.Machine, out var name) ? lab.Machines.Where(machine => machine.Name == name) : lab.Machines;
 
+    internal IEnumerable<Step> StepsOf(IReadOnlyDictionary<string, string> arguments) => Steps.Where(step => step.IsAskedFor(arguments));
+
     internal int CountSteps(Lab lab, IReadOnlyDictionary<string, string> arguments)
-        => Steps.Sum(step => step.ForEachMachine ? Targets(lab, arguments).Count() : 1);
+        => StepsOf(arguments).Sum(step => step.ForEachMachine ? Targets(lab, arguments).Count() : 1);
 
     private static List<IReadOnlyList<Step>> Divide(IReadOnlyList<Step> steps)
     {
@@ -53,7 +55,7 @@ public sealed class Workflow
 /// <summary>The workflows that this build knows: each name in its current version, and older versions while runs of them may be live.</summary>
 public sealed class RegisteredWorkflows(IReadOnlyList<Workflow> all)
 {
-    public RegisteredWorkflows() : this([Provision.V1, Start.V1, Stop.V1, Restart.V1, Extend.V1, End.V1]) { }
+    public RegisteredWorkflows() : this([Provision.V1, Start.V1, Stop.V1, Restart.V1, Extend.V1, TakingSnapshot.V1, Revert.V1, DeletingSnapshot.V1, End.V1]) { }
 
     public IReadOnlyList<Workflow> All { get; } = all;
 

@@ -17,6 +17,7 @@ public sealed class MayTests
         restart-lab       yes -   yes yes -   -   yes -
         snapshot-lab      yes -   yes yes -   -   yes -
         revert-lab        yes -   yes yes -   -   yes -
+        delete-snapshot   yes -   yes yes -   -   yes -
         cancel-run        yes -   yes yes -   -   yes -
         end-lab           yes -   yes yes -   -   yes -
         read-serial-log   yes -   yes yes -   -   yes -

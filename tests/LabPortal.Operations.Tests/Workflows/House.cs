@@ -5,6 +5,7 @@ using LabPortal.Data.Labs;
 using LabPortal.Data.Machines;
 using LabPortal.Data.Migrations;
 using LabPortal.Data.Pools;
+using LabPortal.Data.Quotas;
 using LabPortal.Data.Workflows;
 using LabPortal.Domain;
 using LabPortal.Domain.Blueprints;
@@ -13,6 +14,7 @@ using LabPortal.Domain.Labs;
 using LabPortal.Domain.Leases;
 using LabPortal.Domain.Machines;
 using LabPortal.Domain.Pools;
+using LabPortal.Domain.Quotas;
 using LabPortal.Domain.Workflows;
 using LabPortal.Operations.Machines;
 using LabPortal.Operations.People;
@@ -115,7 +117,7 @@ internal sealed class House : IAsyncDisposable
     private static string WorldIn(string folder) => Path.Combine(folder, "world");
 
     /// <summary>A lab that was asked for; a provision run of it is due.</summary>
-    public async Task<Lab> RequestAsync(int machines = 2)
+    public async Task<Lab> RequestAsync(int machines = 2, string? snapshotAtReady = null)
     {
         var id = new LabId(Ids.New(Time));
         var lab = new Lab
@@ -141,6 +143,12 @@ internal sealed class House : IAsyncDisposable
                 await LabStore.InsertAsync(session, lab);
                 await session.ExecuteAsync("INSERT INTO quota_holds (lab_id, dimension, team_id, person_id, amount, from_at, to_at) VALUES (@id, 'labs', @Team, @Person, 1, @Now, NULL)", new { id, Team, Person, Now });
                 await Secrets.SaveAsync(session, GuestSeeds.PasswordName(id), "correct horse", Now);
+                if (snapshotAtReady is not null)
+                {
+                    await SnapshotStore.InsertAsync(session, Planned(lab, new SnapshotId(Ids.New(Time)), snapshotAtReady));
+                    await QuotaHoldStore.AddOneAsync(session, lab, Dimension.Snapshots, Now, null);
+                }
+
                 await Runs.BeginAsync(session, lab, WorkflowNames.Provision, new Dictionary<string, string>(), "Ada", Now);
             },
             CancellationToken.None);
@@ -192,6 +200,44 @@ internal sealed class House : IAsyncDisposable
     public Task<IReadOnlyList<JournalEntry>> JournalAsync(RunId run) => Database.ReadAsync(session => JournalStore.ReadAsync(session, run), CancellationToken.None);
 
     /// <summary>The resources of a lab's machines that the world really has, by name.</summary>
+    public async Task<IReadOnlyList<string>> ResourcesAsync(Lab lab, bool snapshots)
+        => [.. (await ResourcesAsync(lab)).Where(name => snapshots || !name.Contains(Owner.SnapshotSuffix, StringComparison.Ordinal))];
+
+    public async Task<IReadOnlyList<string>> SnapshotResourcesAsync(Lab lab)
+        => [.. (await ResourcesAsync(lab)).Where(name => name.Contains(Owner.SnapshotSuffix, StringComparison.Ordinal))];
+
+    public Task<IReadOnlyList<Snapshot>> SnapshotsAsync(Lab lab) => Database.ReadAsync(session => SnapshotStore.ListAsync(session, lab.Id), CancellationToken.None);
+
+    public Task<long> HeldSnapshotsAsync(Lab lab)
+        => Database.ReadAsync(session => session.FindAsync<long>("SELECT coalesce(sum(amount), 0) FROM quota_holds WHERE lab_id = @Id AND dimension = 'snapshots'", new { lab.Id }), CancellationToken.None);
+
+    public async Task WriteDisksAsync(Lab lab, string content)
+    {
+        foreach (var machine in lab.Machines) await World.WriteDiskAsync(machine.OwnerIn(Identity.Installation), content, CancellationToken.None);
+    }
+
+    /// <summary>As the call does it: rows, quota and run in one transaction.</summary>
+    public async Task<SnapshotId> BeginSnapshotAsync(Lab lab, string name)
+    {
+        MoveOn();
+        var id = new SnapshotId(Ids.New(Time));
+        await Database.WriteAsync(
+            async session =>
+            {
+                await SnapshotStore.InsertAsync(session, Planned(lab, id, name));
+                await QuotaHoldStore.AddOneAsync(session, lab, Dimension.Snapshots, Now, lab.Lease.HoldUntil(Now));
+                await Runs.BeginAsync(session, lab, WorkflowNames.Snapshot, new Dictionary<string, string> { [RunArguments.Snapshot] = id.ToString() }, "Ada", Now);
+            },
+            CancellationToken.None);
+        return id;
+    }
+
+    private Snapshot Planned(Lab lab, SnapshotId id, string name) => new()
+    {
+        Id = id, Lab = lab.Id, Name = name, State = SnapshotState.Taking, AskedBy = "Ada", AskedAt = Now,
+        Items = [.. lab.Machines.Select(machine => new SnapshotItem(machine.Id, machine.Generation, SnapshotItemState.Taking, null, false, null))],
+    };
+
     public async Task<IReadOnlyList<string>> ResourcesAsync(Lab lab)
         => [.. (await World.ResourcesAsync(CancellationToken.None)).Select(resource => resource.Name).Where(name => lab.Machines.Any(machine => name.Contains($"{machine.Id.Value:n}", StringComparison.Ordinal))).Order()];
 
@@ -203,7 +249,7 @@ internal sealed class House : IAsyncDisposable
     }
 
     public Task<Instant?> HeldUntilAsync(Lab lab)
-        => Database.ReadAsync(session => session.FindAsync<Instant?>("SELECT to_at FROM quota_holds WHERE lab_id = @Id", new { lab.Id }), CancellationToken.None);
+        => Database.ReadAsync(session => session.FindAsync<Instant?>("SELECT to_at FROM quota_holds WHERE lab_id = @Id AND dimension = 'labs'", new { lab.Id }), CancellationToken.None);
 
     public Task<bool> HoldsAnythingAsync(Lab lab) => Database.ReadAsync(
         async session =>

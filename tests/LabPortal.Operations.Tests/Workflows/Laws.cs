@@ -23,6 +23,14 @@ internal sealed record Law(Func<House, Task<Lab>> BeginAsync, LabState Done, Mac
         [WorkflowNames.Stop] = new(house => AfterAsync(house, WorkflowNames.Stop, null), LabState.Stopped, MachineState.Stopped),
         [WorkflowNames.Restart] = new(house => AfterAsync(house, WorkflowNames.Restart, null), LabState.Ready, MachineState.Running),
         [WorkflowNames.Extend] = new(house => AfterAsync(house, WorkflowNames.Extend, WorkflowNames.Stop, (RunArguments.Then, "grace")), LabState.Ready, MachineState.Running),
+        [WorkflowNames.Snapshot] = new(async house =>
+        {
+            var lab = await house.ReadyAsync();
+            await house.BeginSnapshotAsync(lab, "one");
+            return lab;
+        }, LabState.Ready, MachineState.Running),
+        [WorkflowNames.Revert] = new(async house => await WithSnapshotAsync(house, WorkflowNames.Revert), LabState.Ready, MachineState.Running),
+        [WorkflowNames.DeleteSnapshot] = new(async house => await WithSnapshotAsync(house, WorkflowNames.DeleteSnapshot), LabState.Ready, MachineState.Running),
         [WorkflowNames.End] = new(async house =>
         {
             var lab = await house.ReadyAsync();
@@ -37,7 +45,9 @@ internal sealed record Law(Func<House, Task<Lab>> BeginAsync, LabState Done, Mac
         var lab = await house.LabAsync(before.Id);
         Assert.Equal((RunState.Done, Done), (run.State, lab.State));
         Assert.All(lab.Machines, machine => Assert.Equal(Machines, machine.State));
-        Assert.Equal(Done == LabState.Ended ? [] : Everything(house, lab), await house.ResourcesAsync(lab));
+        Assert.Equal(Done == LabState.Ended ? [] : Everything(house, lab), await house.ResourcesAsync(lab, snapshots: false));
+        await SnapshotsHoldAsync(house, lab, run.Workflow is WorkflowNames.Snapshot or WorkflowNames.Revert ? SnapshotState.Taken : null);
+        await DisksHoldAsync(house, lab, run.Workflow == WorkflowNames.Revert ? "before" : null);
         Assert.Equal((2, Done == LabState.Ended ? 2 : 0), await house.MachinesMadeAsync(lab));
         Assert.Equal(Done != LabState.Ended, await house.HoldsAnythingAsync(lab));
         Assert.Equal(Done != LabState.Ended, await HasPasswordAsync(house, lab));
@@ -63,9 +73,55 @@ internal sealed record Law(Func<House, Task<Lab>> BeginAsync, LabState Done, Mac
 
         Assert.Equal((before.State, before.Lease), (lab.State, lab.Lease));
         Assert.Equal(before.Machines.Select(machine => (machine.State, machine.Generation)), lab.Machines.Select(machine => (machine.State, machine.Generation)));
-        Assert.Equal(Everything(house, lab), await house.ResourcesAsync(lab));
+        Assert.Equal(Everything(house, lab), await house.ResourcesAsync(lab, snapshots: false));
+        await DisksHoldAsync(house, lab, run.Workflow == WorkflowNames.Revert ? "after" : null);
+        if (run.Workflow == WorkflowNames.DeleteSnapshot)
+        {
+            // Nothing takes a delete back: what is left of it stays listed and held, and nobody may count on a part that is not there.
+            var left = Assert.Single(await house.SnapshotsAsync(lab));
+            Assert.Equal(left.Items.All(item => item.State == SnapshotItemState.Taken) ? SnapshotState.Taken : SnapshotState.Broken, left.State);
+            var there = await house.SnapshotResourcesAsync(lab);
+            Assert.All(lab.Machines, machine => Assert.True(left.Items.Single(item => item.Machine == machine.Id).State != SnapshotItemState.Taken
+                || there.Contains(machine.OwnerIn(house.Identity.Installation).SnapshotName(left.Id))));
+            Assert.Equal(1, await house.HeldSnapshotsAsync(lab));
+        }
+        else
+        {
+            await SnapshotsHoldAsync(house, lab, run.Workflow == WorkflowNames.Revert ? SnapshotState.Taken : null);
+        }
+
         Assert.Equal((2, 0), await house.MachinesMadeAsync(lab));
         Assert.Equal(lab.Lease.HoldUntil(house.Now), await house.HeldUntilAsync(lab));
+    }
+
+    /// <summary>The one snapshot that there should be, whole in rows, world and ledger; or none in any of them.</summary>
+    private static async Task SnapshotsHoldAsync(House house, Lab lab, SnapshotState? wanted)
+    {
+        var snapshots = await house.SnapshotsAsync(lab);
+        Assert.Equal(wanted is null ? [] : [wanted.Value], snapshots.Select(snapshot => snapshot.State));
+        Assert.All(snapshots, snapshot => Assert.All(snapshot.Items, item => Assert.Equal((SnapshotItemState.Taken, 1, true), (item.State, item.Generation, item.WithMemory))));
+        Assert.Equal(
+            snapshots.SelectMany(snapshot => lab.Machines.Select(machine => machine.OwnerIn(house.Identity.Installation).SnapshotName(snapshot.Id))).Order(),
+            await house.SnapshotResourcesAsync(lab));
+        Assert.Equal(snapshots.Count, await house.HeldSnapshotsAsync(lab));
+    }
+
+    private static async Task DisksHoldAsync(House house, Lab lab, string? content)
+    {
+        if (content is null) return;
+        foreach (var machine in lab.Machines) Assert.Equal(content, await house.World.ReadDiskAsync(machine.OwnerIn(house.Identity.Installation), CancellationToken.None));
+    }
+
+    private static async Task<Lab> WithSnapshotAsync(House house, string workflow)
+    {
+        var lab = await house.ReadyAsync();
+        await house.WriteDisksAsync(lab, "before");
+        var snapshot = await house.BeginSnapshotAsync(lab, "one");
+        using (var worker = new Worker(house, new RegisteredWorkflows())) await worker.DriveAsync(lab.Id);
+        await house.WriteDisksAsync(lab, "after");
+        lab = await house.LabAsync(lab.Id);
+        await house.BeginAsync(lab, workflow, (RunArguments.Snapshot, snapshot.ToString()));
+        return lab;
     }
 
     private static async Task<bool> HasPasswordAsync(House house, Lab lab) => await house.Secrets.FindAsync(GuestSeeds.PasswordName(lab.Id), CancellationToken.None) is not null;
@@ -99,6 +155,9 @@ internal sealed class Wrapped(Step inner, Func<StepContext, bool, Task>? around 
     public override Slot? Frees => inner.Frees;
     public override bool Places => inner.Places;
     public override bool CanUndo => inner.CanUndo;
+    public override bool NoWayBack => inner.NoWayBack;
+
+    public override bool IsAskedFor(IReadOnlyDictionary<string, string> arguments) => inner.IsAskedFor(arguments);
 
     public override bool AppliesTo(StepContext context) => inner.AppliesTo(context);
 

@@ -26,6 +26,7 @@ internal sealed class HandOver() : Step("ready")
         await QuotaHoldStore.SetEndAsync(session, context.Lab.Id, lease.HoldUntil(now));
         foreach (var machine in context.Lab.Machines.Where(machine => machine.Pool is not null))
             await BuildStore.AppendAsync(session, machine.Pool!.Value, machine.Image, now - context.Run.CreatedAt, now, context.Tools.Time);
+        if (context.Run.Arguments.ContainsKey(RunArguments.Snapshot)) await SnapshotChanges.KeepAsync(session, context.Run, now);
         await Runs.SetStateAsync(session, context.Lab.Id, LabState.Ready, null, now);
     }));
 }

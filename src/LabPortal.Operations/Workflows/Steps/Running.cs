@@ -27,19 +27,21 @@ internal sealed class Boot(bool takesBack = false, bool onlyFromGrace = false) :
 }
 
 /// <summary>Waits until the machine runs and has an address.</summary>
-internal sealed class WaitForAddress(bool onlyFromGrace = false) : Step("address")
+internal sealed class WaitForAddress(bool onlyFromGrace = false, bool onlyWithMemory = false) : Step("address")
 {
     public override SlotKind? Frees => SlotKind.Boot;
 
-    public override bool AppliesTo(StepContext context) => !onlyFromGrace || Before.Of(context)?.State == Domain.Labs.LabState.Grace;
+    public override bool AppliesTo(StepContext context)
+        => (!onlyFromGrace || Before.Of(context)?.State == Domain.Labs.LabState.Grace) && (!onlyWithMemory || FindSnapshot.WillRun(context));
 
     public override Task<StepAnswer> DoAsync(StepContext context, CancellationToken cancellation) => Power.AddressAsync(context, cancellation);
 }
 
 /// <summary>Waits until SSH answers, where the pool's guests can be reached from here (setting <c>reach: direct</c>).</summary>
-internal sealed class WaitForSsh(bool onlyFromGrace = false) : Step("reach")
+internal sealed class WaitForSsh(bool onlyFromGrace = false, bool onlyWithMemory = false) : Step("reach")
 {
-    public override bool AppliesTo(StepContext context) => !onlyFromGrace || Before.Of(context)?.State == Domain.Labs.LabState.Grace;
+    public override bool AppliesTo(StepContext context)
+        => (!onlyFromGrace || Before.Of(context)?.State == Domain.Labs.LabState.Grace) && (!onlyWithMemory || FindSnapshot.WillRun(context));
 
     public override async Task<StepAnswer> DoAsync(StepContext context, CancellationToken cancellation)
     {
