@@ -247,6 +247,7 @@ internal sealed partial class Declarations(YamlReading reading, IReadOnlyDiction
             Machines = machines,
             Placement = placement,
             Lease = ReadLease(fields),
+            SnapshotAtReady = fields.Boolean("snapshotAtReady"),
             Retired = fields.Boolean("retired"),
             Declared = true,
         };

@@ -79,6 +79,7 @@ public sealed partial class LabCalls(Database database, TimeProvider time, Runs 
         draft.Detail["name"] = lab.Name;
         await LabStore.InsertAsync(session, lab);
         await QuotaHoldStore.InsertAsync(session, lab, plan.Amounts, plan.From, plan.To);
+        if (plan.Blueprint.SnapshotAtReady) await SnapshotStore.InsertAsync(session, PlannedSnapshot(lab, Snapshot.Clean, actor.Name, now));
         if (plan.Blueprint.Lease.Daily is { } daily) await LeaseStore.SetDailyAsync(session, lab.Id, daily);
         if (key is not null) await IdempotencyStore.InsertAsync(session, caller, key, hash, lab.Id, now);
         if ((await SshKeyStore.ListAsync(session, lab.Owner)).Count == 0) await secrets.SaveAsync(session, GuestSeeds.PasswordName(lab.Id), NewPassword(), now);

@@ -21,7 +21,8 @@ namespace LabPortal.Operations.Labs;
 /// <summary>A request that was checked: what the lab would be.</summary>
 internal sealed record LabPlan(Blueprint Blueprint, Team Team, PersonId Owner, Lab Lab, Instant Now)
 {
-    public IReadOnlyDictionary<Dimension, long> Amounts { get; } = Dimensions.Of([.. Lab.Machines.Select(machine => (machine.Cpu, machine.MemoryMiB, machine.DiskGiB))]);
+    public IReadOnlyDictionary<Dimension, long> Amounts { get; } = Dimensions.Of(
+        [.. Lab.Machines.Select(machine => (machine.Cpu, machine.MemoryMiB, machine.DiskGiB))], Blueprint.SnapshotAtReady ? 1 : 0);
 
     public IReadOnlyList<MachineNeed> Needs { get; } = [.. Lab.Machines.Select(machine => new MachineNeed(machine.Image, machine.ImageVersion, machine.Cpu, machine.MemoryMiB, machine.DiskGiB))];
 

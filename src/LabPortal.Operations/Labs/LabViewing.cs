@@ -33,6 +33,7 @@ internal static class LabViewing
         var prices = pools.Values.Where(pool => pool.Prices is not null).ToDictionary(pool => pool.Id, pool => pool.Prices!);
         var runs = await LabReadStore.RunsOfAsync(session, ids);
         var passwords = await ProtectedTextStore.ExistingAsync(session, ids.Select(GuestSeeds.PasswordName));
+        var clean = await SnapshotStore.HavingAsync(session, ids, Snapshot.Clean);
         var meter = await MeterStore.OfLabsAsync(session, ids);
         var titles = new Dictionary<(string, int), string>();
         foreach (var key in labs.Select(lab => (lab.Blueprint, lab.BlueprintVersion)).Distinct())
@@ -79,6 +80,7 @@ internal static class LabViewing
                 Machines = [.. lab.Machines.Select(machine => OfMachine(machine, pools, images[(machine.Image, machine.ImageVersion)], whyHere))],
                 Run = runView.GetValueOrDefault(lab.Id),
                 Verbs = VerbsOf(actor, lab, run),
+                HasClean = clean.Contains(lab.Id),
                 HasPassword = passwords.Contains(GuestSeeds.PasswordName(lab.Id)) && May.Do(actor, Verb.RevealPassword, lab.Owner, lab.Team),
                 Usage = OfUsage(Usage.Of(meter[lab.Id], prices, now)),
             };

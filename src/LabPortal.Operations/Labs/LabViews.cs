@@ -62,6 +62,9 @@ public sealed record LabView
     /// <summary>What this caller may ask for now.</summary>
     public required IReadOnlyList<LabVerb> Verbs { get; init; }
 
+    /// <summary>There is a whole snapshot <see cref="Snapshot.Clean"/>, to which it can be reset with one click.</summary>
+    public required bool HasClean { get; init; }
+
     /// <summary>There is a generated password, and this caller may have it shown.</summary>
     public required bool HasPassword { get; init; }
     public required UsageView Usage { get; init; }
@@ -89,6 +92,22 @@ public sealed record MachineView
 
 /// <summary>A way in. <paramref name="Via"/> is <c>direct</c> (the caller's machine reaches the address) or <c>portal</c>.</summary>
 public sealed record AccessView(string Kind, string Via, string Host, int Port, string User);
+
+/// <summary>A snapshot of a lab. <paramref name="Usable"/>: it is whole, and of the machines as they live now.</summary>
+public sealed record SnapshotView(string Name, SnapshotState State, string AskedBy, Instant AskedAt, Instant? TakenAt, bool Usable, IReadOnlyList<SnapshotMachineView> Machines)
+{
+    internal static SnapshotView Of(Snapshot snapshot, Lab lab)
+    {
+        var machines = lab.Machines.ToDictionary(machine => machine.Id);
+        return new SnapshotView(
+            snapshot.Name, snapshot.State, snapshot.AskedBy, snapshot.AskedAt, snapshot.TakenAt,
+            snapshot.State == SnapshotState.Taken && snapshot.Items.All(item => item.State == SnapshotItemState.Taken && item.Generation == machines[item.Machine].Generation),
+            [.. snapshot.Items.Select(item => new SnapshotMachineView(machines[item.Machine].Name, item.State, item.TakenAt, item.WithMemory, item.Bytes))]);
+    }
+}
+
+/// <summary>One machine's part. <paramref name="WithMemory"/>: it ran, and runs on from there. Size only where the pool knows it.</summary>
+public sealed record SnapshotMachineView(string Machine, SnapshotItemState State, Instant? TakenAt, bool WithMemory, long? Bytes);
 
 public sealed record RunView
 {

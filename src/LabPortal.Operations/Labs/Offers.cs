@@ -77,6 +77,13 @@ public static class Offers
         return Full(uses, others, lab.Owner, offers);
     }
 
+    /// <summary>Is there room for one more snapshot, from now until the lab's hold ends? Nothing smaller would fit: who holds the rest is told.</summary>
+    internal static Refusal? RefuseSnapshot(Lab lab, Ledger ledger, Instant now)
+    {
+        var uses = ledger.Weigh(lab.Owner, new Dictionary<Dimension, long> { [Dimension.Snapshots] = 1 }, now, lab.Lease.HoldUntil(now));
+        return uses.All(use => use.Fits) ? null : Full(uses, ledger, lab.Owner, []);
+    }
+
     private static async Task<List<(LabRequest, Offer)>> CandidatesAsync(Session session, LabRequest request, LabPlan plan, Ledger ledger)
     {
         var candidates = new List<(LabRequest, Offer)>();

@@ -1,5 +1,6 @@
 using LabPortal.Domain.Labs;
 using LabPortal.Domain.Pools;
+using LabPortal.Operations.Labs;
 using LabPortal.Operations.People;
 using LabPortal.Operations.Pools;
 using LabPortal.Operations.Quotas;
@@ -36,6 +37,12 @@ internal static class ApiRoutes
         labs.MapVerb(LabVerb.Start, "Start a stopped lab");
         labs.MapVerb(LabVerb.Stop, "Stop a lab; it keeps its disks and its quota");
         labs.MapVerb(LabVerb.Restart, "Restart a lab's machines");
+        labs.MapPost("/{id}/snapshot", LabRoutes.SnapshotAsync).Says("snapshotLab", "Take a snapshot of all machines", "Running machines with their memory, stopped ones their disks. The name is the lab's own.")
+            .Takes<SnapshotRequestBody>().Accepts<LabBody>().Refuses(400, 403, 404, 409);
+        labs.MapPost("/{id}/revert", LabRoutes.RevertAsync).Says("revertLab", "Revert to a snapshot", "What was written since is lost. It cannot be cancelled.")
+            .Takes<SnapshotRequestBody>().Accepts<LabBody>().Refuses(400, 403, 404, 409);
+        labs.MapGet("/{id}/snapshots", LabRoutes.SnapshotsAsync).Says("listSnapshots", "A lab's snapshots, each with an item for every machine").Lists<SnapshotView>().Refuses(404);
+        labs.MapDelete("/{id}/snapshots/{name}", LabRoutes.DeleteSnapshotAsync).Says("deleteSnapshot", "Delete a snapshot, in the background").Accepts<LabBody>().Refuses(403, 404, 409);
         labs.MapVerb(LabVerb.Cancel, "Take back what is going on; a lab that existed before stays");
         labs.MapVerb(LabVerb.End, "End a lab: everything of it is deleted. From every state; it only goes forward");
         labs.MapVerb(LabVerb.Retry, "Let a stuck run try again (admins)");

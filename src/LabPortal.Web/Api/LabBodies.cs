@@ -135,4 +135,7 @@ internal sealed record LeaseRequestBody(decimal? Hours, Instant? Until);
 
 internal sealed record AbandonBody(string Reason);
 
+/// <summary>1 to 40 letters, digits, dots, dashes and underscores, the first a letter or digit.</summary>
+internal sealed record SnapshotRequestBody(string Name);
+
 internal sealed record PasswordBody(string Password);

@@ -101,6 +101,28 @@ internal static class LabRoutes
             : Answers.Accepted(context, await labs.AbandonAsync(context.Actor(), lab, reason, cancellation), Location, LabBody.Of);
     }
 
+    public static Task<IResult> SnapshotAsync(HttpContext context, string id, LabCalls labs, CancellationToken cancellation)
+        => NamedAsync(context, id, (lab, name) => labs.SnapshotAsync(context.Actor(), lab, name, cancellation));
+
+    public static Task<IResult> RevertAsync(HttpContext context, string id, LabCalls labs, CancellationToken cancellation)
+        => NamedAsync(context, id, (lab, name) => labs.RevertAsync(context.Actor(), lab, name, cancellation));
+
+    public static async Task<IResult> SnapshotsAsync(HttpContext context, string id, LabCalls labs, CancellationToken cancellation) => TryRead(id, out var lab)
+        ? Answers.Page(context, await labs.SnapshotsAsync(context.Actor(), lab, cancellation), snapshot => snapshot.Name, snapshot => snapshot)
+        : Unknown(context, id);
+
+    public static async Task<IResult> DeleteSnapshotAsync(HttpContext context, string id, string name, LabCalls labs, CancellationToken cancellation) => TryRead(id, out var lab)
+        ? Answers.Accepted(context, await labs.DeleteSnapshotAsync(context.Actor(), lab, name, cancellation), Location, LabBody.Of)
+        : Unknown(context, id);
+
+    private static async Task<IResult> NamedAsync(HttpContext context, string id, Func<LabId, string, Task<Outcome<LabView>>> call)
+    {
+        if (!TryRead(id, out var lab)) return Unknown(context, id);
+        var body = await Body.ReadAsync(context);
+        var name = body.RequiredText("name");
+        return body.Mistakes() is { Count: > 0 } mistakes ? Answers.Invalid(context, mistakes) : Answers.Accepted(context, await call(lab, name), Location, LabBody.Of);
+    }
+
     public static async Task<IResult> SerialLogAsync(HttpContext context, string id, string name, LabCalls labs, CancellationToken cancellation)
     {
         if (!TryRead(id, out var lab)) return Unknown(context, id);

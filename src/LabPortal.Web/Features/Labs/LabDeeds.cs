@@ -15,9 +15,26 @@ internal sealed class LabDeeds(Commands commands, LabCalls calls, IDialogService
     public Task DoAsync(LabView lab, LabVerb verb) => verb switch
     {
         LabVerb.Extend => dialogs.ShowAsync<ExtendDialog>(null, new DialogParameters<ExtendDialog> { { dialog => dialog.Lab, lab } }, s_options),
+        LabVerb.Snapshot => dialogs.ShowAsync<SnapshotDialog>(null, new DialogParameters<SnapshotDialog> { { dialog => dialog.Lab, lab } }, s_options),
         LabVerb.Abandon => dialogs.ShowAsync<AbandonDialog>(null, new DialogParameters<AbandonDialog> { { dialog => dialog.Lab, lab } }, s_options),
         _ => commands.RunAsync((actor, cancellation) => calls.AskAsync(actor, lab.Id, verb, cancellation), Said(verb).With(("name", lab.Name)), Ask(lab, verb)),
     };
+
+    /// <summary>The verbs that a lab's own button or menu can do: others need to know which snapshot, or stand where the trouble is told.</summary>
+    public static IEnumerable<LabVerb> OfLab(LabView lab) => lab.Verbs.Where(verb => verb is not (LabVerb.Revert or LabVerb.DeleteSnapshot));
+
+    public Task RevertAsync(LabView lab, SnapshotView snapshot) => commands.RunAsync(
+        (actor, cancellation) => calls.RevertAsync(actor, lab.Id, snapshot.Name, cancellation), Say.SaidRevert.With(("name", snapshot.Name)),
+        new Confirmation(Say.RevertConfirm.With(("lab", lab.Name), ("name", snapshot.Name)), Say.RevertConfirmText, Look.OfVerb(LabVerb.Revert)));
+
+    /// <summary>To how it was handed over.</summary>
+    public Task ResetToCleanAsync(LabView lab) => commands.RunAsync(
+        (actor, cancellation) => calls.RevertAsync(actor, lab.Id, Snapshot.Clean, cancellation), Say.SaidResetToClean.With(("name", lab.Name)),
+        new Confirmation(Say.ResetConfirm.With(("name", lab.Name)), Say.ResetConfirmText, Say.ResetToClean));
+
+    public Task DeleteSnapshotAsync(LabView lab, SnapshotView snapshot) => commands.RunAsync(
+        (actor, cancellation) => calls.DeleteSnapshotAsync(actor, lab.Id, snapshot.Name, cancellation), Say.SaidDeleteSnapshot.With(("name", snapshot.Name)),
+        new Confirmation(Say.SnapshotDeleteConfirm.With(("name", snapshot.Name)), Say.SnapshotDeleteConfirmText, Say.SnapshotDelete));
 
     public Task DoAsync(LabView lab, MachineView machine, LabVerb verb)
     {
@@ -33,6 +50,9 @@ internal sealed class LabDeeds(Commands commands, LabCalls calls, IDialogService
         LabVerb.Start => Icons.Material.Rounded.PlayArrow,
         LabVerb.Stop => Icons.Material.Rounded.Pause,
         LabVerb.Restart => Icons.Material.Rounded.RestartAlt,
+        LabVerb.Snapshot => Icons.Material.Rounded.PhotoCamera,
+        LabVerb.Revert => Icons.Material.Rounded.SettingsBackupRestore,
+        LabVerb.DeleteSnapshot => Icons.Material.Rounded.DeleteOutline,
         LabVerb.Cancel => Icons.Material.Rounded.Undo,
         LabVerb.End => Icons.Material.Rounded.DeleteOutline,
         LabVerb.Retry => Icons.Material.Rounded.Replay,

@@ -47,6 +47,13 @@ public sealed record Look(string Text, string Icon, Tone Tone)
         _ => new(Named("machine-state", state.Word()), Sign.HourglassEmpty, Tone.Idle),
     };
 
+    public static Look Of(SnapshotState state) => state switch
+    {
+        SnapshotState.Taken => new(Named("snapshot-state", state.Word()), Sign.CheckCircle, Tone.Good),
+        SnapshotState.Taking or SnapshotState.Deleting => new(Named("snapshot-state", state.Word()), Sign.Autorenew, Tone.Busy),
+        _ => new(Named("snapshot-state", state.Word()), Sign.BrokenImage, Tone.Warn),
+    };
+
     public static Look Of(RunState state) => state switch
     {
         RunState.Running => new(Named("run-state", state.Word()), Sign.Autorenew, Tone.Busy),

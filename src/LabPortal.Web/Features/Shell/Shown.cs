@@ -54,6 +54,7 @@ internal static class Shown
         "cpu" => Say.DimensionCpu,
         "memoryMiB" => Say.DimensionMemory,
         "diskGiB" => Say.DimensionDisk,
+        "snapshots" => Say.DimensionSnapshots,
         _ => dimension,
     };
 
