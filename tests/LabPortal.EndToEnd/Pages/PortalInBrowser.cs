@@ -27,6 +27,15 @@ public sealed class PortalInBrowser : IAsyncLifetime
         machines: [{ name: one, image: tiny, cpu: 1, memoryMiB: 128, diskGiB: 1 }]
         lease: { default: 4h, max: 72h, grace: 0 }
         ---
+        kind: Blueprint
+        name: resettable
+        title: Two machines that can be reset
+        machines:
+          - { name: web, image: tiny, cpu: 1, memoryMiB: 128, diskGiB: 1 }
+          - { name: db, image: tiny, cpu: 1, memoryMiB: 128, diskGiB: 1 }
+        lease: { default: 4h, max: 72h, grace: 0 }
+        snapshotAtReady: true
+        ---
         kind: Team
         name: small
         zone: Europe/Berlin

@@ -83,6 +83,55 @@ public sealed class WalksTests(PortalInBrowser portal)
         await did.First.Sees().ToContainTextAsync("Ada Lovelace ended the lab.");
     }
 
+    [Theory]
+    [InlineData("light", 1440, 900)]
+    [InlineData("dark", 390, 844)]
+    public async Task Snapshots_are_taken_reverted_to_and_deleted_and_a_lab_is_reset_to_clean(string theme, int width, int height)
+    {
+        var page = await portal.OpenAsync(theme, width, height);
+        await page.RequestAsync("resettable");
+        await page.Button("Reset to clean").ClickAsync();
+        await page.Asked().Sees().ToContainTextAsync("Everything that was written on them since is lost");
+        await page.HoldAsync("reset to clean");
+        await page.Asked().Button("Reset to clean").ClickAsync();
+        await page.Button("Reset to clean").Sees().ToBeVisibleAsync(new() { Timeout = 60_000 });
+        await page.StateAsync("Ready");
+
+        await page.GetByRole(AriaRole.Tab, new() { Name = "Snapshots" }).ClickAsync();
+        var clean = page.Locator("article.machine", new() { Has = page.GetByRole(AriaRole.Heading, new() { Name = "clean" }) });
+        await clean.Locator(".chip").Sees().ToHaveTextAsync("Whole");
+        await clean.Sees().ToContainTextAsync("web · with memory");
+
+        await page.Button("Snapshot").ClickAsync();
+        await page.FillAsync("#snapshot-name", "before the upgrade");
+        await page.Asked().Button("Take a snapshot").ClickAsync();
+        await page.Asked().GetByText("letters, digits, dots, dashes and underscores, and begins").Sees().ToBeVisibleAsync();
+        await page.HoldAsync("a wrong name of a snapshot");
+        await page.FillAsync("#snapshot-name", "before-upgrade");
+        await page.Asked().Button("Take a snapshot").ClickAsync();
+        var mine = page.Locator("article.machine", new() { Has = page.GetByRole(AriaRole.Heading, new() { Name = "before-upgrade" }) });
+        await mine.Locator(".chip").Sees().ToHaveTextAsync("Whole", new() { Timeout = 60_000 });
+        await page.HoldAsync("snapshots");
+
+        await mine.Button("Revert").ClickAsync();
+        await page.Asked().Sees().ToContainTextAsync("Everything that was written on its machines since then is lost");
+        await page.Asked().Button("Revert").ClickAsync();
+        await mine.Button("Revert").Sees().ToBeVisibleAsync(new() { Timeout = 60_000 });
+        foreach (var each in new[] { mine, clean })
+        {
+            await each.Button("Delete").ClickAsync();
+            await page.Asked().Button("Delete").ClickAsync();
+            await each.Sees().ToHaveCountAsync(0, new() { Timeout = 60_000 });
+        }
+
+        await page.GetByText("No snapshots").Sees().ToBeVisibleAsync();
+        await page.HoldAsync("no snapshots");
+        await page.Button("Reset to clean").Sees().ToHaveCountAsync(0);
+        await page.GetByRole(AriaRole.Tab, new() { Name = "History" }).ClickAsync();
+        await page.Locator(".history").Sees().ToContainTextAsync("Ada Lovelace reverted the lab to the snapshot before-upgrade.");
+        await page.EndAsync();
+    }
+
     [Fact]
     public async Task What_is_left_over_is_listed_left_to_people_or_deleted()
     {
