@@ -25,6 +25,23 @@ public sealed class BadInputTests(BadInputTests.Portal shared) : IClassFixture<B
     }
 
     [Theory]
+    [InlineData("snapshot")]
+    [InlineData("revert")]
+    public async Task A_snapshot_without_a_name_or_with_more_than_one_names_its_fields_and_an_unknown_lab_is_not_found(string verb)
+    {
+        using var client = shared.Process.Client();
+        var lab = $"labs/{Guid.CreateVersion7()}";
+
+        var answer = (await client.PostAsync($"{lab}/{verb}", JsonNode.Parse("""{"nam":"x","machine":"web"}"""), Cancellation)).Must(400);
+
+        Assert.Equal(["machine", "nam", "name"], answer.Errors.Keys.Order(StringComparer.Ordinal));
+        (await client.PostAsync($"{lab}/{verb}", JsonNode.Parse("""{"name":"x"}"""), Cancellation)).Must(404);
+        (await client.GetAsync($"{lab}/snapshots", Cancellation)).Must(404);
+        (await client.DeleteAsync($"{lab}/snapshots/x", Cancellation)).Must(404);
+        await NothingChangedAsync(client);
+    }
+
+    [Theory]
     [InlineData("""{"blueprint":"nope","team":"qa"}""", "blueprint")]
     [InlineData("""{"blueprint":"pair","team":"nope"}""", "team")]
     [InlineData("""{"blueprint":"pair","team":"qa","parameters":{"motd":"0123456789012345678901234567890123456789012345678901234567890123456789012345678901234567890"}}""", "parameters.motd")]

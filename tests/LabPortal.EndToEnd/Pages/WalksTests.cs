@@ -89,13 +89,14 @@ public sealed class WalksTests(PortalInBrowser portal)
     public async Task Snapshots_are_taken_reverted_to_and_deleted_and_a_lab_is_reset_to_clean(string theme, int width, int height)
     {
         var page = await portal.OpenAsync(theme, width, height);
-        await page.RequestAsync("resettable");
+        var lab = await page.RequestAsync("resettable");
         await page.Button("Reset to clean").ClickAsync();
         await page.Asked().Sees().ToContainTextAsync("Everything that was written on them since is lost");
         await page.HoldAsync("reset to clean");
         await page.Asked().Button("Reset to clean").ClickAsync();
-        await page.Button("Reset to clean").Sees().ToBeVisibleAsync(new() { Timeout = 60_000 });
-        await page.StateAsync("Ready");
+        await page.GetByText("is being reset.").First.Sees().ToBeVisibleAsync();
+        await portal.Client.WaitForAsync(lab, "ready", cancellation: Cancellation);
+        await page.Locator("#main").Button("Reset to clean").Sees().ToBeVisibleAsync(new() { Timeout = 60_000 });
 
         await page.GetByRole(AriaRole.Tab, new() { Name = "Snapshots" }).ClickAsync();
         var clean = page.Locator("article.machine", new() { Has = page.GetByRole(AriaRole.Heading, new() { Name = "clean" }) });
@@ -116,7 +117,8 @@ public sealed class WalksTests(PortalInBrowser portal)
         await mine.Button("Revert").ClickAsync();
         await page.Asked().Sees().ToContainTextAsync("Everything that was written on its machines since then is lost");
         await page.Asked().Button("Revert").ClickAsync();
-        await mine.Button("Revert").Sees().ToBeVisibleAsync(new() { Timeout = 60_000 });
+        await page.GetByText("The lab goes back to before-upgrade.").First.Sees().ToBeVisibleAsync();
+        await portal.Client.WaitForAsync(lab, "ready", cancellation: Cancellation);
         foreach (var each in new[] { mine, clean })
         {
             await each.Button("Delete").ClickAsync();
