@@ -1,4 +1,5 @@
 using LabPortal.Domain;
+using LabPortal.Domain.Audit;
 using LabPortal.Domain.People;
 using NodaTime;
 
@@ -34,20 +35,64 @@ public static class AuditStore
                 Detail = StoredJson.Write(detail),
             });
 
-    /// <summary>Newest first, those before <paramref name="before"/>; of one kind or one object where it is named.</summary>
-    public static async Task<IReadOnlyList<AuditRow>> ListAsync(Session session, string? objectKind, string? objectId, int limit, Guid? before)
+    /// <summary>Newest first, those before <paramref name="before"/>. An object is named as it is called today, where it has a name.</summary>
+    public static Task<IReadOnlyList<AuditRow>> ListAsync(Session session, AuditFilter filter, int limit, Guid? before) => session.QueryAsync<AuditRow>($"""
+        SELECT a.id, a.at, a.person_id AS person, a.actor, a.channel, a.token_name, a.address, a.request_id, a.verb, a.object_kind, a.object_id,
+            coalesce(l.name, p.name) AS object_name, a.outcome, a.detail
+        {From(filter, before)} ORDER BY a.id DESC LIMIT @limit
+        """, Parameters(filter, limit, before));
+
+    /// <summary>How many lines there are, counted no further than <paramref name="most"/>.</summary>
+    public static async Task<long> CountAsync(Session session, AuditFilter filter, int most)
+        => await session.FindAsync<long>($"SELECT count(*) FROM (SELECT a.id {From(filter, null)} LIMIT @limit) AS counted", Parameters(filter, most, null));
+
+    private static string From(AuditFilter filter, Guid? before)
     {
-        var conditions = new List<string>();
-        if (objectKind is not null) conditions.Add("object_kind = @objectKind");
-        if (objectId is not null) conditions.Add("object_id = @objectId");
-        if (before is not null) conditions.Add("id < @before");
-        var where = conditions.Count == 0 ? "" : "WHERE " + string.Join(" AND ", conditions);
-        return await session.QueryAsync<AuditRow>($"""
-            SELECT id, at, person_id AS person, actor, channel, token_name, address, request_id, verb, object_kind, object_id, outcome, detail
-            FROM audit {where} ORDER BY id DESC LIMIT @limit
-            """,
-            new { objectKind, objectId, limit, before = before is { } id ? Ids.Canonical(id) : null });
+        var where = new List<string>();
+        if (filter.Who is not null) where.Add($"(a.person_id = @Who OR {Like("a.actor", "Who")} OR {Like("a.token_name", "Who")} OR a.person_id IN (SELECT id FROM people WHERE {Like("email", "Who")}))");
+        if (filter.What is not null) where.Add(Like("a.verb", "What"));
+        if (filter.ObjectKind is not null) where.Add("a.object_kind = @ObjectKind");
+        if (filter.ObjectId is not null) where.Add("a.object_id = @ObjectId");
+        if (filter.Object is not null) where.Add($"(a.object_id = @Object OR {Like("coalesce(l.name, p.name, a.object_id)", "Object")})");
+        // A line's id is made with its time or soon after it: with the id too, lines outside of the range are not even read.
+        if (filter.From is not null) where.Add("a.at >= @From AND a.id >= @Lowest");
+        if (filter.To is not null) where.Add("a.at < @To AND a.id < @Highest");
+        if (filter.Person is not null) where.Add("a.person_id = @Person");
+        if (before is not null) where.Add("a.id < @before");
+        return $"""
+            FROM audit a LEFT JOIN labs l ON a.object_kind = 'lab' AND l.id = a.object_id LEFT JOIN people p ON a.object_kind = 'person' AND p.id = a.object_id
+            {(where.Count == 0 ? "" : "WHERE " + string.Join(" AND ", where))}
+            """;
     }
+
+    private static string Like(string text, string parameter) => $"lower({text}) LIKE @{parameter}Like ESCAPE '!'";
+
+    private static object Parameters(AuditFilter filter, int limit, Guid? before) => new
+    {
+        filter.Who,
+        WhoLike = Part(filter.Who),
+        WhatLike = Part(filter.What),
+        filter.ObjectKind,
+        filter.ObjectId,
+        filter.Object,
+        ObjectLike = Part(filter.Object),
+        filter.From,
+        Lowest = Bound(filter.From, -s_slack),
+        filter.To,
+        Highest = Bound(filter.To, s_slack),
+        filter.Person,
+        limit,
+        before = before is { } id ? Ids.Canonical(id) : null,
+    };
+
+    /// <summary>More than a transaction waits, or a clock is set, between a line's time and its id.</summary>
+    private static readonly Duration s_slack = Duration.FromDays(1);
+
+    private static string? Bound(Instant? at, Duration slack)
+        => at is { } instant ? $"{Math.Max(0, (instant + slack).ToUnixTimeMilliseconds()):x12}".Insert(8, "-") : null;
+
+    private static string? Part(string? text)
+        => text is null ? null : $"%{text.ToLowerInvariant().Replace("!", "!!", StringComparison.Ordinal).Replace("%", "!%", StringComparison.Ordinal).Replace("_", "!_", StringComparison.Ordinal)}%";
 }
 
 public sealed class AuditRow
@@ -63,6 +108,7 @@ public sealed class AuditRow
     public string Verb { get; init; } = "";
     public string ObjectKind { get; init; } = "";
     public string ObjectId { get; init; } = "";
+    public string? ObjectName { get; init; }
     public string Outcome { get; init; } = "";
     public string Detail { get; init; } = "{}";
 

@@ -412,6 +412,7 @@ public sealed class Base0001 : ForwardOnlyMigration
             detail text NOT NULL DEFAULT '{}'
         );
         CREATE INDEX audit_object ON audit (object_kind, object_id, id);
+        CREATE INDEX audit_person ON audit (person_id, id);
         CREATE TABLE notices (
             id text PRIMARY KEY,
             person_id text NOT NULL REFERENCES people (id),

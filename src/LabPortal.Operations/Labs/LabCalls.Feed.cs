@@ -5,6 +5,7 @@ using LabPortal.Data.Audit;
 using LabPortal.Data.Labs;
 using LabPortal.Data.People;
 using LabPortal.Domain;
+using LabPortal.Domain.Audit;
 using LabPortal.Domain.Labs;
 using LabPortal.Domain.Machines;
 using LabPortal.Domain.People;
@@ -104,7 +105,7 @@ public sealed partial class LabCalls
         {
             var seen = await SeeAsync(session, actor, id);
             if (seen.Refusal is { } no) return no;
-            var lines = await AuditStore.ListAsync(session, "lab", id.ToString(), LinesAtMost, null);
+            var lines = await AuditStore.ListAsync(session, new AuditFilter { ObjectKind = "lab", ObjectId = id.ToString() }, LinesAtMost, null);
             var all = May.Do(actor, Verb.SeeAudit);
             return lines.Reverse().Select(row => AuditLine.Of(row) is var line && (all || row.Person == actor.Person) ? line : line with { Address = null, RequestId = null }).ToList();
         },

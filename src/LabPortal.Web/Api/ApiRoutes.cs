@@ -1,5 +1,6 @@
 using LabPortal.Domain.Labs;
 using LabPortal.Domain.Pools;
+using LabPortal.Operations.Audit;
 using LabPortal.Operations.Labs;
 using LabPortal.Operations.People;
 using LabPortal.Operations.Pools;
@@ -112,9 +113,16 @@ internal static class ApiRoutes
         operations.MapPost("/orphans/{id}/adopt", PoolRoutes.AdoptAsync).Says("adoptOrphan", "Leave an orphan to people: never touched again").Accepts<OrphanView>().Refuses(403, 404, 409);
         operations.MapPost("/orphans/{id}/delete", PoolRoutes.DeleteAsync).Says("deleteOrphan", "Delete an orphan at its provider, in the background").Accepts<OrphanView>().Refuses(403, 404, 409);
 
+        operations.MapGet("/audit", AuditRoutes.ListAsync).Says("listAudit", "Who did what, newest first (admins, auditors)",
+            $"With `Accept: {AuditFile.CsvType}` or `{AuditFile.LinesType}` all that the filter leaves, as a file, and not a page of it; at most {AuditCalls.MostExported} lines.")
+            .Asks("who", "what", "kind", "object", "from", "to").Lists<AuditBody>().Produces<string>(200, AuditFile.CsvType, AuditFile.LinesType).Refuses(403, 409);
+        me.MapGet("/audit", AuditRoutes.OwnAsync).Says("listOwnAudit", "What the caller did, newest first").Lists<AuditBody>().Refuses(403);
+
         catalogue.MapPut("/apply", CatalogueRoutes.ApplyAsync).Says("apply", "Apply YAML documents: all or nothing (admins)",
             "All mistakes are told at once, with their lines. `prune` deletes declared objects that are not in the text; refused while labs live on them.")
             .Asks("dryRun", "prune").TakesYaml().Gives<AppliedBody>().Refuses(400, 403, 409);
+
+        app.MapGet(AuditRoutes.Download, AuditRoutes.DownloadAsync).RequireAuthorization(new AuthorizeAttribute { AuthenticationSchemes = Callers.CookieScheme }).ExcludeFromDescription();
 
         app.MapOpenApi(Prefix + "/openapi.json").AllowAnonymous();
         // Nothing under /api answers with a page.

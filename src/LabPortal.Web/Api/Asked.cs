@@ -1,4 +1,6 @@
 using LabPortal.Domain;
+using NodaTime;
+using NodaTime.Text;
 
 namespace LabPortal.Web.Api;
 
@@ -24,6 +26,14 @@ internal sealed class Asked(HttpContext context)
     public string? After => Text("after");
 
     public string? Text(string name) => context.Request.Query[name] is [{ Length: > 0 } text, ..] ? text : null;
+
+    public Instant? Instant(string name)
+    {
+        if (Text(name) is not { } text) return null;
+        if (OffsetDateTimePattern.Rfc3339.Parse(text) is { Success: true } parsed) return parsed.Value.ToInstant();
+        _errors.Add(new FieldError(name, "field.not-an-instant"));
+        return null;
+    }
 
     public bool Flag(string name)
     {

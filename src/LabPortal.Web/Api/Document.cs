@@ -22,6 +22,12 @@ internal static class Document
         ["limit"] = "At most so many items, 1 to 200; 50 where it is not said.",
         ["after"] = "`next` of the page before.",
         ["dryRun"] = "Say what would happen, and change nothing.",
+        ["who"] = "Part of the actor's name, e-mail address or token's name, any case; or a person's id.",
+        ["what"] = "Part of the verb, any case.",
+        ["kind"] = "Only what was done to this kind of object.",
+        ["object"] = "The object's id, or part of its name, any case.",
+        ["from"] = "From this instant on.",
+        ["to"] = "Before this instant.",
         ["prune"] = "Delete declared objects that are not in the text.",
     };
 
@@ -89,7 +95,11 @@ internal static class Document
                     Name = query.Name,
                     In = ParameterLocation.Query,
                     Description = s_queries[query.Name],
-                    Schema = new OpenApiSchema { Type = query.Name switch { "limit" => JsonSchemaType.Integer, "dryRun" or "prune" => JsonSchemaType.Boolean, _ => JsonSchemaType.String } },
+                    Schema = new OpenApiSchema
+                    {
+                        Type = query.Name switch { "limit" => JsonSchemaType.Integer, "dryRun" or "prune" => JsonSchemaType.Boolean, _ => JsonSchemaType.String },
+                        Format = query.Name is "from" or "to" ? "date-time" : null,
+                    },
                 });
             }
 

@@ -1,4 +1,3 @@
-using System.Security.Claims;
 using Hangfire.Dashboard;
 using LabPortal.Operations.People;
 
@@ -10,9 +9,6 @@ internal sealed class AdminsOnly : IDashboardAsyncAuthorizationFilter
     public async Task<bool> AuthorizeAsync(DashboardContext context)
     {
         var http = context.GetHttpContext();
-        if (Callers.Person(http.User) is not { } person) return false;
-        var actor = await http.RequestServices.GetRequiredService<PeopleCalls>()
-            .ActorOfAsync(person, http.User.FindFirstValue(Callers.StampClaim), http.Address(), http.RequestId(), http.RequestAborted);
-        return actor is { IsAdmin: true };
+        return await http.SessionActorAsync(http.RequestServices.GetRequiredService<PeopleCalls>()) is { IsAdmin: true };
     }
 }

@@ -30,6 +30,11 @@ internal static class Callers
     public static Actor Actor(this HttpContext context)
         => context.Features.Get<Actor>() ?? throw new InvalidOperationException("This call has no actor: its route does not require one.");
 
+    /// <summary>The actor of a browser's request, with the rights as they are now; nobody where the session is over.</summary>
+    public static async Task<Actor?> SessionActorAsync(this HttpContext context, PeopleCalls people) => Person(context.User) is { } person
+        ? await people.ActorOfAsync(person, context.User.FindFirstValue(StampClaim), context.Address(), context.RequestId(), context.RequestAborted)
+        : null;
+
     public static string? Address(this HttpContext context) => context.Connection.RemoteIpAddress is { } address
         ? (address.IsIPv4MappedToIPv6 ? address.MapToIPv4() : address).ToString()
         : null;

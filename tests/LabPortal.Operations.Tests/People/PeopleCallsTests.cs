@@ -32,7 +32,7 @@ public sealed class PeopleCallsTests(TestDatabases databases)
         Assert.False((await portal.Calls.SignInAsync("root@example.org", PortalPeople.Password, null, Cancellation)).Ok);
         portal.Time.Move(Duration.FromSeconds(1));
         Assert.True((await portal.Calls.SignInAsync("root@example.org", PortalPeople.Password, null, Cancellation)).Ok);
-        var lines = (await portal.Audit.ListAsync(portal.Admin, "person", portal.Admin.Person.ToString(), 50, null, Cancellation)).Value.Items;
+        var lines = (await portal.Audit.ListAsync(portal.Admin, new() { ObjectKind = "person", ObjectId = portal.Admin.Person.ToString() }, 50, null, Cancellation)).Value.Items;
         Assert.Equal(2, lines.Count(line => line.Detail.GetValueOrDefault("why") == "locked"));
         Assert.Equal(5, lines.Count(line => line.Detail.GetValueOrDefault("why") == "wrong"));
     }
@@ -42,7 +42,7 @@ public sealed class PeopleCallsTests(TestDatabases databases)
     {
         await using var portal = await PortalPeople.CreateAsync(databases, engine);
         await Task.WhenAll(Enumerable.Range(0, 12).Select(i => portal.Calls.SignInAsync("root@example.org", $"wrong guess {i}", null, Cancellation)));
-        var lines = (await portal.Audit.ListAsync(portal.Admin, "person", portal.Admin.Person.ToString(), 50, null, Cancellation)).Value.Items;
+        var lines = (await portal.Audit.ListAsync(portal.Admin, new() { ObjectKind = "person", ObjectId = portal.Admin.Person.ToString() }, 50, null, Cancellation)).Value.Items;
         Assert.Equal(5, lines.Count(line => line.Detail.GetValueOrDefault("why") == "wrong"));
         Assert.Equal(7, lines.Count(line => line.Detail.GetValueOrDefault("why") == "locked"));
     }
@@ -177,7 +177,7 @@ public sealed class PeopleCallsTests(TestDatabases databases)
         Assert.Equal(RefusalKind.Forbidden, (await portal.Calls.PeopleAsync(ada, Cancellation)).Refusal!.Kind);
         Assert.True((await portal.Calls.SetMemberAsync(portal.Admin, "qa", ada.Person!.Value, null, Cancellation)).Ok);
         Assert.Equal(RefusalKind.NotFound, (await portal.Calls.TeamAsync(await portal.ActorAsync(signedIn), "qa", Cancellation)).Refusal!.Kind);
-        var line = (await portal.Audit.ListAsync(portal.Admin, "team", "qa", 10, null, Cancellation)).Value.Items;
+        var line = (await portal.Audit.ListAsync(portal.Admin, new() { ObjectKind = "team", ObjectId = "qa" }, 10, null, Cancellation)).Value.Items;
         Assert.Equal(["done", "actor.may-not"], line.Where(entry => entry.Verb == "set-member").Select(entry => entry.Outcome));
     }
 }

@@ -17,7 +17,7 @@ internal sealed class PortalPeople : IAsyncDisposable
     {
         Database = database;
         Calls = new PeopleCalls(database, Time, new Bootstrap(BootstrapToken));
-        Audit = new AuditCalls(database);
+        Audit = new AuditCalls(database, Time);
     }
 
     public Database Database { get; }

@@ -41,5 +41,5 @@ public sealed class HappenedTests
 
     private static LabEvent State(long version, Instant at, string state) => new(new LabId(Guid.Empty), version, at, LabEventKind.State, new Dictionary<string, string> { ["state"] = state });
 
-    private static AuditLine Line(string verb, Instant at) => new(Guid.NewGuid(), at, "Ada", "session", null, "10.0.0.7", "r", verb, "lab", "1", "done", new Dictionary<string, string>());
+    private static AuditLine Line(string verb, Instant at) => new(Guid.NewGuid(), at, null, "Ada", "session", null, "10.0.0.7", "r", verb, "lab", "1", null, "done", new Dictionary<string, string>());
 }

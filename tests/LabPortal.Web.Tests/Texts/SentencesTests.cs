@@ -72,7 +72,7 @@ public sealed partial class SentencesTests
 
     private static IEnumerable<string> Codes(string line) => Literal().Matches(line).Select(match => match.Groups[1].Value);
 
-    private static bool IsFile(string code) => code.EndsWith(".json", StringComparison.Ordinal) || code.EndsWith(".yaml", StringComparison.Ordinal) || code.EndsWith(".db", StringComparison.Ordinal);
+    private static bool IsFile(string code) => Path.GetExtension(code) is ".json" or ".jsonl" or ".csv" or ".yaml" or ".db";
 
     [GeneratedRegex(@"(FieldError|Refusal|Reason|Offer)(\(|\.\w+\()|RefusalKind\.|public const string|new\(\w*[fF]ield|[eE]rrors?\.Add\(|yield return new\(")]
     private static partial Regex Maker();
