@@ -21,6 +21,7 @@ using LabPortal.Providers;
 using LabPortal.Web.Api;
 using Microsoft.AspNetCore.Authentication;
 using Microsoft.AspNetCore.Authentication.Cookies;
+using Microsoft.AspNetCore.Authorization;
 using Microsoft.AspNetCore.HttpOverrides;
 
 namespace LabPortal.Web.Hosting;
@@ -28,6 +29,9 @@ namespace LabPortal.Web.Hosting;
 /// <summary>Composes the portal: database, providers, operations, background work.</summary>
 internal static class PortalHosting
 {
+    /// <summary>Hangfire's own dashboard.</summary>
+    public const string JobsPath = "/jobs";
+
     private const string AnyScheme = "portal";
 
     public static void AddPortal(this WebApplicationBuilder builder)
@@ -50,7 +54,7 @@ internal static class PortalHosting
         builder.Services.AddHsts(hsts => hsts.MaxAge = TimeSpan.FromDays(180));
         if (settings.TrustedProxies.Count > 0) builder.Services.Configure<ForwardedHeadersOptions>(forwarded =>
         {
-            forwarded.ForwardedHeaders = ForwardedHeaders.XForwardedFor | ForwardedHeaders.XForwardedProto | ForwardedHeaders.XForwardedHost;
+            forwarded.ForwardedHeaders = ForwardedHeaders.XForwardedFor | ForwardedHeaders.XForwardedProto | ForwardedHeaders.XForwardedHost | ForwardedHeaders.XForwardedPrefix;
             forwarded.KnownProxies.Clear();
             forwarded.KnownIPNetworks.Clear();
             foreach (var proxy in settings.TrustedProxies) forwarded.KnownProxies.Add(proxy);
@@ -62,6 +66,8 @@ internal static class PortalHosting
     public static void UsePortal(this WebApplication app)
     {
         if (app.Services.GetRequiredService<PortalSettings>().TrustedProxies.Count > 0) app.UseForwardedHeaders();
+        // A proxy that passes on the whole path; one that cuts it says so in X-Forwarded-Prefix.
+        if (app.Services.GetRequiredService<PortalSettings>().PublicPath is { } path) app.UsePathBase(path);
         if (!app.Environment.IsDevelopment()) app.UseHsts();
         app.UseSecurityHeaders();
         app.UseWhen(context => context.IsApi(), api => api.UseExceptionHandler(new ExceptionHandlerOptions { ExceptionHandler = Problems.WriteFaultAsync, AllowStatusCode404Response = true }));
@@ -72,7 +78,7 @@ internal static class PortalHosting
         app.UseAuthorization();
         app.UseAntiforgery();
         app.MapHealth();
-        app.MapHangfireDashboard("/operations/jobs", new DashboardOptions
+        app.MapHangfireDashboard(JobsPath, new DashboardOptions
         {
             Authorization = [],
             AsyncAuthorization = [new AdminsOnly()],
@@ -80,7 +86,7 @@ internal static class PortalHosting
             DashboardTitle = "LabPortal",
             AppPath = "/operations",
             DisplayStorageConnectionString = false,
-        });
+        }).RequireAuthorization(new AuthorizeAttribute { AuthenticationSchemes = Callers.CookieScheme });
     }
 
     private static void AddOperations(IServiceCollection services, PortalSettings settings)

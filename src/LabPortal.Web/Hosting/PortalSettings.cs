@@ -20,6 +20,9 @@ internal sealed record PortalSettings
     /// <summary><c>LabPortal:PublicAddress</c>: how people reach the portal, where that is not the address it listens on.</summary>
     public string? PublicAddress { get; init; }
 
+    /// <summary>The path of <see cref="PublicAddress"/>, where it has one.</summary>
+    public PathString? PublicPath => Uri.TryCreate(PublicAddress, UriKind.Absolute, out var address) && address.AbsolutePath.Length > 1 ? PathString.FromUriComponent(address.AbsolutePath) : null;
+
     /// <summary><c>LabPortal:TrustedProxies</c>: addresses whose <c>X-Forwarded-*</c> are believed; nobody's, where empty.</summary>
     public IReadOnlyList<IPAddress> TrustedProxies { get; init; } = [];
 

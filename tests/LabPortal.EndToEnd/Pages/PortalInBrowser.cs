@@ -54,8 +54,9 @@ public sealed class PortalInBrowser : IAsyncLifetime
     {
         var file = Folder["catalogue.yaml"];
         await File.WriteAllTextAsync(file, SimulatedCatalogue.Yaml() + More);
-        // Everybody who signs in here comes from one address.
-        Portal = await PortalProcess.StartAsync(Folder["data"], applyFile: file, more: new Dictionary<string, string> { ["LabPortal__Limits__SignInsPerMinute"] = "1000" });
+        // Everybody who signs in here comes from one address, and a test may play the proxy.
+        Portal = await PortalProcess.StartAsync(
+            Folder["data"], applyFile: file, more: new Dictionary<string, string> { ["LabPortal__Limits__SignInsPerMinute"] = "1000", ["LabPortal__TrustedProxies__0"] = "127.0.0.1" });
         Client = Portal.Client();
         _playwright = await Playwright.CreateAsync();
         _browser = await Chromium.LaunchAsync(_playwright);
