@@ -4,7 +4,6 @@ using LabPortal.Data.Quotas;
 using LabPortal.Domain;
 using LabPortal.Domain.People;
 using LabPortal.Domain.Quotas;
-using LabPortal.Operations.Audit;
 using NodaTime;
 
 namespace LabPortal.Operations.Quotas;
@@ -14,7 +13,7 @@ public sealed record QuotaView(string Dimension, long Limit, long Held, long Fre
 public sealed record HoldView(LabId Lab, string LabName, string Owner, long Amount, Instant From, Instant? To);
 
 /// <summary>A team's quota and who holds it.</summary>
-public sealed class QuotaCalls(Database database, TimeProvider time)
+public sealed partial class QuotaCalls(Database database, TimeProvider time)
 {
     /// <summary>Each limited dimension as it is at this moment, with every hold from now on.</summary>
     public Task<Outcome<IReadOnlyList<QuotaView>>> OfTeamAsync(Actor actor, string team, CancellationToken cancellation) => database.ReadAsync<Outcome<IReadOnlyList<QuotaView>>>(

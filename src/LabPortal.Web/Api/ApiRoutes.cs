@@ -91,6 +91,10 @@ internal static class ApiRoutes
         me.MapDelete("/keys/{id}", PeopleRoutes.RemoveKeyAsync).Says("removeKey", "Remove an SSH public key").Produces(204).Refuses(404);
 
         people.MapGet("/teams/{team}/quota", PeopleRoutes.QuotaAsync).Says("teamQuota", "A team's quota, and which labs hold it").Gives<IReadOnlyList<QuotaView>>().Refuses(404);
+        people.MapGet("/quotas", PeopleRoutes.QuotasAsync).Says("listQuotas", "Each team with its limits, and who uses what").Lists<TeamUseView>();
+        people.MapPut("/teams/{team}/quota", PeopleRoutes.SetQuotaAsync).Says("setQuota", "Set a team's limits (admins)",
+            "By dimension, for the team and for each person in it; what is not named is unlimited. 409 where the team is declared.").Takes<QuotaRequestBody>().Gives<TeamUseView>().Refuses(400, 403, 404, 409);
+        people.MapPost("/teams/{team}/detach", PeopleRoutes.DetachAsync).Says("detachTeam", "Take a declared team into the portal's own hands (admins)").Produces(204).Refuses(403, 404);
         people.MapGet("/teams/{team}/webhooks", PeopleRoutes.WebhooksAsync).Says("listWebhooks", "Where a team's notices go (its managers, admins)").Lists<WebhookBody>().Refuses(403, 404);
         people.MapPost("/teams/{team}/webhooks", PeopleRoutes.AddWebhookAsync).Says("addWebhook", "Send a team's notices to an address (its managers, admins)",
             $"`https`, or a host that an admin listed. Each delivery is a POST with `{WebhookSweep.SignatureHeader}: sha256=HEX`, the HMAC of its body with the secret, which is shown this once; "

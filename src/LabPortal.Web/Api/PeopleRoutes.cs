@@ -1,4 +1,5 @@
 using LabPortal.Domain;
+using LabPortal.Operations.Catalogue;
 using LabPortal.Operations.People;
 using LabPortal.Operations.Quotas;
 using LabPortal.Web.Hosting;
@@ -15,6 +16,21 @@ internal static class PeopleRoutes
 
     public static async Task<IResult> QuotaAsync(HttpContext context, string team, QuotaCalls quotas, CancellationToken cancellation)
         => Answers.Ok(context, await quotas.OfTeamAsync(context.Actor(), team, cancellation), quota => quota);
+
+    public static async Task<IResult> QuotasAsync(HttpContext context, QuotaCalls quotas, CancellationToken cancellation)
+        => Answers.Page(context, await quotas.TreeAsync(context.Actor(), cancellation), team => team.Team, team => team);
+
+    public static async Task<IResult> SetQuotaAsync(HttpContext context, string team, QuotaCalls quotas, CancellationToken cancellation)
+    {
+        var body = await Body.ReadAsync(context);
+        var (quota, personQuota) = (body.Texts("quota"), body.Texts("personQuota"));
+        return body.Mistakes() is { Count: > 0 } mistakes
+            ? Answers.Invalid(context, mistakes)
+            : Answers.Ok(context, await quotas.SetLimitsAsync(context.Actor(), team, quota, personQuota, cancellation), use => use);
+    }
+
+    public static async Task<IResult> DetachAsync(HttpContext context, string team, CatalogueCalls catalogue, CancellationToken cancellation)
+        => Answers.Nothing(context, await catalogue.DetachAsync(context.Actor(), "team", team, cancellation));
 
     public static async Task<IResult> WebhooksAsync(HttpContext context, string team, WebhookCalls webhooks, CancellationToken cancellation)
         => Answers.Page(context, await webhooks.ListAsync(context.Actor(), team, cancellation), webhook => webhook.Id.ToString(), WebhookBody.Of);
@@ -83,3 +99,6 @@ internal static class PeopleRoutes
         ? Answers.Nothing(context, await people.RemoveKeyAsync(context.Actor(), key, cancellation))
         : Answers.NotFound(context, "key", id);
 }
+
+/// <summary>Limits by dimension.</summary>
+internal sealed record QuotaRequestBody(IReadOnlyDictionary<string, long>? Quota, IReadOnlyDictionary<string, long>? PersonQuota);

@@ -1,4 +1,5 @@
 using System.Net.Http.Headers;
+using System.Net.Http.Json;
 using Microsoft.Playwright;
 
 namespace LabPortal.EndToEnd.Pages;
@@ -98,5 +99,55 @@ public sealed class AdministrationTests(PortalInBrowser portal)
         var stranger = await portal.OpenAsync(signedIn: false);
         await stranger.GotoAsync("/jobs");
         await stranger.ArrivesAsync("**/sign-in?ReturnUrl=**");
+    }
+
+    [Fact]
+    public async Task Limits_of_a_team_are_changed_in_the_tree_by_keyboard_and_those_of_a_declared_one_after_detaching_it()
+    {
+        (await portal.Client.ApplyAsync("kind: Team\nname: turners\nzone: Europe/Berlin\nquota: { labs: 4 }\n", cancellation: Cancellation)).Must(200);
+        var page = await portal.OpenAsync();
+        await page.GotoAsync("/quotas");
+        var team = page.GetByRole(AriaRole.Region, new() { Name = "turners" });
+        await team.Sees().ToContainTextAsync("0 of 4");
+        await team.GetByRole(AriaRole.Button, new() { Name = "Change limits of turners" }).Sees().ToHaveCountAsync(0);
+        (await portal.Client.SendAsync(HttpMethod.Put, "teams/turners/quota", JsonContent.Create(new { quota = new { labs = 9 } }), Cancellation)).Must(409);
+        await team.GetByRole(AriaRole.Button, new() { Name = "Detach turners" }).ClickAsync();
+        await page.Asked().Button("Detach").ClickAsync();
+
+        await page.GetByText("turners is the portal’s own now.").Sees().ToBeVisibleAsync();
+        await page.ReloadAsync();
+        await team.GetByRole(AriaRole.Button, new() { Name = "Change limits of turners" }).Sees().ToBeVisibleAsync();
+        await page.TabToAsync("Change limits of turners");
+        await page.Keyboard.PressAsync("Enter");
+        await page.Asked().GetByLabel("Labs: Whole team").FillAsync("many");
+        await page.Asked().Button("Save limits").ClickAsync();
+        await page.Asked().GetByRole(AriaRole.Alert).Sees().ToBeVisibleAsync();
+        await page.HoldAsync("limits");
+        await page.Asked().GetByLabel("Labs: Whole team").FillAsync("6");
+        await page.Asked().GetByLabel("Labs: Each person").FillAsync("2");
+        await page.Asked().Button("Save limits").ClickAsync();
+        await team.Sees().ToContainTextAsync("0 of 6 · 2 each person");
+
+        var quota = (await portal.Client.GetAsync("teams/turners/quota", Cancellation)).Must(200);
+        Assert.Equal(6, (int)quota.Body![0]!["limit"]!);
+        (await portal.Client.SendAsync(HttpMethod.Put, "teams/turners/quota", JsonContent.Create(new { quota = new { labs = 9, cpu = 8 } }), Cancellation)).Must(200);
+        await page.ReloadAsync();
+        await team.Sees().ToContainTextAsync("0 of 9");
+        var listed = (await portal.Client.GetAsync("quotas?limit=200", Cancellation)).Must(200)["items"].AsArray().Single(item => (string)item!["team"]! == "turners")!;
+        Assert.False((bool)listed["declared"]!);
+    }
+
+    [Fact]
+    public async Task The_tree_shows_who_holds_what_with_which_lab()
+    {
+        var page = await portal.OpenAsync();
+        var lab = await page.RequestAsync();
+        await page.GotoAsync("/quotas");
+        var team = page.GetByRole(AriaRole.Region, new() { Name = "qa", Exact = true });
+        await team.Locator("summary", new() { HasTextString = "Ada Lovelace" }).ClickAsync();
+        await team.Locator($"a[href='/labs/{lab}']").Sees().ToBeVisibleAsync();
+        await page.HoldAsync("quotas, open");
+        await page.GotoAsync($"/labs/{lab}");
+        await page.EndAsync();
     }
 }

@@ -1,6 +1,8 @@
 using LabPortal.Domain;
 using LabPortal.Domain.Labs;
 using LabPortal.Domain.People;
+using LabPortal.Operations.Audit;
+using LabPortal.Operations.Catalogue;
 using LabPortal.Operations.Quotas;
 using LabPortal.Operations.Tests.Labs;
 using LabPortal.Testing;
@@ -63,4 +65,63 @@ public sealed class QuotaCallsTests(TestDatabases databases)
             Assert.All(quota.Holders, holder => Assert.Equal(name, holder.Owner));
         }
     }
+
+    [Theory, InlineData(Engine.Sqlite), InlineData(Engine.Postgres)]
+    public async Task The_tree_shows_each_team_its_people_and_their_labs_and_only_what_the_caller_may_see(Engine engine)
+    {
+        await using var labs = await LabsUnderTest.CreateAsync(databases, engine);
+        var ada = await labs.TeamAsync("qa", ("team", "labs", 5), ("person", "labs", 3));
+        await labs.TeamAsync("others");
+        var quotas = new QuotaCalls(labs.Database, labs.Time);
+        var living = (await labs.Calls.RequestAsync(ada, LabsUnderTest.Pair() with { Name = "now" }, null, Cancellation)).Value;
+        await labs.Calls.RequestAsync(ada, LabsUnderTest.Pair() with { Name = "later", Start = labs.Now + Duration.FromHours(20) }, null, Cancellation);
+
+        var all = await quotas.TreeAsync(ada with { IsAuditor = true }, Cancellation);
+        Assert.Equal(["others", "qa"], all.Select(team => team.Team));
+        Assert.Empty(all[0].People);
+        Assert.Equal([("labs", 5L, 3L, 1L), ("machines", null, null, 2L)], all[1].Use.Take(2).Select(use => (use.Dimension, use.Limit, use.PersonLimit, use.Held)));
+        var person = Assert.Single(all[1].People);
+        Assert.Equal(("Ada", 1L, 2L), (person.Name, person.Held["labs"], person.Held["machines"]));
+        Assert.Equal(["now", "later"], person.Labs.OrderBy(lab => lab.From).Select(lab => lab.Name));
+        Assert.Equal((living.Id, 2L), (person.Labs.MinBy(lab => lab.From)!.Lab, person.Labs[0].Amounts["machines"]));
+        Assert.Equal(["qa"], (await quotas.TreeAsync(ada, Cancellation)).Select(team => team.Team));
+    }
+
+    [Theory, InlineData(Engine.Sqlite), InlineData(Engine.Postgres)]
+    public async Task Limits_that_are_set_bind_the_next_request_and_leave_what_is_held(Engine engine)
+    {
+        await using var labs = await LabsUnderTest.CreateAsync(databases, engine);
+        var ada = await labs.TeamAsync("qa", ("team", "cpu", 100));
+        var admin = Actor.Portal("admin");
+        var quotas = new QuotaCalls(labs.Database, labs.Time);
+        Assert.True((await labs.Calls.RequestAsync(ada, LabsUnderTest.Pair(), null, Cancellation)).Ok);
+
+        Assert.Equal(RefusalKind.Forbidden, (await quotas.SetLimitsAsync(ada, "qa", Only("labs", "9"), Only(), Cancellation)).Refusal!.Kind);
+        var wrong = (await quotas.SetLimitsAsync(admin, "qa", Only("lobs", "9"), Only("labs", "-1"), Cancellation)).Refusal!;
+        Assert.Equal(["quota.lobs", "personQuota.labs"], wrong.Errors!.Select(error => error.Field));
+        var set = (await quotas.SetLimitsAsync(admin, "qa", Only("machines", "1"), Only("labs", ""), Cancellation)).Value;
+
+        // What is not named is unlimited; two machines stay held where one is allowed.
+        Assert.Equal([("machines", (long?)1L, 2L)], set.Use.Where(use => use.Limit is not null || use.PersonLimit is not null).Select(use => (use.Dimension, use.Limit, use.Held)));
+        Assert.Equal("team.machines", (await labs.Calls.RequestAsync(ada, LabsUnderTest.Pair(), null, Cancellation)).Refusal!.Quota!.Rule);
+        var told = (await new AuditCalls(labs.Database, labs.Time).ListAsync(admin, new() { What = "set-quota" }, 10, null, Cancellation)).Value.Items;
+        Assert.Equal(["done", "actor.may-not"], told.Select(line => line.Outcome));
+        Assert.Equal(("machines 1", "none"), (told[0].Detail["quota"], told[0].Detail["personQuota"]));
+    }
+
+    [Fact]
+    public async Task Limits_of_a_declared_team_are_set_only_after_it_is_detached()
+    {
+        await using var labs = await LabsUnderTest.CreateAsync(databases, Engine.Sqlite);
+        var admin = Actor.Portal("admin");
+        var catalogue = new CatalogueCalls(labs.Database, labs.Time, []);
+        Assert.True((await catalogue.ApplyAsync(admin, "kind: Team\nname: declared\nzone: Europe/Berlin\nquota: { labs: 1 }\n", false, false, Cancellation)).Ok);
+        var quotas = new QuotaCalls(labs.Database, labs.Time);
+
+        Assert.Equal("object.declared", (await quotas.SetLimitsAsync(admin, "declared", Only("labs", "2"), Only(), Cancellation)).Refusal!.Code);
+        Assert.True((await catalogue.DetachAsync(admin, "team", "declared", Cancellation)).Ok);
+        Assert.Equal(2, (await quotas.SetLimitsAsync(admin, "declared", Only("labs", "2"), Only(), Cancellation)).Value.Use[0].Limit);
+    }
+
+    private static Dictionary<string, string> Only(string? dimension = null, string amount = "") => dimension is null ? [] : new() { [dimension] = amount };
 }
