@@ -65,7 +65,8 @@ public sealed class TurnPump(Database database, RegisteredWorkflows workflows, W
             }
             catch (Exception fault)
             {
-                log.LogError(fault, "The pump could not look for due runs; it tries again.");
+                if (fault is NotOrdered) log.LogError(fault.InnerException, "The pump could not order a job that turns due runs; it tries again.");
+                else log.LogError(fault, "The pump could not look for due runs; it tries again.");
                 await Task.Delay(settings.LookEvery, time, stopping).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
             }
         }
@@ -79,12 +80,14 @@ public sealed class TurnPump(Database database, RegisteredWorkflows workflows, W
         {
             jobs.Enqueue<TurnBatch>(batch => batch.RunAsync(name, null, CancellationToken.None));
         }
-        catch
+        catch (Exception fault)
         {
             bell.NotOrdered();
-            throw;
+            throw new NotOrdered(fault);
         }
     }
+
+    private sealed class NotOrdered(Exception cause) : Exception(cause.Message, cause);
 }
 
 /// <summary>Raises this worker's beat, apart from the pump so that nothing can hold it up.</summary>

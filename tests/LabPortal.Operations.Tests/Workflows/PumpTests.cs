@@ -1,3 +1,4 @@
+using System.Collections.Concurrent;
 using Hangfire;
 using Hangfire.Common;
 using Hangfire.InMemory;
@@ -8,6 +9,7 @@ using LabPortal.Domain.Labs;
 using LabPortal.Domain.Workflows;
 using LabPortal.Operations.Workflows;
 using LabPortal.Testing;
+using Microsoft.Extensions.Logging;
 using Microsoft.Extensions.Logging.Abstractions;
 using Xunit;
 
@@ -62,8 +64,8 @@ public sealed class PumpTests(TestDatabases databases)
         await using var house = await House.BuildAsync(databases, engine);
         using var worker = new Worker(house);
         using var storage = new InMemoryStorage();
-        var jobs = new Jobs();
-        var pump = new TurnPump(house.Database, house.Workflows, worker.Lease, worker.Bell, worker.Tools.Settings, house.Time, jobs, NullLogger<TurnPump>.Instance);
+        var (jobs, said) = (new Jobs(), new Said());
+        var pump = new TurnPump(house.Database, house.Workflows, worker.Lease, worker.Bell, worker.Tools.Settings, house.Time, jobs, said);
         using var stopping = new CancellationTokenSource();
         var pumping = Task.Factory.StartNew(
             () => pump.Execute(new BackgroundProcessContext("test", storage, new Dictionary<string, object>(), Guid.NewGuid(), stopping.Token, stopping.Token, stopping.Token)),
@@ -77,6 +79,7 @@ public sealed class PumpTests(TestDatabases databases)
         var (silent, refused) = (house.Now - NodaTime.Duration.FromTimeSpan(worker.Bell.SinceLooked), jobs.Refused);
         await Patience.UntilAsync(() => PassAsync(() => jobs.Refused >= refused + 10 && house.Now - silent > NodaTime.Duration.FromSeconds(40)));
         Assert.InRange(worker.Bell.SinceLooked, TimeSpan.FromSeconds(40), TimeSpan.MaxValue);
+        Assert.Equal(["The pump could not order a job that turns due runs; it tries again."], said.Sentences.Distinct());
         jobs.Fail = false;
         await IsWellAsync();
         Assert.True(jobs.Ordered > 0, "Nobody was ordered to turn what is due.");
@@ -118,6 +121,17 @@ public sealed class PumpTests(TestDatabases databases)
         }
 
         public bool ChangeState(string jobId, IState state, string expectedState) => throw new NotSupportedException();
+    }
+
+    private sealed class Said : ILogger<TurnPump>
+    {
+        public ConcurrentQueue<string> Sentences { get; } = [];
+
+        public IDisposable? BeginScope<TState>(TState state) where TState : notnull => null;
+
+        public bool IsEnabled(LogLevel logLevel) => true;
+
+        public void Log<TState>(LogLevel logLevel, EventId eventId, TState state, Exception? exception, Func<TState, Exception?, string> formatter) => Sentences.Enqueue(formatter(state, exception));
     }
 
     private static async Task WaitAsync(Func<Task<bool>> isSo)
