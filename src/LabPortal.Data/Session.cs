@@ -14,6 +14,7 @@ public sealed class Session
     private readonly List<Deferred> _deferred = [];
     private readonly Dictionary<string, int> _lastOf = new(StringComparer.Ordinal);
     private readonly Dictionary<object, IGathered> _gathered = [];
+    private readonly Dictionary<object, ILast> _last = [];
 
     internal Session(SqlDialect dialect, DbConnection connection, DbTransaction? transaction, CancellationToken cancellation)
     {
@@ -140,15 +141,26 @@ public sealed class Session
         if (!_raised.Contains(signal)) _raised.Add(signal);
     }
 
-    /// <summary>The last of what the transaction does.</summary>
-    internal Task FinishAsync()
+    /// <summary>What is done once for all who asked, when everything else of the transaction is done: what it locks is not held while anything is waited for.</summary>
+    internal T AtLast<T>(object key, Func<T> begin) where T : ILast
     {
+        if (_transaction is null) throw new InvalidOperationException("A change belongs to a write.");
+        if (_last.TryGetValue(key, out var known)) return (T)known;
+        var begun = begin();
+        _last.Add(key, begun);
+        return begun;
+    }
+
+    /// <summary>The last of what the transaction does.</summary>
+    internal async Task FinishAsync()
+    {
+        foreach (var last in _last.Values) await last.DoAsync(this);
         if (Dialect.Notification is { } notification)
         {
             foreach (var signal in _raised) Defer(notification, "", new { Payload = $"{signal.Topic} {signal.Payload}" });
         }
 
-        return FlushAsync();
+        await FlushAsync();
     }
 
     private CommandDefinition Command(string sql, object? parameters) => new(sql, parameters, _transaction, cancellationToken: _cancellation);
@@ -170,4 +182,10 @@ public sealed class Session
 internal interface IGathered
 {
     void Defer(Session session);
+}
+
+/// <summary>What is done when everything else of a transaction is done.</summary>
+internal interface ILast
+{
+    Task DoAsync(Session session);
 }

@@ -31,7 +31,6 @@ public readonly record struct Taken(bool Given, PoolSlot? Lacks)
 /// <summary>How much of a pool is busy, over all nodes: rows that are counted under the pool row's lock.</summary>
 public static class SlotStore
 {
-    private static readonly RowStatement s_release = new("DELETE FROM pool_slots WHERE (run_id, kind, target) IN (VALUES {rows})", "(@Run, @Kind, @Target)", adds: true);
     private static readonly RowStatement s_clear = new("DELETE FROM pool_slots WHERE run_id IN (VALUES {rows})", "(@Run)", adds: true);
 
     /// <summary>
@@ -53,36 +52,54 @@ public static class SlotStore
         return Taken.All;
     }
 
-    public static void Release(Session session, SlotKind kind, RunId run, string target) => session.Defer(s_release, run.ToString(), new { Run = run, Kind = kind.Word(), Target = target });
+    /// <summary>Gives back those of these slots that the target has; who waits for one is woken when the transaction is done.</summary>
+    public static Task ReleaseAsync(Session session, IReadOnlyList<SlotKind> kinds, RunId run, string target, Instant now)
+        => FreeAsync(session, $"run_id = @run AND target = @target AND {session.Dialect.AnyOf("kind", "kinds")}", new { run, target, kinds = Many.Of(kinds.Select(kind => kind.Word())) }, now);
 
+    /// <summary>The same for all slots of the run.</summary>
+    public static Task FreeAsync(Session session, RunId run, Instant now) => FreeAsync(session, "run_id = @run", new { run }, now);
+
+    /// <summary>The same for the last of a run, that hardly ever has one left: nobody is woken.</summary>
     public static void Clear(Session session, RunId run) => session.Defer(s_clear, run.ToString(), new { Run = run });
 
-    /// <summary>The same at once, and who waits for what it had is woken.</summary>
-    public static async Task FreeAsync(Session session, RunId run, Instant now)
+    private static async Task FreeAsync(Session session, string which, object parameters, Instant now)
     {
-        var freed = await session.QueryAsync<Freed>("DELETE FROM pool_slots WHERE run_id = @run RETURNING pool_id AS pool, kind", new { run });
-        await WakeAsync(session, freed.Select(row => new PoolSlot(row.Pool, Words.Read<SlotKind>(row.Kind))), now);
+        foreach (var row in await session.QueryAsync<Freed>($"DELETE FROM pool_slots WHERE {which} RETURNING pool_id AS pool, kind", parameters))
+            session.AtLast(typeof(Waking), () => new Waking()).Add(new PoolSlot(row.Pool, Words.Read<SlotKind>(row.Kind)), now);
     }
 
     /// <summary>
-    /// For each of these slots that are free now, a run that was given back until there is one is due at once: of the team that has the fewest slots of
+    /// For each slot that became free, a run that was given back until there is one is due at once: of the team that has the fewest slots of
     /// the pool, the oldest. Waits for nobody, and so passes over one that is being claimed or given back right now: runs look again by themselves.
+    /// They are runs of other labs, whose locks the transaction has not: therefore at its end.
     /// </summary>
-    public static async Task WakeAsync(Session session, IEnumerable<PoolSlot> freed, Instant now)
+    private sealed class Waking : ILast
     {
-        var woken = 0;
-        foreach (var (slot, slots) in freed.CountBy(slot => slot))
+        private readonly Dictionary<PoolSlot, int> _slots = [];
+        private Instant _now;
+
+        public void Add(PoolSlot slot, Instant now)
         {
-            woken += await session.ExecuteAsync($"""
-                WITH waiting AS MATERIALIZED (
-                    SELECT id AS waiting_id FROM runs WHERE waits_for = @For AND worker IS NULL AND state IN ('running', 'undoing')
-                    ORDER BY (SELECT count(*) FROM pool_slots JOIN runs AS holder ON holder.id = pool_slots.run_id WHERE pool_slots.pool_id = @Pool AND holder.team_id = runs.team_id), id
-                    LIMIT @slots {session.Dialect.ForUpdateSkipLocked})
-                UPDATE runs SET due_at = @now, waits_for = NULL FROM waiting WHERE id = waiting_id
-                """, new { For = slot.ToString(), slot.Pool, slots, now });
+            _slots[slot] = _slots.GetValueOrDefault(slot) + 1;
+            _now = now;
         }
 
-        if (woken > 0) session.Raise(Signal.Runs, "");
+        public async Task DoAsync(Session session)
+        {
+            var woken = 0;
+            foreach (var (slot, slots) in _slots)
+            {
+                woken += await session.ExecuteAsync($"""
+                    WITH waiting AS MATERIALIZED (
+                        SELECT id AS waiting_id FROM runs WHERE waits_for = @For AND worker IS NULL AND state IN ('running', 'undoing')
+                        ORDER BY (SELECT count(*) FROM pool_slots JOIN runs AS holder ON holder.id = pool_slots.run_id WHERE pool_slots.pool_id = @Pool AND holder.team_id = runs.team_id), id
+                        LIMIT @slots {session.Dialect.ForUpdateSkipLocked})
+                    UPDATE runs SET due_at = @now, waits_for = NULL FROM waiting WHERE id = waiting_id
+                    """, new { For = slot.ToString(), slot.Pool, slots, now = _now });
+            }
+
+            if (woken > 0) session.Raise(Signal.Runs, "");
+        }
     }
 
     public static Task<int> CountAsync(Session session, PoolId pool, SlotKind kind)

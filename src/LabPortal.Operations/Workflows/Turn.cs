@@ -97,7 +97,7 @@ internal sealed class Turn(Run claim, Workflow workflow, StepTools tools, Worker
 
     private void Take(TurnState next)
     {
-        _state = next with { Acts = [], StopActs = false, Freed = [] };
+        _state = next with { Acts = [], StopActs = false };
         foreach (var act in next.Acts) _active[act] = ActAsync(act, _acting!.Token);
     }
 

@@ -43,7 +43,7 @@ internal sealed class TurnSettling(Workflow workflow, StepTools tools)
         {
             case StepAnswer.DoneAnswer done:
                 if (state.Run is { State: RunState.Running, Problem: not null } && !state.Journal.AnyFailedForGood) state = state.WithProblem(null);
-                state = ReleaseSlots(session, state, act, boot: entry.Direction == Direction.Backward || act.Step.Frees == SlotKind.Boot);
+                await ReleaseSlotsAsync(session, act, boot: entry.Direction == Direction.Backward || act.Step.Frees == SlotKind.Boot, now);
                 return state.Write(session, entry with { State = JournalState.Done, At = now, DueAt = null, FaultKind = null, Note = done.Note ?? entry.Note }, tell: true);
             case StepAnswer.NotYetAnswer notYet when now - state.Began(entry) <= act.Step.Deadline:
                 if (notYet.Why is not null) state = state.WithProblem(notYet.Why);
@@ -55,10 +55,10 @@ internal sealed class TurnSettling(Workflow workflow, StepTools tools)
                 break;
         }
 
-        return Fail(session, state, act, fault!, now);
+        return await FailAsync(session, state, act, fault!, now);
     }
 
-    private TurnState Fail(Session session, TurnState state, TurnAct act, Exception fault, Instant now)
+    private async Task<TurnState> FailAsync(Session session, TurnState state, TurnAct act, Exception fault, Instant now)
     {
         var kind = fault is ProviderFault known ? known.Kind : FaultKind.Broken;
         var entry = act.Entry with { At = now, FaultKind = kind.Word(), Note = Sentence(fault), DueAt = null };
@@ -73,7 +73,7 @@ internal sealed class TurnSettling(Workflow workflow, StepTools tools)
         var row = state.Journal.TransientInRow(entry.Direction, entry.Step, entry.Target);
 
         // After a lost reply the work goes on in the pool, with its slots. A host that stays away must not keep them from the others.
-        if (kind != FaultKind.Transient || row >= FaultsWithSlots) state = ReleaseSlots(session, state, act, boot: true);
+        if (kind != FaultKind.Transient || row >= FaultsWithSlots) await ReleaseSlotsAsync(session, act, boot: true, now);
         if (kind == FaultKind.Transient)
         {
             var due = now + Duration.Min(tools.Settings.LongestRetry, tools.Settings.FirstRetry * Math.Pow(2, Math.Min(row, 16)));
@@ -122,13 +122,12 @@ internal sealed class TurnSettling(Workflow workflow, StepTools tools)
         return state.Intend(session, entry).Write(session, entry with { State = JournalState.Failed, FaultKind = Journal.Elsewhere, DueAt = now }, tell: false);
     }
 
-    private static TurnState ReleaseSlots(Session session, TurnState state, TurnAct act, bool boot)
+    private async Task ReleaseSlotsAsync(Session session, TurnAct act, bool boot, Instant now)
     {
         var kinds = new List<SlotKind>();
         if (act.Step.SlotsOf(act.Entry.Direction).Contains(SlotKind.Operation)) kinds.Add(SlotKind.Operation);
         if (boot) kinds.Add(SlotKind.Boot);
-        foreach (var kind in kinds) SlotStore.Release(session, kind, act.Entry.Run, act.Target);
-        return state.MachineOf(act.Target)?.Pool is { } pool ? state with { Freed = [.. state.Freed, .. kinds.Select(kind => new PoolSlot(pool, kind))] } : state;
+        if (workflow.TakesSlots && kinds.Count > 0) await SlotStore.ReleaseAsync(session, kinds, act.Entry.Run, act.Target, now);
     }
 
     private static string Sentence(Exception fault) => fault is ProviderFault or StepFailed ? fault.Message : $"{fault.GetType().Name}: {fault.Message}";

@@ -26,9 +26,6 @@ internal sealed record TurnState(Workflow Workflow, StepTools Tools, Run Run, La
     /// <summary>What is to be done now.</summary>
     public IReadOnlyList<TurnAct> Acts { get; init; } = [];
     public bool StopActs { get; init; }
-
-    /// <summary>The slots that this transaction gave back.</summary>
-    public IReadOnlyList<PoolSlot> Freed { get; init; } = [];
     public bool Over { get; init; }
 
     /// <summary>The direction of travel.</summary>

@@ -14,7 +14,7 @@ namespace LabPortal.Operations.Workflows;
 /// <item>Where one of a group cannot be written, each is tried alone, so that it spoils no other's.</item>
 /// </list>
 /// </summary>
-public sealed class TurnWriter(Database database, WorkerLease lease, TimeProvider time) : IDisposable
+public sealed class TurnWriter(Database database, WorkerLease lease) : IDisposable
 {
     private const int MostAtOnce = 128;
 
@@ -130,8 +130,6 @@ public sealed class TurnWriter(Database database, WorkerLease lease, TimeProvide
             save.IsLocked = check is null && !wait;
             save.Next = check is not null && check.IsOf(claim) ? await save.Turn.WriteAsync(session, check, fresh.GetValueOrDefault(claim.Id), save.Outcome) : null;
         }
-
-        await SlotStore.WakeAsync(session, group.SelectMany(save => save.Next?.Freed ?? []), time.Now());
     }
 
     public void Dispose() => _alone.Dispose();

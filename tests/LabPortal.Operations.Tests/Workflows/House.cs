@@ -282,7 +282,7 @@ internal sealed class Worker : IDisposable
         Tools = house.Tools with { Seam = seam, Settings = settings ?? house.Tools.Settings };
         Lease = new WorkerLease(house.Database, house.Time, Tools.Settings);
         Bell = new TurnBell(house.Time);
-        Writer = new TurnWriter(house.Database, Lease, house.Time);
+        Writer = new TurnWriter(house.Database, Lease);
         Batch = WithWorkflows(Workflows);
     }
 

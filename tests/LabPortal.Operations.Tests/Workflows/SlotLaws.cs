@@ -1,8 +1,10 @@
+using LabPortal.Data.Labs;
 using LabPortal.Data.Workflows;
 using LabPortal.Domain;
 using LabPortal.Domain.Labs;
 using LabPortal.Domain.Pools;
 using LabPortal.Domain.Workflows;
+using LabPortal.Operations.Workflows;
 using LabPortal.Testing;
 using NodaTime;
 using Xunit;
@@ -98,6 +100,62 @@ public sealed class SlotLaws(TestDatabases databases)
         // A boot is seen one look after it is over at the latest; and a run that was passed over may be the last.
         Assert.InRange(house.Now - began, Duration.FromSeconds(Labs / 2), Duration.FromSeconds(Labs / 2 * 1.6));
     }
+
+    [Theory, InlineData(Engine.Sqlite), InlineData(Engine.Postgres)]
+    public async Task A_fault_of_a_run_that_has_no_slot_wakes_nobody(Engine engine)
+    {
+        await using var house = await House.BuildAsync(databases, engine, limits: new PoolLimits(100, 1));
+        var ready = await house.ReadyAsync();
+        await OccupyAsync(house, SlotKind.Boot);
+        using var worker = new Worker(house, Wrapped.Failing(WorkflowNames.Stop, "stop", after: false));
+        var waiting = await WaitingAsync(house, worker);
+        var stop = await house.BeginAsync(ready, WorkflowNames.Stop);
+        await AdvanceAsync(worker);
+        Assert.Contains(await house.JournalAsync(stop.Id), entry => entry is { Step: "stop", State: JournalState.Failed });
+        Assert.False(await IsDueAsync(house, waiting));
+    }
+
+    [Fact]
+    public async Task What_a_transaction_frees_locks_no_run_of_another_lab_before_its_end()
+    {
+        await using var house = await House.BuildAsync(databases, Engine.Postgres, """{"bootSeconds": 100}""", new PoolLimits(100, 1));
+        using var worker = new Worker(house);
+        var booting = await house.RequestAsync(machines: 1);
+        await AdvanceAsync(worker);
+        var waiting = await WaitingAsync(house, worker);
+        var run = await house.RunAsync(waiting.Id);
+        await house.Database.WriteAsync(
+            async session =>
+            {
+                await house.Runs.EndAsync(session, (await LabStore.LockAsync(session, booting.Id))!, "Ada", house.Now);
+                Assert.Equal(run.Id, await house.Database.WriteAsync(other => other.FindAsync<RunId>("SELECT id FROM runs WHERE id = @Id FOR UPDATE SKIP LOCKED", new { run.Id }), Cancellation));
+            },
+            Cancellation);
+        Assert.True(await IsDueAsync(house, waiting));
+    }
+
+    /// <summary>Slots that nobody of the house has.</summary>
+    private static async Task<RunId> OccupyAsync(House house, params SlotKind[] kinds)
+    {
+        var stranger = new RunId(Guid.NewGuid());
+        Assert.Equal(Taken.All, await house.Database.WriteAsync(session => SlotStore.TryTakeAsync(session, house.Pool.Id, kinds, stranger, "t", house.Now), Cancellation));
+        return stranger;
+    }
+
+    /// <summary>A lab that waits for a slot, and whose own time to look does not come.</summary>
+    private static async Task<Lab> WaitingAsync(House house, Worker worker)
+    {
+        var lab = await house.RequestAsync(machines: 1);
+        await AdvanceAsync(worker);
+        await SleepAsync(house, lab);
+        return lab;
+    }
+
+    /// <summary>Its own time to look is far.</summary>
+    private static async Task SleepAsync(House house, Lab lab) => Assert.Equal(1, await house.Database.WriteAsync(
+        session => session.ExecuteAsync("UPDATE runs SET due_at = @later WHERE waits_for IS NOT NULL AND lab_id = @Id", new { lab.Id, later = house.Now + Duration.FromHours(1) }), Cancellation));
+
+    private static async Task<bool> IsDueAsync(House house, Lab lab) => (await house.RunAsync(lab.Id)).DueAt <= house.Now;
 
     private static async Task AdvanceAsync(Worker worker)
     {
