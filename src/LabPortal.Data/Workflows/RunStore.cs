@@ -11,7 +11,7 @@ public static class RunStore
     private static readonly RowStatement s_finish = new(
         """
         WITH new (id, state, problem, steps_done, now) AS (VALUES {rows})
-        UPDATE runs SET state = new.state, problem = new.problem, since = new.now, finished_at = new.now, step = NULL, steps_done = new.steps_done, worker = NULL
+        UPDATE runs SET state = new.state, problem = new.problem, since = new.now, finished_at = new.now, step = NULL, steps_done = new.steps_done, worker = NULL, waits_for = NULL
         FROM new WHERE runs.id = new.id
         """,
         "(@Id, @State, @Problem, @StepsDone, @Now)");
@@ -90,7 +90,7 @@ public static class RunStore
     public static Task RequestCancelAsync(Session session, RunId id, Instant now)
     {
         session.Raise(Signal.Runs, "");
-        return session.ExecuteAsync("UPDATE runs SET cancel_requested = true, due_at = @now WHERE id = @id", new { id, now });
+        return session.ExecuteAsync("UPDATE runs SET cancel_requested = true, due_at = @now, waits_for = NULL WHERE id = @id", new { id, now });
     }
 
     public static Task RequestEndAsync(Session session, RunId id, string askedBy, Instant now)

@@ -102,6 +102,22 @@ public sealed class SlotLaws(TestDatabases databases)
     }
 
     [Theory, InlineData(Engine.Sqlite), InlineData(Engine.Postgres)]
+    public async Task A_run_that_was_cancelled_or_is_over_waits_for_no_slot_and_another_is_woken(Engine engine)
+    {
+        await using var house = await House.BuildAsync(databases, engine, limits: new PoolLimits(100, 1));
+        using var worker = new Worker(house);
+        var stranger = await OccupyAsync(house, SlotKind.Boot);
+        var labs = new List<Lab>();
+        for (var i = 0; i < 3; i++) labs.Add(await WaitingAsync(house, worker));
+        await house.EndAsync(labs[0].Id);
+        var cancelled = await house.RunAsync(labs[1].Id);
+        await house.Database.WriteAsync(session => Runs.RequestCancelAsync(session, cancelled, house.Now), Cancellation);
+        Assert.Equal(1, await house.Database.ReadAsync(session => session.FindAsync<int>("SELECT count(*) FROM runs WHERE waits_for IS NOT NULL"), Cancellation));
+        await FreeAsync(house, stranger);
+        Assert.True(await IsDueAsync(house, labs[2]));
+    }
+
+    [Theory, InlineData(Engine.Sqlite), InlineData(Engine.Postgres)]
     public async Task A_fault_of_a_run_that_has_no_slot_wakes_nobody(Engine engine)
     {
         await using var house = await House.BuildAsync(databases, engine, limits: new PoolLimits(100, 1));
@@ -141,6 +157,8 @@ public sealed class SlotLaws(TestDatabases databases)
         Assert.Equal(Taken.All, await house.Database.WriteAsync(session => SlotStore.TryTakeAsync(session, house.Pool.Id, kinds, stranger, "t", house.Now), Cancellation));
         return stranger;
     }
+
+    private static Task FreeAsync(House house, RunId run) => house.Database.WriteAsync(session => SlotStore.FreeAsync(session, run, house.Now), Cancellation);
 
     /// <summary>A lab that waits for a slot, and whose own time to look does not come.</summary>
     private static async Task<Lab> WaitingAsync(House house, Worker worker)
