@@ -13,14 +13,14 @@ public enum SlotKind
     Boot,
 }
 
-/// <summary>One kind of slots of one pool: what a run can wait for.</summary>
-public readonly record struct PoolSlot(PoolId Pool, SlotKind Kind)
+/// <summary>One kind of slots of one pool: what a run can wait for, alone or <paramref name="WithMore"/>: a slot of another kind at the same time.</summary>
+public readonly record struct PoolSlot(PoolId Pool, SlotKind Kind, bool WithMore = false)
 {
-    public override string ToString() => $"{Pool}/{Kind.Word()}";
+    public override string ToString() => $"{Pool}/{Kind.Word()}{(WithMore ? "+" : "")}";
 }
 
-/// <summary>What came of taking slots; <see cref="Lacks"/> where others have all that there are.</summary>
-public readonly record struct Taken(bool Given, PoolSlot? Lacks)
+/// <summary>What came of taking slots; <see cref="Lacks"/> where others have all that there are, or it <see cref="Yields"/> what is free to a team with fewer.</summary>
+public readonly record struct Taken(bool Given, PoolSlot? Lacks, bool Yields = false)
 {
     public static readonly Taken All = new(true, null);
 
@@ -33,23 +33,58 @@ public static class SlotStore
 {
     private static readonly RowStatement s_clear = new("DELETE FROM pool_slots WHERE run_id IN (VALUES {rows})", "(@Run)", adds: true);
 
+    /// <summary>So long a run that was woken, and that nobody claims, is still thought to come.</summary>
+    private static readonly Duration s_comes = Duration.FromSeconds(2);
+
     /// <summary>
     /// The target has all these slots, now or already; otherwise it was given none of those that it lacked. Waits for nobody: whoever takes slots
-    /// holds other locks.
+    /// holds other locks. What is free is left to waiting runs of teams that have fewer slots of the pool: else who frees a slot would always be the first
+    /// to take it again.
     /// </summary>
     public static async Task<Taken> TryTakeAsync(Session session, PoolId pool, IReadOnlyList<SlotKind> kinds, RunId run, string target, Instant now)
     {
         if (kinds.Count == 0) return Taken.All;
         if (await PoolStore.TryLockAsync(session, pool) is not { } locked) return await PoolStore.FindAsync(session, pool) is null ? Taken.All : Taken.Busy;
-        var taken = await session.QueryAsync<Row>("SELECT kind, run_id AS run, target FROM pool_slots WHERE pool_id = @pool", new { pool });
+        var (taken, waiting, team) = await session.QueryManyAsync(
+            $"""
+            SELECT kind, run_id AS run, target, team_id AS team FROM pool_slots LEFT JOIN runs ON runs.id = run_id WHERE pool_id = @pool;
+            SELECT waits_for AS slot, team_id AS team, count(*) AS number, sum(CASE WHEN due_at <= @now THEN 1 ELSE 0 END) AS awake FROM runs
+            WHERE {session.Dialect.AnyOf("waits_for", "slots")} AND worker IS NULL AND state IN ('running', 'undoing') AND due_at > @lately GROUP BY waits_for, team_id;
+            SELECT team_id FROM runs WHERE id = @run
+            """,
+            new { pool, run, now, lately = now - s_comes, slots = Many.Of(kinds.SelectMany(kind => new[] { new PoolSlot(pool, kind), new PoolSlot(pool, kind, true) })) },
+            async rows => ((await rows.ReadAsync<Row>()).ToList(), (await rows.ReadAsync<Waiting>()).ToList(), await rows.ReadSingleOrDefaultAsync<string>()));
         var lacking = kinds.Where(kind => !taken.Any(slot => slot.Kind == kind.Word() && slot.Run == run && slot.Target == target)).ToList();
-        var full = lacking.FindAll(kind => taken.Count(slot => slot.Kind == kind.Word()) >= (kind == SlotKind.Operation ? locked.Limits.OperationsAtOnce : locked.Limits.BootsAtOnce));
+        var full = lacking.FindAll(kind => FreeOf(kind) <= 0);
         // It waits for one of them; boots are held the longest.
-        if (full is [.., var last]) return new Taken(false, new PoolSlot(pool, last));
+        if (full is [.., var last])
+        {
+            foreach (var left in lacking.Except(full).Select(kind => new PoolSlot(pool, kind)))
+            {
+                if (waiting.Any(row => row.Slot == left.ToString() && row.Number > row.Awake)) Wakes(session, now).Leave(left);
+            }
+
+            return new Taken(false, new PoolSlot(pool, last, lacking.Count > 1));
+        }
+
+        var yields = lacking.FindAll(kind => WaitingFor(kind).Where(row => SlotsOf(row.Team) < SlotsOf(team)).Sum(row => row.Number) >= FreeOf(kind));
+        if (yields is [.., var yielded])
+        {
+            foreach (var kind in yields) Wakes(session, now).AtLeast(new PoolSlot(pool, kind), FreeOf(kind) - (int)WaitingFor(kind).Sum(row => row.Awake));
+            return new Taken(false, new PoolSlot(pool, yielded, lacking.Count > 1), Yields: true);
+        }
+
         await session.ExecuteAsync(
             "INSERT INTO pool_slots (pool_id, kind, run_id, target, taken_at) VALUES (@pool, @Kind, @run, @target, @now)",
             lacking.Select(kind => new { pool, Kind = kind.Word(), run, target, now }).ToList());
+        foreach (var kind in lacking) Wakes(session, now).Took(new PoolSlot(pool, kind));
         return Taken.All;
+
+        int FreeOf(SlotKind kind) => (kind == SlotKind.Operation ? locked.Limits.OperationsAtOnce : locked.Limits.BootsAtOnce) - taken.Count(slot => slot.Kind == kind.Word());
+
+        int SlotsOf(string? team) => taken.Count(slot => slot.Team == team);
+
+        IEnumerable<Waiting> WaitingFor(SlotKind kind) => waiting.Where(row => row.Slot == new PoolSlot(pool, kind).ToString() || row.Slot == new PoolSlot(pool, kind, true).ToString());
     }
 
     /// <summary>Gives back those of these slots that the target has; who waits for one is woken when the transaction is done.</summary>
@@ -65,41 +100,53 @@ public static class SlotStore
     private static async Task FreeAsync(Session session, string which, object parameters, Instant now)
     {
         foreach (var row in await session.QueryAsync<Freed>($"DELETE FROM pool_slots WHERE {which} RETURNING pool_id AS pool, kind", parameters))
-            session.AtLast(typeof(Waking), () => new Waking()).Add(new PoolSlot(row.Pool, Words.Read<SlotKind>(row.Kind)), now);
+            Wakes(session, now).Free(new PoolSlot(row.Pool, Words.Read<SlotKind>(row.Kind)));
+    }
+
+    private static Waking Wakes(Session session, Instant now)
+    {
+        var waking = session.AtLast(typeof(Waking), () => new Waking());
+        waking.Now = now;
+        return waking;
     }
 
     /// <summary>
-    /// For each slot that became free, a run that was given back until there is one is due at once: of the team that has the fewest slots of
-    /// the pool, the oldest. Waits for nobody, and so passes over one that is being claimed or given back right now: runs look again by themselves.
-    /// They are runs of other labs, whose locks the transaction has not: therefore at its end.
+    /// For each slot that the transaction leaves free, a run that was given back until there is one is due at once: of the team that has the fewest slots of
+    /// the pool, the oldest. It waits on until it is claimed, so that nobody of a team with more takes the slot before. Waits for nobody, and so passes over
+    /// one that is being claimed or given back right now: runs look again by themselves. They are runs of other labs, whose locks the transaction has not:
+    /// therefore at its end.
     /// </summary>
     private sealed class Waking : ILast
     {
-        private readonly Dictionary<PoolSlot, int> _slots = [];
-        private Instant _now;
+        private readonly Dictionary<PoolSlot, int> _free = [];
+        private readonly HashSet<PoolSlot> _left = [];
 
-        public void Add(PoolSlot slot, Instant now)
-        {
-            _slots[slot] = _slots.GetValueOrDefault(slot) + 1;
-            _now = now;
-        }
+        public Instant Now { get; set; }
+
+        public void Free(PoolSlot slot) => _free[slot] = _free.GetValueOrDefault(slot) + 1;
+
+        public void Took(PoolSlot slot) => _free[slot] = Math.Max(0, _free.GetValueOrDefault(slot) - 1);
+
+        public void AtLeast(PoolSlot slot, int free) => _free[slot] = Math.Max(free, _free.GetValueOrDefault(slot));
+
+        /// <summary>It is free, and who left it lacks a slot of another kind: so would all who need both.</summary>
+        public void Leave(PoolSlot slot) => _left.Add(slot);
 
         public async Task DoAsync(Session session)
         {
             var woken = 0;
-            foreach (var (slot, slots) in _slots)
-            {
-                woken += await session.ExecuteAsync($"""
-                    WITH waiting AS MATERIALIZED (
-                        SELECT id AS waiting_id FROM runs WHERE waits_for = @For AND worker IS NULL AND state IN ('running', 'undoing')
-                        ORDER BY (SELECT count(*) FROM pool_slots JOIN runs AS holder ON holder.id = pool_slots.run_id WHERE pool_slots.pool_id = @Pool AND holder.team_id = runs.team_id), id
-                        LIMIT @slots {session.Dialect.ForUpdateSkipLocked})
-                    UPDATE runs SET due_at = @now, waits_for = NULL FROM waiting WHERE id = waiting_id
-                    """, new { For = slot.ToString(), slot.Pool, slots, now = _now });
-            }
-
+            foreach (var (slot, slots) in _free.Where(one => one.Value > 0)) woken += await WakeAsync(session, slot, slot with { WithMore = true }, slots);
+            foreach (var slot in _left) woken += await WakeAsync(session, slot, slot, 1);
             if (woken > 0) session.Raise(Signal.Runs, "");
         }
+
+        private Task<int> WakeAsync(Session session, PoolSlot one, PoolSlot other, int slots) => session.ExecuteAsync($"""
+            WITH waiting AS MATERIALIZED (
+                SELECT id AS waiting_id FROM runs WHERE waits_for IN (@One, @Other) AND worker IS NULL AND state IN ('running', 'undoing') AND due_at > @Now
+                ORDER BY (SELECT count(*) FROM pool_slots JOIN runs AS holder ON holder.id = pool_slots.run_id WHERE pool_slots.pool_id = @Pool AND holder.team_id = runs.team_id), id
+                LIMIT @slots {session.Dialect.ForUpdateSkipLocked})
+            UPDATE runs SET due_at = @Now FROM waiting WHERE id = waiting_id
+            """, new { One = one.ToString(), Other = other.ToString(), one.Pool, slots, Now });
     }
 
     public static Task<int> CountAsync(Session session, PoolId pool, SlotKind kind)
@@ -116,5 +163,14 @@ public static class SlotStore
         public string Kind { get; init; } = "";
         public RunId Run { get; init; }
         public string Target { get; init; } = "";
+        public string? Team { get; init; }
+    }
+
+    private sealed class Waiting
+    {
+        public string Slot { get; init; } = "";
+        public string? Team { get; init; }
+        public long Number { get; init; }
+        public long Awake { get; init; }
     }
 }

@@ -68,7 +68,7 @@ internal sealed class TurnPlan(Workflow workflow, StepTools tools, Runs runs)
             if (await TakeSlotsAsync(session, state, next, target, now) is { Given: false } taken)
             {
                 waitsFor ??= taken.Lacks;
-                dues.Add(now + (taken.Lacks is null ? s_busyPause : SlotPause(state, now)));
+                dues.Add(now + (taken.Lacks is null ? s_busyPause : taken.Yields ? tools.Settings.SlotPause : SlotPause(state, now)));
                 continue;
             }
 

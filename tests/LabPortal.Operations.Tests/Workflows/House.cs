@@ -103,7 +103,7 @@ internal sealed class House : IAsyncDisposable
                     Name = "pair",
                     Title = "Pair",
                     Lease = new LeaseRules(Duration.FromHours(4), Duration.FromHours(8), Duration.FromHours(24)),
-                    Machines = [.. MachineNames.Select(name => new MachineTemplate { Name = name, Image = "tiny", Cpu = 1, MemoryMiB = 128, DiskGiB = 1 })],
+                    Machines = [.. Names(20).Select(name => new MachineTemplate { Name = name, Image = "tiny", Cpu = 1, MemoryMiB = 128, DiskGiB = 1 })],
                 }, house.Now);
             },
             CancellationToken.None);
@@ -115,6 +115,8 @@ internal sealed class House : IAsyncDisposable
         => new(Database.Open(setting), TimeProvider.System, installation, folder, settings) { Workflows = workflows, Setting = setting };
 
     private static string WorldIn(string folder) => Path.Combine(folder, "world");
+
+    private static IEnumerable<string> Names(int machines) => Enumerable.Range(0, machines).Select(i => MachineNames.ElementAtOrDefault(i) ?? $"m{i}");
 
     /// <summary>A lab that was asked for; a provision run of it is due.</summary>
     public async Task<Lab> RequestAsync(int machines = 2, string? snapshotAtReady = null)
@@ -132,7 +134,7 @@ internal sealed class House : IAsyncDisposable
             Version = 0,
             Lease = new Lease { Start = Now, Length = Duration.FromHours(4), Grace = Duration.FromHours(24), Zone = "UTC" },
             RequestedAt = Now,
-            Machines = [.. MachineNames.Take(machines).Select(name => new Machine
+            Machines = [.. Names(machines).Select(name => new Machine
             {
                 Id = new MachineId(Ids.New(Time)), Lab = id, Name = name, State = MachineState.Pending, Generation = 0, Image = "tiny", ImageVersion = "1", Cpu = 1, MemoryMiB = 128, DiskGiB = 1,
             })],

@@ -150,6 +150,83 @@ public sealed class SlotLaws(TestDatabases databases)
         Assert.True(await IsDueAsync(house, waiting));
     }
 
+    [Theory, InlineData(Engine.Sqlite), InlineData(Engine.Postgres)]
+    public async Task A_large_lab_leaves_a_slot_to_the_one_machine_of_another_team_and_goes_on_by_itself(Engine engine)
+    {
+        await using var house = await House.BuildAsync(databases, engine, """{"bootSeconds": 1}""", new PoolLimits(100, 2));
+        using var worker = new Worker(house);
+        var began = house.Now;
+        var large = await house.RequestAsync(machines: 20);
+        await AdvanceAsync(worker);
+        Assert.Equal(2, await CreatesAsync(house, large));
+        var small = await house.RequestAsync(machines: 1);
+        await MoveAsync(house, small);
+        await AdvanceAsync(worker);
+        await SleepAsync(house, small);
+        while (await CreatesAsync(house, small) == 0) await NextAsync(house, worker);
+        Assert.InRange(await CreatesAsync(house, large), 2, 4);
+        while ((await house.LabAsync(large.Id)).State != LabState.Ready) await NextAsync(house, worker);
+        Assert.Equal(LabState.Ready, (await house.LabAsync(small.Id)).State);
+        Assert.InRange(house.Now - began, Duration.FromSeconds(10), Duration.FromSeconds(21));
+    }
+
+    [Theory, InlineData(Engine.Sqlite), InlineData(Engine.Postgres)]
+    public async Task A_slot_is_not_left_for_long_to_a_run_that_nobody_claims(Engine engine)
+    {
+        await using var house = await House.BuildAsync(databases, engine, """{"bootSeconds": 1}""", new PoolLimits(100, 2));
+        using var worker = new Worker(house);
+        var began = house.Now;
+        var large = await house.RequestAsync(machines: 6);
+        await AdvanceAsync(worker);
+        var unknown = await house.RequestAsync(machines: 1);
+        await MoveAsync(house, unknown);
+        await AdvanceAsync(worker);
+        await SleepAsync(house, unknown);
+        await house.Database.WriteAsync(session => session.ExecuteAsync("UPDATE runs SET version = 99 WHERE lab_id = @Id", new { unknown.Id }), Cancellation);
+        while ((await house.LabAsync(large.Id)).State != LabState.Ready) await NextAsync(house, worker);
+        Assert.Equal(0, await CreatesAsync(house, unknown));
+        Assert.InRange(house.Now - began, Duration.FromSeconds(3), Duration.FromSeconds(10));
+    }
+
+    [Theory, InlineData(Engine.Sqlite), InlineData(Engine.Postgres)]
+    public async Task Who_finds_one_of_two_slots_leaves_it_to_a_run_that_needs_it_alone(Engine engine)
+    {
+        await using var house = await House.BuildAsync(databases, engine, limits: new PoolLimits(1, 1));
+        using var worker = new Worker(house);
+        var ready = await house.ReadyAsync();
+        await OccupyAsync(house, SlotKind.Operation);
+        var boot = await OccupyAsync(house, SlotKind.Boot);
+
+        // One needs both, the other only a boot; the first is the older.
+        var both = await WaitingAsync(house, worker);
+        await house.BeginAsync(ready, WorkflowNames.Restart);
+        await AdvanceAsync(worker);
+        await SleepAsync(house, ready);
+        await FreeAsync(house, boot);
+        Assert.True(await IsDueAsync(house, both));
+        Assert.False(await IsDueAsync(house, ready));
+        await AdvanceAsync(worker);
+        Assert.Contains(await house.JournalAsync((await house.RunAsync(ready.Id)).Id), entry => entry.Step == "restart");
+        Assert.Equal(0, await CreatesAsync(house, both));
+    }
+
+    private static Task<int> CreatesAsync(House house, Lab lab) => house.Database.ReadAsync(
+        session => session.FindAsync<int>("SELECT count(*) FROM journal WHERE step = 'create' AND run_id IN (SELECT id FROM runs WHERE lab_id = @Id)", new { lab.Id }), Cancellation);
+
+    /// <summary>The lab's run is another team's.</summary>
+    private static Task MoveAsync(House house, Lab lab) => house.Database.WriteAsync(
+        session => session.ExecuteAsync("UPDATE runs SET team_id = @Team WHERE lab_id = @Id", new { Team = new TeamId(Guid.NewGuid()), lab.Id }), Cancellation);
+
+    /// <summary>To whatever is due next, and that is done.</summary>
+    private static async Task NextAsync(House house, Worker worker)
+    {
+        var due = await house.Database.ReadAsync(session => RunStore.NextDueAsync(session, worker.Lease.Id, [], [], house.Workflows.Keys), Cancellation);
+        Assert.NotNull(due);
+        house.Clock.Advance(TimeSpan.FromMilliseconds(Math.Clamp((due.Value - house.Now).TotalMilliseconds, 1, 5000)));
+        Assert.True(house.Now < Instant.FromUtc(2026, 3, 1, 10, 0), "It does not come to an end.");
+        await AdvanceAsync(worker);
+    }
+
     /// <summary>Slots that nobody of the house has.</summary>
     private static async Task<RunId> OccupyAsync(House house, params SlotKind[] kinds)
     {
