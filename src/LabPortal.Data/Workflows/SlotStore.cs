@@ -1,5 +1,6 @@
 using LabPortal.Data.Pools;
 using LabPortal.Domain;
+using LabPortal.Domain.Pools;
 using NodaTime;
 
 namespace LabPortal.Data.Workflows;
@@ -80,7 +81,7 @@ public static class SlotStore
         foreach (var kind in lacking) Wakes(session, now).Took(new PoolSlot(pool, kind));
         return Taken.All;
 
-        int FreeOf(SlotKind kind) => (kind == SlotKind.Operation ? locked.Limits.OperationsAtOnce : locked.Limits.BootsAtOnce) - taken.Count(slot => slot.Kind == kind.Word());
+        int FreeOf(SlotKind kind) => Most(locked.Limits, kind) - taken.Count(slot => slot.Kind == kind.Word());
 
         int SlotsOf(string? team) => taken.Count(slot => slot.Team == team);
 
@@ -96,6 +97,14 @@ public static class SlotStore
 
     /// <summary>The same for the last of a run, that hardly ever has one left: nobody is woken.</summary>
     public static void Clear(Session session, RunId run) => session.Defer(s_clear, run.ToString(), new { Run = run });
+
+    /// <summary>The pool may do more at once than before: who waits for that is woken when the transaction is done.</summary>
+    public static void Widen(Session session, PoolId pool, PoolLimits before, PoolLimits after, Instant now)
+    {
+        foreach (var kind in Enum.GetValues<SlotKind>()) Wakes(session, now).AtLeast(new PoolSlot(pool, kind), Most(after, kind) - Most(before, kind));
+    }
+
+    private static int Most(PoolLimits limits, SlotKind kind) => kind == SlotKind.Operation ? limits.OperationsAtOnce : limits.BootsAtOnce;
 
     private static async Task FreeAsync(Session session, string which, object parameters, Instant now)
     {

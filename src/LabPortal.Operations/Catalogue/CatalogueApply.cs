@@ -5,6 +5,7 @@ using LabPortal.Data.Catalogue;
 using LabPortal.Data.Images;
 using LabPortal.Data.People;
 using LabPortal.Data.Pools;
+using LabPortal.Data.Workflows;
 using LabPortal.Domain;
 using LabPortal.Domain.Blueprints;
 using LabPortal.Domain.Images;
@@ -162,7 +163,11 @@ internal sealed class CatalogueApply(Session session, YamlReading reading, IRead
         var there = _pools.FirstOrDefault(candidate => candidate.Name == pool.Name);
         // Whether a pool is in maintenance is the admin's doing of the day, not the document's.
         var wanted = pool with { Id = there?.Id ?? new PoolId(Ids.New(time)), Mode = there?.Mode ?? PoolMode.Open };
-        return SaveAsync(declaration, there, current => Same(current, wanted), () => PoolStore.SaveAsync(session, wanted));
+        return SaveAsync(declaration, there, current => Same(current, wanted), async () =>
+        {
+            await PoolStore.SaveAsync(session, wanted);
+            if (there is not null) SlotStore.Widen(session, wanted.Id, there.Limits, wanted.Limits, now);
+        });
     }
 
     /// <summary>A new version only where the content is another; being declared or retired is no content.</summary>

@@ -2,9 +2,12 @@ using LabPortal.Data.Labs;
 using LabPortal.Data.Workflows;
 using LabPortal.Domain;
 using LabPortal.Domain.Labs;
+using LabPortal.Domain.People;
 using LabPortal.Domain.Pools;
 using LabPortal.Domain.Workflows;
+using LabPortal.Operations.Catalogue;
 using LabPortal.Operations.Workflows;
+using LabPortal.Providers;
 using LabPortal.Testing;
 using NodaTime;
 using Xunit;
@@ -208,6 +211,23 @@ public sealed class SlotLaws(TestDatabases databases)
         await AdvanceAsync(worker);
         Assert.Contains(await house.JournalAsync((await house.RunAsync(ready.Id)).Id), entry => entry.Step == "restart");
         Assert.Equal(0, await CreatesAsync(house, both));
+    }
+
+    [Theory, InlineData(Engine.Sqlite), InlineData(Engine.Postgres)]
+    public async Task Who_lets_a_pool_do_more_at_once_wakes_as_many_as_there_are_slots_more(Engine engine)
+    {
+        await using var house = await House.BuildAsync(databases, engine, limits: new PoolLimits(100, 1));
+        using var worker = new Worker(house);
+        await OccupyAsync(house, SlotKind.Boot);
+        var labs = new List<Lab>();
+        for (var i = 0; i < 3; i++) labs.Add(await WaitingAsync(house, worker));
+        var calls = new CatalogueCalls(house.Database, house.Time, ProviderKinds.All);
+        var admin = new Actor { Person = null, Name = "Ada", Channel = Channel.Session, IsAdmin = true };
+        var applied = await calls.ApplyAsync(
+            admin, "kind: Pool\nname: sim\nprovider: simulated\nsettings: {}\nlimits: { operationsAtOnce: 100, bootsAtOnce: 3 }\n", false, false, Cancellation);
+        Assert.Equal(["Pool/sim"], applied.Value.Changed);
+        var due = await Task.WhenAll(labs.Select(lab => IsDueAsync(house, lab)));
+        Assert.Equal([true, true, false], due);
     }
 
     private static Task<int> CreatesAsync(House house, Lab lab) => house.Database.ReadAsync(
