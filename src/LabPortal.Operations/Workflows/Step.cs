@@ -149,7 +149,7 @@ public sealed record EngineSettings
     public Duration FirstRetry { get; init; } = Duration.FromSeconds(1);
     public Duration LongestRetry { get; init; } = Duration.FromMinutes(1);
 
-    /// <summary>How soon a run that waits for a slot looks again without having been woken; then as long again as it has waited, up to <see cref="LongestSlotPause"/>.</summary>
+    /// <summary>How soon a run that waits for a slot looks again without having been woken; then as long again as it has been under way in its direction, up to <see cref="LongestSlotPause"/>.</summary>
     public Duration SlotPause { get; init; } = Duration.FromMilliseconds(300);
     public Duration LongestSlotPause { get; init; } = Duration.FromSeconds(30);
 
