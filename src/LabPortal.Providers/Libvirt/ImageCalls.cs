@@ -112,9 +112,11 @@ internal sealed record ImportImage(string Volume, string File, string Format, st
 {
     public override string Doing => "take an image";
 
-    /// <summary>How long all of it takes is for the image and the line to say; only a host that takes nothing for so long is given up.
-    /// Four deadlines, because at the end libvirt is silent while the last of it goes to disk.</summary>
-    public override TimeSpan Patience(TimeSpan deadline) => 4 * deadline;
+    /// <summary>How long all of it takes is for the image and the line to say; only a host that takes nothing for so long is given up.</summary>
+    public override TimeSpan Patience(TimeSpan deadline) => Quiet(deadline);
+
+    /// <summary>How long an import that lives may show nothing: four deadlines, because at the end libvirt is silent while the last of it goes to disk.</summary>
+    public static TimeSpan Quiet(TimeSpan deadline) => 4 * deadline;
 
     protected override bool Do(LibvirtWire wire)
     {

@@ -19,12 +19,12 @@ internal sealed class LibvirtProvider : IProvider, IPowerAbility, ISnapshotAbili
     private readonly Dictionary<string, Acceleration> _accelerations = [];
     private readonly List<PoolProblem> _misconfigured = [];
     private readonly ConcurrentDictionary<string, bool> _ended = [];
-    private readonly TimeSpan _silence;
+    private readonly TimeSpan _deadline;
 
     public LibvirtProvider(PoolContext pool, LibvirtSettings settings)
     {
         _installation = pool.Installation;
-        _silence = settings.CallDeadline;
+        _deadline = settings.CallDeadline;
         foreach (var host in settings.Hosts)
         {
             if (_hosts.ContainsKey(host.Name))
@@ -160,7 +160,7 @@ internal sealed class LibvirtProvider : IProvider, IPowerAbility, ISnapshotAbili
     public async Task ImportAsync(ImageBinding image, string host, string file, IProgress<long> progress, CancellationToken cancellation)
     {
         var importer = Convert.ToHexString(RandomNumberGenerator.GetBytes(16));
-        var call = new ImportImage(image.Require("volume"), Path.GetFullPath(file), image.Settings.GetValueOrDefault("format", "qcow2"), image.Image, importer, [.. _ended.Keys], _silence);
+        var call = new ImportImage(image.Require("volume"), Path.GetFullPath(file), image.Settings.GetValueOrDefault("format", "qcow2"), image.Image, importer, [.. _ended.Keys], ImportImage.Quiet(_deadline));
         try
         {
             await Host(host).RunAsync(call, cancellation, progress);
