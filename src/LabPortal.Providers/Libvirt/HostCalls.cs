@@ -55,9 +55,15 @@ internal sealed record Sought(string Name, string Mac);
 /// <summary>What one look at one host showed: those domains that were asked about, all networks, and addresses by domain.</summary>
 internal sealed record HostView(List<DomainState> Domains, List<string> Networks, Dictionary<string, List<string>> Addresses);
 
-internal sealed record LookAtMachines(List<Sought> Machines, bool Networks) : LibvirtCall<HostView>
+/// <param name="Machines">Whom somebody asks about.</param>
+/// <param name="Networks">Whether networks are asked about as well.</param>
+/// <param name="Agents">After so long no further guest's agent is asked.</param>
+internal sealed record LookAtMachines(List<Sought> Machines, bool Networks, TimeSpan Agents) : LibvirtCall<HostView>
 {
-    private static readonly TimeSpan AgentsTogether = TimeSpan.FromSeconds(4);
+    private static readonly TimeSpan MostForAgents = TimeSpan.FromSeconds(4);
+
+    /// <summary>A part of the deadline: a look that overruns it shows nothing of any machine.</summary>
+    public static TimeSpan ForAgents(TimeSpan deadline) => deadline / 4 < MostForAgents ? deadline / 4 : MostForAgents;
 
     public override string Doing => "tell the state of its machines";
 
@@ -79,14 +85,14 @@ internal sealed record LookAtMachines(List<Sought> Machines, bool Networks) : Li
 
     /// <summary>
     /// Those that have no lease are asked themselves. A guest can make its agent hang, and must not hide the others of its host by it: all of
-    /// them together get so long, and who comes first is another one each time.
+    /// them together get so long, and the one that is being asked then; who comes first is another one each time.
     /// </summary>
-    private static void AskAgents(LibvirtWire wire, HostView view)
+    private void AskAgents(LibvirtWire wire, HostView view)
     {
         var asked = view.Addresses.Where(machine => machine.Value.Count == 0).Select(machine => machine.Key).ToArray();
         RandomNumberGenerator.Shuffle<string>(asked);
         var watch = Stopwatch.StartNew();
-        foreach (var name in asked.TakeWhile(_ => watch.Elapsed < AgentsTogether))
+        foreach (var name in asked.TakeWhile(_ => watch.Elapsed < Agents))
         {
             using var domain = wire.FindDomain(name);
             if (domain is not null) view.Addresses[name] = Texts(wire.AskAgentForAddresses(domain));

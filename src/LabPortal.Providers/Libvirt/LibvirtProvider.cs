@@ -240,13 +240,13 @@ internal sealed class LibvirtProvider : IProvider, IPowerAbility, ISnapshotAbili
         }
     }
 
-    private static async Task<Sight> LookAsync(LibvirtHost host, IReadOnlyList<ResourceRef> references, CancellationToken cancellation)
+    private async Task<Sight> LookAsync(LibvirtHost host, IReadOnlyList<ResourceRef> references, CancellationToken cancellation)
     {
         var wanted = references.Where(reference => reference.Host is null || reference.Host == host.Name).Select(reference => reference.Owner).ToHashSet();
         try
         {
             var view = await host.RunAsync(new LookAtMachines(
-                [.. wanted.Select(owner => new Sought(owner.ResourceName, owner.DerivedMac(0)))], Networks: wanted.Any(owner => owner.Machine is null)), cancellation);
+                [.. wanted.Select(owner => new Sought(owner.ResourceName, owner.DerivedMac(0)))], Networks: wanted.Any(owner => owner.Machine is null), LookAtMachines.ForAgents(_deadline)), cancellation);
             return new Sight(host.Name, Fault: null, view);
         }
         catch (ProviderFault fault)

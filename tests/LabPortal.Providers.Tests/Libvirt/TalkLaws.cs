@@ -10,7 +10,7 @@ public sealed class TalkLaws
 {
     private static readonly List<LibvirtCall> Calls =
     [
-        new CheckHost(), new MeasureHost(), new OffersKvm(), new BootProbe("probe", "kvm", TimeSpan.FromSeconds(1.5)), new LookAtMachines([new Sought("a", "b")], Networks: true),
+        new CheckHost(), new MeasureHost(), new OffersKvm(), new BootProbe("probe", "kvm", TimeSpan.FromSeconds(1.5)), new LookAtMachines([new Sought("a", "b")], Networks: true, TimeSpan.FromSeconds(4)),
         new ListNames("lp-"), new FindMachine("a"), new MakeMachine("a", new SoughtImage("tiny", "tiny.qcow2", "Build it\n"), 1L << 40, [0, 255], "<domain\n/>"),
         new RemoveMachine("a"), new RemoveNetwork("a"), new ChangePower("a", PowerChange.Reset), new ReadLog("a", 10), new FindImage("a"), new ReadDigest("a", "b"),
         new ImportImage("a", "/b", "raw", "é\n\"😀", "c", ["d"], TimeSpan.FromSeconds(30)),
