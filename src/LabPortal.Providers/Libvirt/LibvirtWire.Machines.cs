@@ -100,10 +100,16 @@ internal sealed unsafe partial class LibvirtWire
     public IReadOnlyList<IPAddress> AskAgentForAddresses(DomainHandle domain)
     {
         // Left to itself libvirt waits five seconds for an agent that is stopped, and for ever for one that only says hello.
-        Did(Native.virDomainAgentSetResponseTimeout(domain, AgentSeconds, 0), "bound the time of a machine's agent", LibvirtError.NoDomain, LibvirtError.OperationInvalid);
-        var count = Native.virDomainInterfaceAddresses(domain, out var cards, AddressesFromAgent, 0);
-        // No agent, not yet, or not running any more: an address that nobody tells is no fault.
-        if (count < 0) return Alive ? [] : throw Fault("tell a machine's addresses");
+        Native.DomainInterface** cards = null;
+        var count = Native.virDomainAgentSetResponseTimeout(domain, AgentSeconds, 0);
+        if (count >= 0) count = Native.virDomainInterfaceAddresses(domain, out cards, AddressesFromAgent, 0);
+        if (count < 0)
+        {
+            var fault = Fault("tell a machine's addresses");
+            // No agent, not yet, not running any more, or a libvirtd before 5.10, which cannot bound its time: an address that nobody tells is no fault.
+            return Alive ? [] : throw fault;
+        }
+
         var addresses = new List<IPAddress>();
         for (var i = 0; i < count; i++)
         {

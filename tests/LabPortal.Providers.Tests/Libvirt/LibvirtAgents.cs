@@ -77,6 +77,16 @@ public sealed class LibvirtAgents(LibvirtPeer peer)
         }
     }
 
+    [Fact]
+    public async Task A_host_that_cannot_bound_an_agents_time_shows_its_machines_without_asking_it()
+    {
+        // libvirt's own pretended host, whose machine "test" runs.
+        await using var host = new LibvirtHost(new LibvirtHostSettings("pretended", "test:///default", "default-pool", "none"), TimeSpan.FromSeconds(60), TimeProvider.System);
+        var seen = await host.RunAsync(new LookAtMachines([new Sought("test", "52:54:00:00:00:01")], Networks: false, TimeSpan.FromSeconds(4)), Cancellation);
+        Assert.Equal(LifeState.Running, Assert.Single(seen.Domains).State);
+        Assert.Empty(seen.Addresses["test"]);
+    }
+
     /// <summary>A network without a DHCP server, and the image that has the agent.</summary>
     private async Task<IAsyncDisposable> PrepareAsync()
     {
