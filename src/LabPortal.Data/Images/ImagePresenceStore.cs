@@ -68,14 +68,18 @@ public static class ImagePresenceStore
         session.Raise(Signal.Operations, "");
     }
 
-    /// <summary>Asks for the digest of an image wherever it is there without one; a reading that goes on already stays as it is.</summary>
-    public static async Task AskDigestAsync(Session session, PoolId pool, string image, string version)
+    /// <summary>
+    /// Asks for the digest of an image wherever it is there without one, and says on how many hosts it is read now; a reading that goes on already
+    /// stays as it is.
+    /// </summary>
+    public static async Task<int> AskDigestAsync(Session session, PoolId pool, string image, string version)
     {
-        await session.ExecuteAsync("""
-            UPDATE image_presence SET read_at = 0, bytes_done = 0, note = NULL
-            WHERE pool_id = @pool AND image = @image AND version = @version AND state = 'present' AND digest IS NULL AND read_at IS NULL
+        var reading = await session.ExecuteAsync("""
+            UPDATE image_presence SET read_at = COALESCE(read_at, 0), bytes_done = CASE WHEN read_at IS NULL THEN 0 ELSE bytes_done END, note = NULL
+            WHERE pool_id = @pool AND image = @image AND version = @version AND state = 'present' AND digest IS NULL
             """, new { pool, image, version });
         session.Raise(Signal.Operations, "");
+        return reading;
     }
 
     /// <summary>True where the import or reading is now the caller's: nobody has given it a beat since <paramref name="deadSince"/>.</summary>

@@ -104,8 +104,9 @@ public sealed class PoolCalls(Database database, OpenPools pools, PoolSweep swee
         async (session, found) =>
         {
             if (await ImageStore.FindCurrentAsync(session, image) is not { } entry) return Refusal.Invalid([new FieldError("image", "image.unknown", [("image", image)])]);
-            await ImagePresenceStore.AskDigestAsync(session, found.Id, entry.Name, entry.Version);
-            return await ViewAsync(session, pool);
+            return await ImagePresenceStore.AskDigestAsync(session, found.Id, entry.Name, entry.Version) == 0
+                ? Refusal.Conflict("image.no-digest-missing", ("image", image), ("pool", pool))
+                : await ViewAsync(session, pool);
         },
         [("digestOf", image)], cancellation);
 

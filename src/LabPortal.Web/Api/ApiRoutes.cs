@@ -112,7 +112,7 @@ internal static class ApiRoutes
         operations.MapPost("/pools/{name}/images/{image}", PoolRoutes.ImportAsync).Says("importImage", "Copy an image file of the portal's machine to each host that lacks it",
             "In the background; progress is in the pool.").Takes<ImportRequestBody>().Accepts<PoolBody>().Refuses(400, 403, 404);
         operations.MapPost("/pools/{name}/images/{image}/digest", PoolRoutes.ReadDigestAsync).Says("readDigest", "Read an image on each host that has it without a digest",
-            "In the background; progress is in the pool.").Accepts<PoolBody>().Refuses(400, 403, 404);
+            "In the background; progress is in the pool.").Accepts<PoolBody>().Refuses(400, 403, 404, 409);
         operations.MapGet("/orphans", PoolRoutes.OrphansAsync).Says("listOrphans", "What carries our name at a provider and belongs to no living lab").Lists<OrphanView>().Refuses(403);
         operations.MapPost("/orphans/{id}/adopt", PoolRoutes.AdoptAsync).Says("adoptOrphan", "Leave an orphan to people: never touched again").Accepts<OrphanView>().Refuses(403, 404, 409);
         operations.MapPost("/orphans/{id}/delete", PoolRoutes.DeleteAsync).Says("deleteOrphan", "Delete an orphan at its provider, in the background").Accepts<OrphanView>().Refuses(403, 404, 409);

@@ -285,6 +285,8 @@ public sealed class SweepTests(TestDatabases databases)
         Assert.All(await ImagesAsync(), image => Assert.Equal(("present", null, false), (image.State, image.Digest, image.BeingRead)));
         Assert.Equal("actor.may-not", (await portal.Calls.ReadDigestAsync(PoolsUnderTest.Nobody, "a", "tiny", Cancellation)).Refusal?.Code);
         Assert.Equal("image", Assert.Single((await portal.Calls.ReadDigestAsync(PoolsUnderTest.Admin, "a", "nothing", Cancellation)).Refusal!.Errors!).Field);
+        await portal.AddPoolAsync("lacks", new JsonObject { ["hosts"] = 1, ["missingImages"] = new JsonArray(new JsonObject { ["image"] = "tiny" }) }, Cancellation);
+        Assert.Equal("image.no-digest-missing", (await portal.Calls.ReadDigestAsync(PoolsUnderTest.Admin, "lacks", "tiny", Cancellation)).Refusal?.Code);
 
         var broken = new ScriptedFault(Deed.Fail) { Verb = WireVerb.ReadImage, Fault = FaultKind.Broken, Message = "The disk cannot be read." };
         await world.ScriptAsync(broken, Cancellation);
@@ -300,6 +302,7 @@ public sealed class SweepTests(TestDatabases databases)
         {
             await portal.Imports.RunAsync(portalEnds.Token);
             await EventuallyAsync(async () => await world.HangingAsync(script, Cancellation) == 1);
+            Assert.Null((await portal.Calls.ReadDigestAsync(PoolsUnderTest.Admin, "a", "tiny", Cancellation)).Refusal);
             await portalEnds.CancelAsync();
         }
 
@@ -317,6 +320,7 @@ public sealed class SweepTests(TestDatabases databases)
             return (await ImagesAsync()).All(image => image is { BeingRead: false, Digest.Length: > 60, Note: null });
         });
         Assert.Single((await ImagesAsync()).Select(image => image.Digest).Distinct());
+        Assert.Equal("image.no-digest-missing", (await portal.Calls.ReadDigestAsync(PoolsUnderTest.Admin, "a", "tiny", Cancellation)).Refusal?.Code);
 
         async Task<IReadOnlyList<ImagePresenceView>> ImagesAsync() => (await portal.Calls.FindAsync(PoolsUnderTest.Admin, "a", Cancellation)).Value.Images;
     }
