@@ -56,10 +56,12 @@ public sealed class LibvirtAgents(LibvirtPeer peer)
                 watch.Restart();
                 var states = await ObserveAsync(provider, [hangs, talks]);
                 watch.Stop();
-                Assert.Equal([(PowerState.Running, 0), (PowerState.Running, 2)], states.Select(state => (state.Power, state.Addresses.Count)));
+                Assert.All(states, state => Assert.Equal(PowerState.Running, state.Power));
             }
 
             Assert.True(asked, await ReadLogAsync(provider, hangs));
+            // On a machine that is busy, a second may be too short at one look or another.
+            await AwaitAsync(provider, [hangs, talks], found => found[0].Addresses.Count == 0 && found[1].Addresses.Count == 2);
             TestContext.Current.TestOutputHelper?.WriteLine($"a look beside an agent that does not answer: {watch.Elapsed.TotalSeconds:0.0} s");
 
             // The power button for both: an agent would be waited for until the guest is off, or for a minute.

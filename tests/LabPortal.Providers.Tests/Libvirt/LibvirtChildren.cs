@@ -24,13 +24,13 @@ public sealed class LibvirtChildren(LibvirtPeer peer)
         var crashing = Assert.Single(host.Processes);
         await WhileFrozenAsync(async () =>
         {
+            var written = Written(crashing);
             var call = Record.ExceptionAsync(() => host.RunAsync(Call, Cancellation));
-            await Task.Delay(300, Cancellation);
+            await UntilAsync(() => Written(crashing) > written);
             Assert.False(call.IsCompleted);
             // .NET lets a SIGSEGV pass once; where the library makes it, the same instruction makes the next. Here it is sent again.
-            await Tool.RunAsync(Cancellation, "kill", "-SEGV", $"{crashing}");
-            await Task.Delay(300, Cancellation);
-            await Tool.RunAsync(Cancellation, "kill", "-SEGV", $"{crashing}");
+            for (var watch = Stopwatch.StartNew(); watch.Elapsed < TimeSpan.FromSeconds(20) && Lives(crashing); await Task.Delay(300, Cancellation))
+                await Tool.RunAsync(Cancellation, "sh", "-c", $"kill -SEGV {crashing} 2>&- || :");
             var fault = Assert.IsType<ProviderFault>(await call);
             Assert.Equal(FaultKind.Transient, fault.Kind);
             Assert.Matches("^The process that talks to host \"here\" ended \\(signal 11\\); it was asked to list what is ours\\.$", fault.Message);
@@ -48,7 +48,7 @@ public sealed class LibvirtChildren(LibvirtPeer peer)
         var dead = Assert.Single(host.Processes);
         await Tool.RunAsync(Cancellation, "kill", "-KILL", $"{dead}");
         // Until whoever started it has taken notice.
-        for (var watch = Stopwatch.StartNew(); watch.Elapsed < TimeSpan.FromSeconds(20) && Directory.Exists($"/proc/{dead}");) await Task.Delay(50, Cancellation);
+        await UntilAsync(() => !Directory.Exists($"/proc/{dead}"));
         await host.RunAsync(Call, Cancellation);
         Assert.DoesNotContain(dead, host.Processes);
     }
@@ -61,10 +61,11 @@ public sealed class LibvirtChildren(LibvirtPeer peer)
         Assert.True(Lives(child));
         await WhileFrozenAsync(async () =>
         {
+            var written = Written(child);
             await worker.StandardInput.WriteLineAsync("go on");
             await worker.StandardInput.FlushAsync(Cancellation);
             Assert.Equal("asked", await worker.StandardOutput.ReadLineAsync(Cancellation));
-            await Task.Delay(300, Cancellation);
+            await UntilAsync(() => Written(child) > written);
             worker.Kill();
             await worker.WaitForExitAsync(Cancellation);
             await GoneAsync([child]);
@@ -101,7 +102,7 @@ public sealed class LibvirtChildren(LibvirtPeer peer)
             using var one = CancellationTokenSource.CreateLinkedTokenSource(Cancellation);
             using var other = CancellationTokenSource.CreateLinkedTokenSource(Cancellation);
             var (first, second) = (host.RunAsync(Call, one.Token), host.RunAsync(Call, other.Token));
-            await Task.Delay(300, Cancellation);
+            await UntilAsync(() => host.Processes.Count == 2);
             var before = host.Processes;
             Assert.Equal(2, before.Count);
             await one.CancelAsync();
@@ -143,7 +144,7 @@ public sealed class LibvirtChildren(LibvirtPeer peer)
         await Tool.RunAsync(Cancellation, "chmod", "700", folder["tunnel"]);
         await using var host = new LibvirtHost(new LibvirtHostSettings("here", $"qemu+ext:///system?command={folder["tunnel"]}", "lab", "lab"), TimeSpan.FromSeconds(60), TimeProvider.System);
         var call = Record.ExceptionAsync(() => host.RunAsync(Call, Cancellation));
-        for (var watch = Stopwatch.StartNew(); watch.Elapsed < TimeSpan.FromSeconds(30) && !File.Exists(folder["pid"]);) await Task.Delay(50, Cancellation);
+        await UntilAsync(() => File.Exists(folder["pid"]));
         var tunnel = int.Parse(await File.ReadAllTextAsync(folder["pid"], Cancellation), CultureInfo.InvariantCulture);
         Assert.True(Lives(tunnel));
         await Tool.RunAsync(Cancellation, "kill", "-KILL", $"{Assert.Single(host.Processes)}");
@@ -177,9 +178,19 @@ public sealed class LibvirtChildren(LibvirtPeer peer)
     internal static async Task GoneAsync(IEnumerable<int> processes)
     {
         var left = processes.ToList();
-        for (var watch = Stopwatch.StartNew(); watch.Elapsed < TimeSpan.FromSeconds(20) && left.Any(Lives);) await Task.Delay(50, Cancellation);
+        await UntilAsync(() => !left.Any(Lives));
         Assert.DoesNotContain(left, Lives);
     }
+
+    /// <summary>For a while; what must hold is asserted afterwards.</summary>
+    private static async Task UntilAsync(Func<bool> holds)
+    {
+        for (var watch = Stopwatch.StartNew(); watch.Elapsed < TimeSpan.FromSeconds(30) && !holds();) await Task.Delay(50, Cancellation);
+    }
+
+    /// <summary>How many bytes a process has written so far: more than before, where it has asked a host that is silent.</summary>
+    private static long Written(int process) =>
+        long.Parse(File.ReadLines($"/proc/{process}/io").First(line => line.StartsWith("wchar: ", StringComparison.Ordinal))[7..], CultureInfo.InvariantCulture);
 
     /// <summary>A zombie is dead.</summary>
     private static bool Lives(int process)

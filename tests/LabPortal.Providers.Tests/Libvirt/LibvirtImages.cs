@@ -50,7 +50,7 @@ public sealed class LibvirtImages(LibvirtPeer peer)
                 await peer.Libvirt.ThawAsync(CancellationToken.None);
             }
 
-            Assert.InRange(watch.Elapsed, TimeSpan.FromSeconds(3.9), TimeSpan.FromSeconds(20));
+            Assert.InRange(watch.Elapsed, TimeSpan.FromSeconds(3), TimeSpan.FromSeconds(20));
             Assert.InRange(last, 1, size - 1);
 
             await using var patient = Open();
@@ -79,7 +79,6 @@ public sealed class LibvirtImages(LibvirtPeer peer)
         using var folder = new TestFolder();
         var files = await Task.WhenAll(Enumerable.Range(1, 3).Select(number => UniformAsync(folder, number)));
         var hosts = files.Select(_ => Open()).ToList();
-        var winners = new HashSet<byte>();
         try
         {
             for (var round = 0; round < rounds; round++)
@@ -90,7 +89,7 @@ public sealed class LibvirtImages(LibvirtPeer peer)
                     await Task.Delay(round % 5 * 15 * number, Cancellation);
                     await host.RunAsync(Import("race.img", files[number]), Cancellation);
                 }));
-                winners.Add(await RequireOneWholeAsync("race.img", hosts));
+                await RequireOneWholeAsync("race.img", hosts);
                 Forget("race.img");
                 await peer.Libvirt.VirshAsync(Cancellation, "pool-refresh", "lab");
             }
@@ -100,8 +99,6 @@ public sealed class LibvirtImages(LibvirtPeer peer)
             foreach (var host in hosts) await host.DisposeAsync();
             Forget("race.img");
         }
-
-        Assert.NotEmpty(winners);
     }
 
     [Fact]
@@ -124,8 +121,8 @@ public sealed class LibvirtImages(LibvirtPeer peer)
 
                 Assert.True(File.Exists(Volume("dead.img.importing.1")));
                 var watch = Stopwatch.StartNew();
-                await Task.WhenAll(hosts.Select((host, number) => host.RunAsync(Import("dead.img", files[number], silence: 1.5), Cancellation)));
-                Assert.True(watch.Elapsed >= TimeSpan.FromSeconds(1.5), $"taken over after {watch.Elapsed}");
+                await Task.WhenAll(hosts.Select((host, number) => host.RunAsync(Import("dead.img", files[number], silence: 10), Cancellation)));
+                Assert.True(watch.Elapsed >= TimeSpan.FromSeconds(10), $"taken over after {watch.Elapsed}");
                 await RequireOneWholeAsync("dead.img", hosts);
                 Forget("dead.img");
                 await peer.Libvirt.VirshAsync(Cancellation, "pool-refresh", "lab");
@@ -175,7 +172,8 @@ public sealed class LibvirtImages(LibvirtPeer peer)
     public async Task An_import_that_fails_takes_what_is_half_away_and_the_next_need_not_wait()
     {
         using var folder = new TestFolder();
-        var file = await UniformAsync(folder, 1);
+        // So large that it is still under way when somebody has heard of its beginning.
+        var (file, next) = (await UniformAsync(folder, 1, 256 << 20), await UniformAsync(folder, 2));
         await using var host = Open();
         try
         {
@@ -191,8 +189,8 @@ public sealed class LibvirtImages(LibvirtPeer peer)
             Assert.Equal(FaultKind.Rejected, fault.Kind);
             Assert.Empty(Directory.EnumerateFiles(peer.Libvirt.Volumes, "failed.img*"));
             var watch = Stopwatch.StartNew();
-            await host.RunAsync(Import("failed.img", file), Cancellation);
-            Assert.InRange(watch.Elapsed, TimeSpan.Zero, TimeSpan.FromSeconds(25));
+            await host.RunAsync(Import("failed.img", next), Cancellation);
+            Assert.InRange(watch.Elapsed, TimeSpan.Zero, TimeSpan.FromSeconds(50));
             Assert.True(last > 0);
         }
         finally
