@@ -115,6 +115,7 @@ public sealed class Base0001 : ForwardOnlyMigration
             memory_mib bigint NOT NULL,
             disk_gib bigint NOT NULL,
             disk_free_gib bigint NOT NULL,
+            largest_disk_gib bigint NOT NULL,
             acceleration text,
             problem text,
             seen_at bigint NOT NULL,

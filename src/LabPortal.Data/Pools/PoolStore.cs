@@ -66,18 +66,35 @@ public static class PoolStore
 
     public static async Task SaveHostsAsync(Session session, PoolId id, IReadOnlyList<HostCapacity> hosts, Instant at)
     {
+        var largest = await ListLargestDisksAsync(session);
         await session.ExecuteAsync("DELETE FROM pool_hosts WHERE pool_id = @id", new { id });
         await session.ExecuteAsync("""
-            INSERT INTO pool_hosts (pool_id, host, cpu, memory_mib, disk_gib, disk_free_gib, acceleration, problem, seen_at)
-            VALUES (@id, @Host, @Cpu, @MemoryMiB, @DiskGiB, @DiskFreeGiB, @Acceleration, @Problem, @at)
+            INSERT INTO pool_hosts (pool_id, host, cpu, memory_mib, disk_gib, disk_free_gib, largest_disk_gib, acceleration, problem, seen_at)
+            VALUES (@id, @Host, @Cpu, @MemoryMiB, @DiskGiB, @DiskFreeGiB, @LargestDiskGiB, @Acceleration, @Problem, @at)
             """,
-            hosts.Select(host => new { id, host.Host, host.Cpu, host.MemoryMiB, host.DiskGiB, host.DiskFreeGiB, host.Acceleration, host.Problem, at }).ToList());
+            hosts.Select(host => new
+            {
+                id,
+                host.Host,
+                host.Cpu,
+                host.MemoryMiB,
+                host.DiskGiB,
+                host.DiskFreeGiB,
+                LargestDiskGiB = Math.Max(host.DiskGiB, largest.GetValueOrDefault((id, host.Host))),
+                host.Acceleration,
+                host.Problem,
+                at,
+            }).ToList());
         session.Raise(Signal.Operations, "");
     }
 
     public static async Task<ILookup<PoolId, HostCapacity>> ListHostsAsync(Session session)
         => (await session.QueryAsync<HostRow>("SELECT pool_id AS pool, host, cpu, memory_mib, disk_gib, disk_free_gib, acceleration, problem FROM pool_hosts ORDER BY host"))
             .ToLookup(row => row.Pool, row => new HostCapacity(row.Host, row.Cpu, row.MemoryMiB, row.DiskGiB, row.DiskFreeGiB, row.Acceleration, row.Problem));
+
+    /// <summary>The largest disk that each host has shown since the pool has it.</summary>
+    public static async Task<IReadOnlyDictionary<(PoolId Pool, string Host), long>> ListLargestDisksAsync(Session session)
+        => (await session.QueryAsync<HostRow>("SELECT pool_id AS pool, host, largest_disk_gib FROM pool_hosts")).ToDictionary(row => (row.Pool, row.Host), row => row.LargestDiskGiB);
 
     /// <summary>How many slots of each kind (<c>operation</c>, <c>boot</c>) are taken now, over all nodes.</summary>
     public static async Task<IReadOnlyDictionary<(PoolId Pool, string Kind), int>> ListBusyAsync(Session session)
@@ -119,6 +136,7 @@ public static class PoolStore
         public long MemoryMiB { get; init; }
         public long DiskGiB { get; init; }
         public long DiskFreeGiB { get; init; }
+        public long LargestDiskGiB { get; init; }
         public string? Acceleration { get; init; }
         public string? Problem { get; init; }
     }

@@ -10,8 +10,8 @@ namespace LabPortal.Operations.Pools;
 public sealed record MachineNeed(string Image, string ImageVersion, int Cpu, int MemoryMiB, int DiskGiB);
 
 /// <summary>
-/// Where should this machine go? <paramref name="Kinds"/> are the kinds of pool that the image is bound for. <paramref name="Accepted"/>: its lab was
-/// let in, because there was a place that is large enough.
+/// Where should this machine go? <paramref name="Kinds"/> are the kinds of pool that the image is bound for. <paramref name="LargestDisks"/>, where its
+/// lab was let in already: the largest disk that each host has shown.
 /// </summary>
 internal sealed record PlacementQuestion(
     MachineNeed Machine,
@@ -20,7 +20,7 @@ internal sealed record PlacementQuestion(
     string? AskedPool,
     IReadOnlyList<(PoolId Pool, string? Host)> Full,
     PoolId? PoolOfLab,
-    bool Accepted = false);
+    IReadOnlyDictionary<(PoolId Pool, string Host), long>? LargestDisks = null);
 
 /// <summary>A pool as placement sees it. Without hosts it is one place of unknown size (a cloud), which says itself when it is full.</summary>
 internal sealed record PoolNow(Pool Pool, IReadOnlyList<HostNow> Hosts, ImageNow? Image = null);
@@ -123,7 +123,7 @@ internal static class Placement
 
             // A disk that was large enough has lost a part, a mount that is not there as a rule, and may get it back.
             (string, string)[] tooSmall = [("asked", Text(Dimension.DiskGiB, need.DiskGiB)), ("limit", Text(Dimension.DiskGiB, disk))];
-            if (need.DiskGiB > disk) return question.Accepted ? Later("host.too-small-disk", tooSmall) : Never("host.too-small-disk", tooSmall);
+            if (need.DiskGiB > disk) return need.DiskGiB <= question.LargestDisks?.GetValueOrDefault((pool.Id, host.Capacity.Host)) ? Later("host.too-small-disk", tooSmall) : Never("host.too-small-disk", tooSmall);
         }
 
         if ((host is null ? now.Image : host.Image) is { Present: false } image)

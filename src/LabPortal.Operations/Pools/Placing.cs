@@ -32,7 +32,8 @@ public sealed class Placing
         await CapacityStore.LockPoolsAsync(session, (await PoolStore.ListAsync(session))
             .Where(pool => kinds.Contains(pool.Provider) && (lab.AskedPool ?? pool.Name) == pool.Name).Select(pool => pool.Id));
         var together = await CapacityStore.PoolOfLabAsync(session, lab.Id, machine.Id);
-        var decision = Placement.Decide(new PlacementQuestion(need, kinds, rules, lab.AskedPool, full, together, Accepted: true), await PoolsNowAsync(session, need, await CapacityStore.ListHeldAsync(session)));
+        var question = new PlacementQuestion(need, kinds, rules, lab.AskedPool, full, together, await PoolStore.ListLargestDisksAsync(session));
+        var decision = Placement.Decide(question, await PoolsNowAsync(session, need, await CapacityStore.ListHeldAsync(session)));
         if (decision.Chosen is not { } chosen)
         {
             var whyNot = new Reason(decision.CanWait ? "placement.wait" : "placement.nowhere", ("machine", machine.Name), ("why", decision.Why));

@@ -181,10 +181,12 @@ public sealed class PlacementTests
         var question = new PlacementQuestion(new MachineNeed("tiny", "1", 1, 1024, 8), ["simulated"], new PlacementRules([], []), null, [], null);
         var pool = With(APool("p", price: 1, cpu: 4), capacity => capacity with { DiskGiB = 3, DiskFreeGiB = 3 });
         Assert.False(Placement.Decide(question, [pool]).CanWait);
-        var accepted = Placement.Decide(question with { Accepted = true }, [pool]);
-        Assert.True(accepted.CanWait);
-        Assert.Equal("p/h1 has 3 GiB of disk in all, 8 GiB are asked for.", accepted.Why);
-        Assert.False(Placement.Decide(question with { Accepted = true, Machine = question.Machine with { Cpu = 5 } }, [pool]).CanWait);
+        var accepted = question with { LargestDisks = new Dictionary<(PoolId, string), long> { [(pool.Pool.Id, "h1")] = 8 } };
+        Assert.True(Placement.Decide(accepted, [pool]).CanWait);
+        Assert.Equal("p/h1 has 3 GiB of disk in all, 8 GiB are asked for.", Placement.Decide(accepted, [pool]).Why);
+        Assert.False(Placement.Decide(accepted with { Machine = question.Machine with { Cpu = 5 } }, [pool]).CanWait);
+        // It never was so large: whoever was is not there any more.
+        Assert.False(Placement.Decide(accepted with { Machine = question.Machine with { DiskGiB = 9 } }, [pool]).CanWait);
     }
 
     [Fact]
