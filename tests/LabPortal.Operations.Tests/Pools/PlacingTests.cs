@@ -4,6 +4,7 @@ using LabPortal.Domain;
 using LabPortal.Domain.Blueprints;
 using LabPortal.Domain.Costs;
 using LabPortal.Domain.Labs;
+using LabPortal.Domain.Pools;
 using LabPortal.Operations.Pools;
 using LabPortal.Testing;
 using NodaTime;
@@ -67,6 +68,26 @@ public sealed class PlacingTests(TestDatabases databases)
         var third = await portal.Database.WriteAsync(session => _placing.PlaceAsync(session, lab, lab.Machines[0], 3, [(pool.Id, null)], PoolsUnderTest.Now), cancellation);
         Assert.Equal((null, true), (third.Pool, third.CanWait));
         Assert.Contains("a said that it is full", third.Why.Replace("/h1", "").Replace("/h2", ""));
+    }
+
+    [Theory, InlineData(Engine.Sqlite), InlineData(Engine.Postgres)]
+    public async Task A_disk_is_waited_for_where_it_was_large_enough_once_and_nowhere_else(Engine engine)
+    {
+        var cancellation = TestContext.Current.CancellationToken;
+        await using var portal = await PoolsUnderTest.StartAsync(databases, engine, cancellation);
+        var pool = await portal.AddPoolAsync("a", new JsonObject { ["hosts"] = 1 }, cancellation);
+        var lab = await portal.AddLabAsync(cancellation);
+
+        // Two looks, as what was seen before the last one counts too.
+        for (var look = 0; look < 2; look++) await SeeAsync("h1");
+        Assert.Equal((null, true, "placement.wait"), await PlaceAsync(portal, lab, 1, cancellation) is var lost ? (lost.Pool, lost.CanWait, lost.WhyNot?.Code) : default);
+
+        // The host that was large enough is taken out of the pool; the other never was.
+        await SeeAsync("h2");
+        Assert.Equal((null, false, "placement.nowhere"), await PlaceAsync(portal, lab, 1, cancellation) is var gone ? (gone.Pool, gone.CanWait, gone.WhyNot?.Code) : default);
+
+        Task SeeAsync(string host) => portal.Database.WriteAsync(
+            session => PoolStore.SaveHostsAsync(session, pool.Id, [new HostCapacity(host, 64, 1 << 20, 0, 0, null, null)], PoolsUnderTest.Now), cancellation);
     }
 
     [Theory, InlineData(Engine.Sqlite), InlineData(Engine.Postgres)]
