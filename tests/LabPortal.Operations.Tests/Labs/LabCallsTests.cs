@@ -123,7 +123,7 @@ public sealed class LabCallsTests(TestDatabases databases)
     {
         await using var labs = await LabsUnderTest.CreateAsync(databases, engine);
         var ada = await labs.TeamAsync("qa") with { IsAdmin = true };
-        (RunState State, string Workflow)?[] lives = [null, (RunState.Running, WorkflowNames.Provision), (RunState.Undoing, WorkflowNames.Start), (RunState.Stuck, WorkflowNames.Stop), (RunState.Running, WorkflowNames.End)];
+        (RunState State, string Workflow)?[] lives = [null, (RunState.Running, WorkflowNames.Provision), (RunState.Undoing, WorkflowNames.Start), (RunState.Stuck, WorkflowNames.Stop), (RunState.Running, WorkflowNames.Revert), (RunState.Running, WorkflowNames.End)];
         foreach (var state in Enum.GetValues<LabState>())
         {
             foreach (var live in lives)
@@ -138,8 +138,12 @@ public sealed class LabCallsTests(TestDatabases databases)
                             "UPDATE runs SET state = @State, workflow = @Workflow WHERE lab_id = @lab", new { lab, State = run.State.Word(), run.Workflow }), Cancellation);
                     }
 
+                    if (verb is LabVerb.Revert or LabVerb.DeleteSnapshot) await HaveSnapshotAsync(labs, lab, "one");
                     var outcome = verb switch
                     {
+                        LabVerb.Snapshot => await labs.Calls.SnapshotAsync(ada, lab, "one", Cancellation),
+                        LabVerb.Revert => await labs.Calls.RevertAsync(ada, lab, "one", Cancellation),
+                        LabVerb.DeleteSnapshot => await labs.Calls.DeleteSnapshotAsync(ada, lab, "one", Cancellation),
                         LabVerb.Extend => await labs.Calls.ExtendAsync(ada, lab, new LeaseRequest(1), Cancellation),
                         LabVerb.Abandon => await labs.Calls.AbandonAsync(ada, lab, "gone", Cancellation),
                         _ => await labs.Calls.AskAsync(ada, lab, verb, Cancellation),
@@ -149,6 +153,18 @@ public sealed class LabCallsTests(TestDatabases databases)
             }
         }
     }
+
+    private static Task HaveSnapshotAsync(LabsUnderTest labs, LabId id, string name) => labs.Database.WriteAsync(
+        async session =>
+        {
+            var lab = (await LabStore.FindAsync(session, id))!;
+            await SnapshotStore.InsertAsync(session, new Snapshot
+            {
+                Id = new SnapshotId(Ids.New(labs.Now)), Lab = id, Name = name, State = SnapshotState.Taken, AskedBy = "Ada", AskedAt = labs.Now,
+                Items = [.. lab.Machines.Select(machine => new SnapshotItem(machine.Id, machine.Generation, SnapshotItemState.Taken, null, false, null))],
+            });
+        },
+        Cancellation);
 
     [Theory, InlineData(Engine.Sqlite), InlineData(Engine.Postgres)]
     public async Task A_feed_has_neither_gap_nor_repeat_wherever_it_resumes(Engine engine)
