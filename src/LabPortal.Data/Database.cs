@@ -77,6 +77,7 @@ public sealed class Database : IAsyncDisposable
         // Once the work is done its outcome is saved, whoever stopped waiting for it.
         await transaction.CommitAsync(CancellationToken.None);
         _signals.Raise(session.Raised);
+        session.Committed();
         return result;
     }
 

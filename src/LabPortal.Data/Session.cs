@@ -15,6 +15,7 @@ public sealed class Session
     private readonly Dictionary<string, int> _lastOf = new(StringComparer.Ordinal);
     private readonly Dictionary<object, IGathered> _gathered = [];
     private readonly Dictionary<object, ILast> _last = [];
+    private readonly List<Action> _afterwards = [];
 
     internal Session(SqlDialect dialect, DbConnection connection, DbTransaction? transaction, CancellationToken cancellation)
     {
@@ -139,6 +140,18 @@ public sealed class Session
         if (_transaction is null) throw new InvalidOperationException("A signal belongs to a write.");
         var signal = new Signal(topic, payload);
         if (!_raised.Contains(signal)) _raised.Add(signal);
+    }
+
+    /// <summary>What is true only once this is committed (a measurement): never run where it is rolled back, and once where it is tried again. Must not throw.</summary>
+    public void AfterCommit(Action deed)
+    {
+        if (_transaction is null) throw new InvalidOperationException("Only a write is committed.");
+        _afterwards.Add(deed);
+    }
+
+    internal void Committed()
+    {
+        foreach (var deed in _afterwards) deed();
     }
 
     /// <summary>What is done once for all who asked, when everything else of the transaction is done: what it locks is not held while anything is waited for.</summary>

@@ -342,7 +342,8 @@ public sealed class Base0001 : ForwardOnlyMigration
             since bigint NOT NULL,
             finished_at bigint,
             worker text,
-            token bigint NOT NULL DEFAULT 0
+            token bigint NOT NULL DEFAULT 0,
+            trace_parent text
         );
         CREATE UNIQUE INDEX runs_one_live_per_lab ON runs (lab_id) WHERE state IN ('running', 'undoing', 'stuck');
         CREATE INDEX runs_due ON runs (due_at) WHERE state IN ('running', 'undoing');

@@ -35,8 +35,8 @@ public static class RunStore
     public static async Task InsertAsync(Session session, Run run)
     {
         await session.ExecuteAsync("""
-            INSERT INTO runs (id, lab_id, team_id, workflow, version, state, arguments, asked_by, step, steps_total, created_at, due_at, since)
-            VALUES (@Id, @Lab, @Team, @Workflow, @Version, @State, @Arguments, @AskedBy, @Step, @StepsTotal, @CreatedAt, @DueAt, @Since)
+            INSERT INTO runs (id, lab_id, team_id, workflow, version, state, arguments, asked_by, step, steps_total, created_at, due_at, since, trace_parent)
+            VALUES (@Id, @Lab, @Team, @Workflow, @Version, @State, @Arguments, @AskedBy, @Step, @StepsTotal, @CreatedAt, @DueAt, @Since, @TraceParent)
             """,
             new
             {
@@ -53,6 +53,7 @@ public static class RunStore
                 run.CreatedAt,
                 run.DueAt,
                 run.Since,
+                run.TraceParent,
             });
         session.Raise(Signal.Runs, "");
     }
@@ -201,7 +202,7 @@ public static class RunStore
 
     private const string Columns = """
         id, lab_id AS lab, team_id AS team, workflow, version, state, arguments, asked_by, cancel_requested, end_asked_by, step, steps_done, steps_total, problem,
-        created_at, due_at, since, finished_at, worker, token
+        created_at, due_at, since, finished_at, worker, token, trace_parent
         """;
 
     internal static Task<IReadOnlyList<Run>> ReadAsync(Session session, string tail, object parameters) => RowsAsync(session, $"SELECT {Columns} FROM runs {tail}", parameters);
@@ -238,6 +239,7 @@ public static class RunStore
         public Instant? FinishedAt { get; init; }
         public string? Worker { get; init; }
         public long Token { get; init; }
+        public string? TraceParent { get; init; }
 
         public Run ToRun() => new()
         {
@@ -261,6 +263,7 @@ public static class RunStore
             FinishedAt = FinishedAt,
             Worker = Worker,
             Token = Token,
+            TraceParent = TraceParent,
         };
     }
 }

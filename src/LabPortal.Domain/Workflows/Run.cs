@@ -39,6 +39,9 @@ public sealed record Run
     public string? Worker { get; init; }
     public long Token { get; init; }
 
+    /// <summary>Where the run belongs in the trace of what began it (W3C Trace Context, <c>traceparent</c>): its turns are in one trace, whichever worker takes them.</summary>
+    public string? TraceParent { get; init; }
+
     /// <summary>Set by <i>cancel</i> and <i>end</i>: the turn that sees it goes backwards.</summary>
     public bool CancelRequested { get; init; }
 

@@ -3,6 +3,7 @@ using LabPortal.Data;
 using LabPortal.Data.Audit;
 using LabPortal.Domain;
 using LabPortal.Domain.People;
+using LabPortal.Operations.Telemetry;
 using NodaTime;
 
 namespace LabPortal.Operations.Audit;
@@ -53,6 +54,7 @@ internal sealed class AuditedWrite(Database database, TimeProvider time)
     /// <summary>Only the line of a refusal that was clear before anything was read.</summary>
     public async Task<Refusal> RefuseAsync(Actor actor, AuditDraft draft, Refusal refusal, CancellationToken cancellation)
     {
+        PortalMeter.Refused(refusal);
         // With the code's arguments its sentence can be told again. What the draft says itself stays.
         foreach (var (name, value) in refusal.Arguments ?? []) draft.Detail.TryAdd(name, Convert.ToString(value, CultureInfo.InvariantCulture) ?? "");
         await database.WriteAsync(session => AppendAsync(session, actor, draft, refusal.Code, time.Now()), cancellation);

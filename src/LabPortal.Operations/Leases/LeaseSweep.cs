@@ -7,6 +7,7 @@ using LabPortal.Domain.Labs;
 using LabPortal.Domain.Leases;
 using LabPortal.Domain.Workflows;
 using LabPortal.Operations.People;
+using LabPortal.Operations.Telemetry;
 using LabPortal.Operations.Workflows;
 using Microsoft.Extensions.Logging;
 using NodaTime;
@@ -107,6 +108,7 @@ public sealed class LeaseSweep(Database database, Runs runs, TimeProvider time, 
             return;
         }
 
+        if (moment is not null && moment.At <= now) session.AfterCommit(() => PortalMeter.LeaseDeedDone(moment.Deed, now - moment.At));
         // What was done moved the lab, or the clock's notes of it; a daily change that was done is over.
         await LeaseStore.SetNextAsync(session, id, null);
         await LeaseClock.ScheduleAsync(session, id, now);

@@ -1,5 +1,6 @@
 using LabPortal.Domain.Machines;
 using LabPortal.Domain.Pools;
+using LabPortal.Operations.Telemetry;
 
 namespace LabPortal.Operations.Pools;
 
@@ -43,7 +44,7 @@ public sealed class Observations(IProvider provider, TimeProvider time)
             }
         }
 
-        return await asker.Answer.Task.WaitAsync(cancellation);
+        return await PortalTrace.CallAsync("observe", null, () => asker.Answer.Task.WaitAsync(cancellation));
     }
 
     /// <summary>What was seen of this machine before now no longer counts, not even what a read in flight is about to say.</summary>

@@ -8,6 +8,7 @@ using LabPortal.Domain.Workflows;
 using LabPortal.Operations.Leases;
 using LabPortal.Operations.Machines;
 using LabPortal.Operations.People;
+using LabPortal.Operations.Telemetry;
 using NodaTime;
 
 namespace LabPortal.Operations.Workflows;
@@ -80,6 +81,7 @@ public sealed class Runs(RegisteredWorkflows workflows, TimeProvider time)
     {
         var problem = new Reason("run.abandoned", ("reason", reason), ("workflow", run.Workflow));
         RunStore.Finish(session, run, RunState.Abandoned, problem, now);
+        session.AfterCommit(() => PortalMeter.RunFinished(run, RunState.Abandoned));
         await SlotStore.FreeAsync(session, run.Id, now);
         if (run.Workflow is WorkflowNames.Provision or WorkflowNames.End)
         {
@@ -98,8 +100,9 @@ public sealed class Runs(RegisteredWorkflows workflows, TimeProvider time)
     internal async Task OvertakeAsync(Session session, Run live, Lab lab, Instant now)
     {
         RunStore.Finish(session, live, RunState.Undone, new Reason("run.overtaken-by-end"), now);
+        session.AfterCommit(() => PortalMeter.RunFinished(live, RunState.Undone));
         await SlotStore.FreeAsync(session, live.Id, now);
-        await InsertAsync(session, lab, WorkflowNames.End, new Dictionary<string, string>(), live.EndAskedBy!, now);
+        await InsertAsync(session, lab, WorkflowNames.End, new Dictionary<string, string>(), live.EndAskedBy!, now, live.TraceParent);
     }
 
     /// <summary>The lab is <i>ended</i> or <i>failed</i>: it holds no quota any more, and its generated password opens nothing.</summary>
@@ -125,9 +128,10 @@ public sealed class Runs(RegisteredWorkflows workflows, TimeProvider time)
         LabStore.AppendEvent(session, lab, now, LabEventKind.State, reason is null ? [("state", state.Word())] : [("state", state.Word()), ("reason", reason.Code)]);
     }
 
-    private async Task<Run> InsertAsync(Session session, Lab lab, string name, IReadOnlyDictionary<string, string> arguments, string askedBy, Instant now)
+    private async Task<Run> InsertAsync(Session session, Lab lab, string name, IReadOnlyDictionary<string, string> arguments, string askedBy, Instant now, string? within = null)
     {
         var workflow = workflows.Current(name);
+        using var begun = PortalTrace.Begin(workflow.Name, within);
         var run = new Run
         {
             Id = new RunId(Ids.New(time)),
@@ -143,6 +147,7 @@ public sealed class Runs(RegisteredWorkflows workflows, TimeProvider time)
             CreatedAt = now,
             DueAt = now,
             Since = now,
+            TraceParent = begun?.Id,
         };
         await RunStore.InsertAsync(session, run);
         LabStore.AppendEvent(session, lab.Id, now, LabEventKind.Log, ("code", "run.begun"), ("workflow", name), ("by", askedBy));

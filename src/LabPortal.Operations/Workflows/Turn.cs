@@ -4,6 +4,7 @@ using LabPortal.Domain;
 using LabPortal.Domain.Labs;
 using LabPortal.Domain.Pools;
 using LabPortal.Domain.Workflows;
+using LabPortal.Operations.Telemetry;
 using NodaTime;
 
 namespace LabPortal.Operations.Workflows;
@@ -130,6 +131,7 @@ internal sealed class Turn(Run claim, Workflow workflow, StepTools tools, Worker
         await Task.Yield();
         using var limit = CancellationTokenSource.CreateLinkedTokenSource(acting);
         limit.CancelAfter(tools.Settings.LongestAct);
+        using var traced = PortalTrace.Act(act.Step.Name, act.Entry.Direction, _state!.MachineName(act.Target), act.Entry.Attempt);
         try
         {
             if (!lease.MayAct) throw new LeaseLost("Too little of the worker's term is left.");
@@ -142,6 +144,7 @@ internal sealed class Turn(Run claim, Workflow workflow, StepTools tools, Worker
         }
         catch (Exception fault)
         {
+            traced.Failed(fault);
             return new TurnOutcome(act, null, fault);
         }
     }

@@ -7,6 +7,7 @@ using LabPortal.Data.Workflows;
 using LabPortal.Domain;
 using LabPortal.Domain.Labs;
 using LabPortal.Domain.Workflows;
+using LabPortal.Operations.Telemetry;
 using Microsoft.Extensions.Logging;
 using NodaTime;
 
@@ -50,6 +51,7 @@ public sealed class TurnBatch(
     private async Task<int> AdvanceAsync(TimeSpan linger, CancellationToken cancellation)
     {
         using var batch = bell.BatchBegins();
+        using var measured = PortalMeter.BatchAtWork();
         var ended = Channel.CreateBounded<bool>(new BoundedChannelOptions(1) { FullMode = BoundedChannelFullMode.DropWrite });
         var (began, workedAt) = (tools.Time.GetTimestamp(), tools.Time.GetTimestamp());
         var (advanced, active, finished, seen) = (0, 0, 0, 0);
@@ -191,6 +193,9 @@ public sealed class TurnBatch(
     {
         var run = turn.Claim;
         Instant? due = null;
+        using var traced = PortalTrace.Turn(run);
+        var begun = tools.Time.GetTimestamp();
+        PortalMeter.TurnBegins(run, tools.Time.Now());
         try
         {
             due = await turn.AdvanceAsync(cancellation);
@@ -211,6 +216,7 @@ public sealed class TurnBatch(
         finally
         {
             lease.Turning.TryRemove(run.Id, out _);
+            PortalMeter.TurnEnded(run, tools.Time.GetElapsedTime(begun));
         }
 
         // Only now does the pump see it.

@@ -1,10 +1,12 @@
 using LabPortal.Data;
 using LabPortal.Data.Labs;
+using LabPortal.Data.Pools;
 using LabPortal.Data.Workflows;
 using LabPortal.Domain;
 using LabPortal.Domain.Labs;
 using LabPortal.Domain.Workflows;
 using LabPortal.Operations.People;
+using LabPortal.Operations.Telemetry;
 using NodaTime;
 
 namespace LabPortal.Operations.Workflows;
@@ -120,7 +122,16 @@ internal sealed class TurnPlan(Workflow workflow, StepTools tools, Runs runs)
         if (!forward) await workflow.UndoneAsync(session, state.Run, (await LabStore.FindAsync(session, state.Run.Lab))!, now);
         RunStore.Finish(session, state.Run with { StepsDone = state.StepsDone }, forward ? RunState.Done : RunState.Undone, forward ? null : state.Run.Problem, now);
         LabStore.AppendEvent(session, state.Run.Lab, now, LabEventKind.Log, ("code", forward ? "run.done" : "run.undone"), ("workflow", workflow.Name));
+        session.AfterCommit(() => PortalMeter.RunFinished(state.Run, forward ? RunState.Done : RunState.Undone));
+        if (forward && workflow.Name == WorkflowNames.Provision) await MeasureReadyAsync(session, state, now);
         return state with { Over = true, Run = state.Run with { FinishedAt = now } };
+    }
+
+    private static async Task MeasureReadyAsync(Session session, TurnState state, Instant now)
+    {
+        var pools = state.Lab.Machines.Select(machine => machine.Pool).OfType<PoolId>().Distinct().ToList();
+        var pool = pools.Count == 1 ? (await PoolStore.FindAsync(session, pools[0]))?.Name : null;
+        session.AfterCommit(() => PortalMeter.LabReady(state.Lab.Blueprint, pool, now - state.Run.CreatedAt));
     }
 
     private static TurnState Release(Session session, TurnState state, Instant due, PoolSlot? waitsFor, string? step, Instant now)

@@ -51,7 +51,8 @@ public sealed class TurnWriter(Database database, WorkerLease lease) : IDisposab
             _writing++;
         }
 
-        _ = Task.Run(WriteAllAsync);
+        // It serves all turns: what it writes is in nobody's trace.
+        using (ExecutionContext.SuppressFlow()) _ = Task.Run(WriteAllAsync);
         return save.Saved.Task;
     }
 

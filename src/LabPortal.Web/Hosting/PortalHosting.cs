@@ -51,6 +51,7 @@ internal static class PortalHosting
         AddBackgroundWork(builder.Services, settings);
         AddCallers(builder.Services);
         builder.Services.AddCallLimits(settings);
+        builder.AddTelemetry();
         builder.Services.AddHsts(hsts => hsts.MaxAge = TimeSpan.FromDays(180));
         if (settings.TrustedProxies.Count > 0) builder.Services.Configure<ForwardedHeadersOptions>(forwarded =>
         {
@@ -72,6 +73,7 @@ internal static class PortalHosting
         app.UseSecurityHeaders();
         app.UseWhen(context => context.IsApi(), api => api.UseExceptionHandler(new ExceptionHandlerOptions { ExceptionHandler = Problems.WriteFaultAsync, AllowStatusCode404Response = true }));
         app.UseWhen(context => !context.IsApi(), pages => pages.UseExceptionHandler("/error"));
+        app.UseMetrics();
         app.UseRouting();
         app.UseAuthentication();
         app.UseRateLimiter();

@@ -35,6 +35,14 @@ internal sealed record PortalSettings
     /// <summary><c>LabPortal:Limits:SignInsPerMinute</c> from one address.</summary>
     public int SignInsPerMinute { get; init; } = 20;
 
+    /// <summary><c>LabPortal:Metrics:AllowedNetworks</c>: who reads <c>/metrics</c> without a token, as addresses or <c>ADDRESS/BITS</c>.</summary>
+    public IReadOnlyList<IPNetwork> MetricsNetworks { get; init; } = s_loopback;
+
+    /// <summary><c>LabPortal:Metrics:Token</c>: who has it reads <c>/metrics</c> from anywhere, and nothing else.</summary>
+    public string? MetricsToken { get; init; }
+
+    private static readonly IPNetwork[] s_loopback = [IPNetwork.Parse("127.0.0.0/8"), IPNetwork.Parse("::1/128")];
+
     public const int MaxBodyBytes = 1 << 20;
 
     public bool IsShared => !Database.StartsWith("sqlite:", StringComparison.OrdinalIgnoreCase);
@@ -56,9 +64,14 @@ internal sealed record PortalSettings
             TrustedProxies = [.. (portal.GetSection("TrustedProxies").Get<string[]>() ?? []).Select(IPAddress.Parse)],
             WebhookHosts = portal.GetSection("Webhooks:AllowedHosts").Get<string[]>() ?? [],
             CallsPerSecond = portal.GetValue("Limits:CallsPerSecond", 500),
+            MetricsNetworks = portal.GetSection("Metrics:AllowedNetworks").Get<string[]>()?.Select(Network).ToArray() ?? s_loopback,
+            MetricsToken = Text(portal, "Metrics:Token"),
             SignInsPerMinute = portal.GetValue("Limits:SignInsPerMinute", 20),
         };
     }
+
+    private static IPNetwork Network(string text)
+        => IPAddress.TryParse(text, out var address) ? new IPNetwork(address, address.GetAddressBytes().Length * 8) : IPNetwork.Parse(text);
 
     private static string? Text(IConfigurationSection section, string key) => section[key] is { Length: > 0 } text ? text : null;
 

@@ -3,10 +3,13 @@ using LabPortal.Domain;
 using LabPortal.Domain.Quotas;
 using LabPortal.Domain.Workflows;
 using LabPortal.Operations.Labs;
+using LabPortal.Operations.Telemetry;
 using LabPortal.Web.Features.Labs;
 using LabPortal.Web.Features.Shell;
 using LabPortal.Web.Features.Workflows;
+using Microsoft.AspNetCore.Components;
 using Microsoft.Extensions.DependencyInjection;
+using Microsoft.Extensions.Logging;
 using MudBlazor.Services;
 using NodaTime;
 
@@ -40,6 +43,49 @@ public sealed class ComponentTests : BunitContext
         Assert.Contains("now", create.ClassList);
         Assert.Empty(create.QuerySelectorAll(".mark.bad"));
         Assert.Single(create.QuerySelectorAll(".mark.busy"));
+    }
+
+    [Fact]
+    public void A_page_that_breaks_shows_the_id_that_its_log_line_has()
+    {
+        using var ids = PortalTrace.MakeIds();
+        var logged = new LoggedTraces();
+        Services.AddLogging(logging => logging.Configure(options => options.ActivityTrackingOptions = ActivityTrackingOptions.TraceId).AddProvider(logged));
+
+        var page = Render<PageErrors>(parameters => parameters
+            .AddChildContent<Breaking>()
+            .Add(boundary => boundary.ErrorContent, _ => builder => builder.AddContent(0, "broken")));
+
+        Assert.Matches("[0-9a-f]{32}$", page.Instance.Told);
+        Assert.Contains(page.Instance.Told[^32..], logged.Traces);
+    }
+
+    private sealed class Breaking : ComponentBase
+    {
+        protected override void OnInitialized() => throw new InvalidOperationException("on purpose");
+    }
+
+    /// <summary>The trace of each line, as the log's scopes tell it.</summary>
+    private sealed class LoggedTraces : ILoggerProvider, ILogger, ISupportExternalScope
+    {
+        private IExternalScopeProvider? _scopes;
+
+        public List<string?> Traces { get; } = [];
+
+        public ILogger CreateLogger(string categoryName) => this;
+
+        public void SetScopeProvider(IExternalScopeProvider scopeProvider) => _scopes = scopeProvider;
+
+        public IDisposable? BeginScope<TState>(TState state) where TState : notnull => null;
+
+        public bool IsEnabled(LogLevel logLevel) => true;
+
+        public void Log<TState>(LogLevel logLevel, EventId eventId, TState state, Exception? exception, Func<TState, Exception?, string> formatter)
+            => _scopes?.ForEachScope((scope, traces) => traces.AddRange(((scope as IEnumerable<KeyValuePair<string, object?>>) ?? []).Where(pair => pair.Key == "TraceId").Select(pair => pair.Value?.ToString())), Traces);
+
+        public void Dispose()
+        {
+        }
     }
 
     [Fact]

@@ -1,8 +1,9 @@
-using LabPortal.Data;
 using LabPortal.Data.Workflows;
+using LabPortal.Data;
 using LabPortal.Domain.Machines;
 using LabPortal.Domain.Pools;
 using LabPortal.Operations.Machines;
+using LabPortal.Operations.Telemetry;
 using NodaTime;
 
 namespace LabPortal.Operations.Workflows.Steps;
@@ -25,7 +26,8 @@ internal class Create() : Step("create")
         var pool = await context.OpenPoolAsync(cancellation);
         if (context.Note != Ordered)
         {
-            await pool.Provider.EnsureExistsAsync(await context.Tools.Specs.OfAsync(context.Lab, context.Machine, pool.Pool, cancellation), cancellation);
+            var spec = await context.Tools.Specs.OfAsync(context.Lab, context.Machine, pool.Pool, cancellation);
+            await PortalTrace.CallAsync("ensure exists", pool.Pool, () => pool.Provider.EnsureExistsAsync(spec, cancellation));
             pool.Observations.Invalidate(context.Reference);
         }
 

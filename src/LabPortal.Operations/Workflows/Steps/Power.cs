@@ -1,9 +1,10 @@
-using LabPortal.Domain;
 using LabPortal.Domain.Labs;
 using LabPortal.Domain.Machines;
 using LabPortal.Domain.Pools;
+using LabPortal.Domain;
 using LabPortal.Operations.Machines;
 using LabPortal.Operations.Pools;
+using LabPortal.Operations.Telemetry;
 using NodaTime;
 
 namespace LabPortal.Operations.Workflows.Steps;
@@ -32,7 +33,7 @@ internal static class Power
     {
         var pool = await context.OpenPoolAsync(cancellation);
         if ((await LookAsync(context, pool, cancellation)).Power == PowerState.Running) return;
-        await Of(pool).StartAsync(context.Reference, cancellation);
+        await PortalTrace.CallAsync("start", pool.Pool, () => Of(pool).StartAsync(context.Reference, cancellation));
         pool.Observations.Invalidate(context.Reference);
     }
 
@@ -66,7 +67,7 @@ internal static class Power
         var asked = context.Note is { } note && note.StartsWith(Asked, StringComparison.Ordinal) ? Instants.Read(note[Asked.Length..]) : (Instant?)null;
         if (asked is null || context.Now - asked > s_guestMayTake)
         {
-            await Of(pool).StopAsync(context.Reference, asked is null ? StopMode.Graceful : StopMode.Hard, cancellation);
+            await PortalTrace.CallAsync("stop", pool.Pool, () => Of(pool).StopAsync(context.Reference, asked is null ? StopMode.Graceful : StopMode.Hard, cancellation));
             pool.Observations.Invalidate(context.Reference);
         }
 

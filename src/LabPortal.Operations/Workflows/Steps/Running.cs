@@ -1,8 +1,9 @@
 using LabPortal.Data.Workflows;
-using LabPortal.Domain;
 using LabPortal.Domain.Machines;
 using LabPortal.Domain.Pools;
+using LabPortal.Domain;
 using LabPortal.Operations.Machines;
+using LabPortal.Operations.Telemetry;
 using NodaTime;
 
 namespace LabPortal.Operations.Workflows.Steps;
@@ -73,7 +74,8 @@ internal sealed class PowerCycle() : Step("restart")
     public override async Task<StepAnswer> DoAsync(StepContext context, CancellationToken cancellation)
     {
         var pool = await context.OpenPoolAsync(cancellation);
-        if (await Power.LookAsync(context, pool, cancellation) is { Power: PowerState.Running }) await Power.Of(pool).RestartAsync(context.Reference, cancellation);
+        if (await Power.LookAsync(context, pool, cancellation) is { Power: PowerState.Running })
+            await PortalTrace.CallAsync("restart", pool.Pool, () => Power.Of(pool).RestartAsync(context.Reference, cancellation));
         else await Power.StartAsync(context, cancellation);
         pool.Observations.Invalidate(context.Reference);
         return StepAnswer.Done;

@@ -1,9 +1,10 @@
-using LabPortal.Data;
 using LabPortal.Data.Machines;
-using LabPortal.Domain;
+using LabPortal.Data;
 using LabPortal.Domain.Machines;
 using LabPortal.Domain.Pools;
+using LabPortal.Domain;
 using LabPortal.Operations.Pools;
+using LabPortal.Operations.Telemetry;
 using NodaTime;
 
 namespace LabPortal.Operations.Workflows.Steps;
@@ -27,7 +28,7 @@ internal static class Vanishing
             var pool = await context.Tools.Pools.OpenAsync(placed.Pool, cancellation);
             settling = Duration.Max(settling, pool.Provider.SettlingTime);
             var reference = new ResourceRef((context.Machine with { Generation = placed.Generation }).OwnerIn(context.Tools.Identity.Installation), placed.Host);
-            if (since is null) await pool.Provider.EnsureGoneAsync(reference, cancellation);
+            if (since is null) await PortalTrace.CallAsync("ensure gone", pool.Pool, () => pool.Provider.EnsureGoneAsync(reference, cancellation));
             pool.Observations.Invalidate(reference);
             switch (await pool.Observations.ObserveAsync(reference, cancellation))
             {

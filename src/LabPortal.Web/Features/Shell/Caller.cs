@@ -1,6 +1,7 @@
 using LabPortal.Domain;
 using LabPortal.Domain.People;
 using LabPortal.Operations.People;
+using LabPortal.Operations.Telemetry;
 using LabPortal.Web.Features.SignIn;
 using Microsoft.AspNetCore.Components;
 using Microsoft.AspNetCore.Components.Authorization;
@@ -22,7 +23,7 @@ internal sealed class Caller(AuthenticationStateProvider authentication, PeopleC
     public async Task<Actor> ActorAsync(CancellationToken cancellation)
     {
         var session = PortalSession.Read((await authentication.GetAuthenticationStateAsync()).User);
-        if (session is { } known && await people.ActorOfAsync(known.Person, known.Stamp, Address, Ids.Canonical(Ids.New(time)), cancellation) is { } actor)
+        if (session is { } known && await people.ActorOfAsync(known.Person, known.Stamp, Address, PortalTrace.ClickId ?? Ids.Canonical(Ids.New(time)), cancellation) is { } actor)
             return actor;
         navigation.NavigateTo(PortalSession.SignInPath(navigation.ToBaseRelativePath(navigation.Uri)), forceLoad: true);
         throw new SignedOutException();

@@ -1,5 +1,6 @@
 using LabPortal.Domain;
 using LabPortal.Domain.People;
+using LabPortal.Operations.Telemetry;
 using LabPortal.Web.Texts;
 using MudBlazor;
 
@@ -24,6 +25,7 @@ internal sealed class Commands(Caller caller, ISnackbar snackbar, IDialogService
     {
         if (Busy || (confirm is not null && !await ConfirmedAsync(confirm))) return default;
         Set(busy: true);
+        using var click = PortalTrace.Click();
         try
         {
             var outcome = await call(await caller.ActorAsync(cancellation), cancellation);
@@ -44,7 +46,7 @@ internal sealed class Commands(Caller caller, ISnackbar snackbar, IDialogService
         catch (Exception fault)
         {
             log.LogError(fault, "A command of a page failed.");
-            snackbar.Add(Say.CommandBroke, MudBlazor.Severity.Error);
+            snackbar.Add(PageErrors.Quoted(Say.CommandBroke), MudBlazor.Severity.Error);
             return default;
         }
         finally

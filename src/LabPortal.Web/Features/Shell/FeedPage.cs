@@ -1,6 +1,7 @@
 using LabPortal.Domain;
 using LabPortal.Domain.People;
 using LabPortal.Operations.Labs;
+using LabPortal.Operations.Telemetry;
 using LabPortal.Web.Texts;
 using Microsoft.AspNetCore.Components;
 
@@ -43,6 +44,7 @@ public abstract class FeedPage : ComponentBase, IAsyncDisposable
     {
         // Parameters may change while an older read is under way: only the newest is shown.
         var reading = ++_reading;
+        using var click = PortalTrace.Click("read");
         try
         {
             var actor = await Who.ActorAsync(Life);
@@ -58,7 +60,7 @@ public abstract class FeedPage : ComponentBase, IAsyncDisposable
         catch (Exception fault)
         {
             Log.LogError(fault, "A page could not be read.");
-            Problem = Say.PageBroke;
+            Problem = PageErrors.Quoted(Say.PageBroke);
         }
 
         if (!Life.IsCancellationRequested) StateHasChanged();

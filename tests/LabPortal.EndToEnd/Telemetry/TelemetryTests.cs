@@ -1,0 +1,198 @@
+using System.Diagnostics;
+using System.Net;
+using System.Net.Http.Headers;
+using System.Net.Http.Json;
+using System.Text.Json.Nodes;
+using System.Text.RegularExpressions;
+using LabPortal.Testing;
+
+namespace LabPortal.EndToEnd.Telemetry;
+
+/// <summary>What the portal tells machines about itself: metrics, traces, and the ids in its log.</summary>
+public sealed partial class TelemetryTests(TestDatabases databases)
+{
+    private const string Trace = "0af7651916cd43dd8448eb211c80319c";
+    private static readonly TimeSpan s_patience = TimeSpan.FromMinutes(1);
+    private static readonly string s_folder = Path.Combine(Repository.Root, "infra", "observability");
+
+    private static CancellationToken Cancellation => TestContext.Current.CancellationToken;
+
+    [Fact]
+    public async Task Every_metric_that_the_dashboard_the_rules_and_the_table_name_is_there_and_names_no_lab_and_nobody()
+    {
+        using var folder = new TestFolder();
+        await File.WriteAllTextAsync(folder["apply.yaml"], Catalogue.Yaml(), Cancellation);
+        await using var portal = await PortalProcess.StartAsync(folder["data"], applyFile: folder["apply.yaml"]);
+        using var client = portal.Client();
+        // By its time, so that a lease has its moment.
+        var asked = Request();
+        asked["name"] = "unmistakable";
+        asked["start"] = DateTimeOffset.UtcNow.AddSeconds(2).ToString("O");
+        var id = (string)(await client.PostAsync("labs", asked, Cancellation)).Must(202)["id"]!;
+        await client.WaitForAsync(id, "ready", cancellation: Cancellation);
+        (await client.PostAsync($"labs/{id}/start", cancellation: Cancellation)).Must(409);
+
+        string[] named =
+        [
+            .. Names(string.Join('\n', Texts(JsonNode.Parse(await File.ReadAllTextAsync(Path.Combine(s_folder, "dashboard.json"), Cancellation))!, "expr"))),
+            .. Names(await File.ReadAllTextAsync(Path.Combine(s_folder, "rules.yaml"), Cancellation)),
+            .. Names(await File.ReadAllTextAsync(Path.Combine(Repository.Root, "src", "LabPortal.Web", "Hosting", "README.md"), Cancellation)),
+        ];
+        Assert.True(named.Length > 40, string.Join(", ", named));
+        var metrics = "";
+        await UntilAsync(
+            async () =>
+            {
+                metrics = await ScrapeAsync(portal);
+                var there = SampleName().Matches(metrics).SelectMany(match => new[] { match.Value, HistogramPart().Replace(match.Value, "") }).ToHashSet();
+                return named.Except(there).ToArray() is { Length: > 0 } missing ? $"missing: {string.Join(", ", missing)}" : null;
+            });
+
+        Assert.Equal(1, Sum(metrics, "labportal_labs", "state=\"ready\""));
+        Assert.Equal(0, Sum(metrics, "labportal_labs", "state=\"provisioning\""));
+        Assert.Equal(1, Sum(metrics, "labportal_runs_finished_total", "workflow=\"provision\"", "state=\"done\""));
+        Assert.Equal(1, Sum(metrics, "labportal_lab_time_to_ready_seconds_count", "pool=\"pretend\"", "blueprint=\"pair\""));
+        Assert.Equal(1, Sum(metrics, "labportal_lease_lateness_seconds_count", "deed=\"begin\""));
+        Assert.Equal(1, Sum(metrics, "labportal_pool_state", "pool=\"pretend\"", "state=\"healthy\""));
+        Assert.Equal(1, Sum(metrics, "labportal_refusals_total", "kind=\"conflict\""));
+        Assert.DoesNotContain(id, metrics, StringComparison.Ordinal);
+        Assert.DoesNotContain("unmistakable", metrics, StringComparison.Ordinal);
+        Assert.DoesNotContain((string)(await client.GetAsync($"labs/{id}", Cancellation)).Must(200)["owner"]!, metrics, StringComparison.Ordinal);
+        var (_, output, error) = await Tool.TypeAsync(string.Concat(metrics.Split('\n').Where(line => line.Contains("labportal_", StringComparison.Ordinal)).Select(line => line + "\n")), Cancellation, "promtool", "check", "metrics");
+        Assert.Equal("", output + error);
+    }
+
+    [Fact]
+    public async Task Promtool_accepts_the_rules_and_their_own_tests()
+    {
+        await Tool.RunAsync(Cancellation, "promtool", "check", "rules", Path.Combine(s_folder, "rules.yaml"));
+        await Tool.RunAsync(Cancellation, "promtool", "test", "rules", Path.Combine(s_folder, "rules.test.yaml"));
+    }
+
+    [Fact]
+    public async Task Metrics_are_for_allowed_networks_and_the_token_and_never_for_whom_a_stranger_forwards()
+    {
+        using var folder = new TestFolder();
+        await using (var portal = await PortalProcess.StartAsync(folder["data"]))
+        {
+            Assert.Equal(HttpStatusCode.OK, await ReadAsync(portal));
+            Assert.Equal(HttpStatusCode.Forbidden, await ReadAsync(portal, forwarded: "203.0.113.9"));
+            Assert.Equal(HttpStatusCode.Forbidden, await ReadAsync(portal, token: PortalProcess.AdminToken, forwarded: "203.0.113.9"));
+        }
+
+        var more = new Dictionary<string, string> { ["LabPortal__Metrics__Token"] = "scrape-me-if-you-can", ["LabPortal__Metrics__AllowedNetworks__0"] = "192.0.2.0/24" };
+        await using var closed = await PortalProcess.StartAsync(folder["data"], more: more);
+        Assert.Equal(HttpStatusCode.Unauthorized, await ReadAsync(closed));
+        Assert.Equal(HttpStatusCode.Unauthorized, await ReadAsync(closed, token: "scrape-me"));
+        Assert.Equal(HttpStatusCode.OK, await ReadAsync(closed, token: "scrape-me-if-you-can"));
+        Assert.Equal(HttpStatusCode.OK, await ReadAsync(closed, token: "scrape-me-if-you-can", forwarded: "203.0.113.9"));
+    }
+
+    [Fact]
+    public async Task A_run_is_one_trace_from_the_call_to_the_provider_and_two_nodes_agree_on_the_installation()
+    {
+        using var folder = new TestFolder();
+        await File.WriteAllTextAsync(folder["apply.yaml"], Catalogue.Yaml(createSeconds: 0.5, bootSeconds: 1) + Away, Cancellation);
+        await using var receiver = await OtlpReceiver.StartAsync(Cancellation);
+        var more = new Dictionary<string, string>
+        {
+            ["OTEL_EXPORTER_OTLP_ENDPOINT"] = receiver.Address,
+            ["OTEL_EXPORTER_OTLP_PROTOCOL"] = "http/protobuf",
+            ["OTEL_BSP_SCHEDULE_DELAY"] = "200",
+        };
+        var database = await databases.CreateSettingAsync(Engine.Postgres);
+        await using var one = await PortalProcess.StartAsync(folder["data"], database, folder["apply.yaml"], more: more);
+        await using var two = await PortalProcess.StartAsync(folder["data"], database, folder["apply.yaml"], more: more);
+        using var client = one.Client();
+
+        var asked = (await client.SendAsync(HttpMethod.Post, "labs", JsonContent.Create(Request()), Cancellation, ("traceparent", $"00-{Trace}-b7ad6b7169203331-01"))).Must(202);
+        await client.WaitForAsync((string)asked["id"]!, "ready", cancellation: Cancellation);
+
+        await UntilAsync(() => Task.FromResult(WhatLacks([.. receiver.Spans.Where(span => span.Trace == Trace)])));
+        await UntilAsync(async () =>
+        {
+            var (first, second) = (await ScrapeAsync(one), await ScrapeAsync(two));
+            var ready = (Sum(first, "labportal_labs", "state=\"ready\""), Sum(second, "labportal_labs", "state=\"ready\""));
+            var finished = Sum(first + second, "labportal_runs_finished_total", "workflow=\"provision\"");
+            return ready == (1, 1) && finished == 1 ? null : $"ready: {ready}, finished: {finished}";
+        });
+
+        // The id of a problem is the one that its log lines have.
+        var problem = (await client.GetAsync("pools/away/resources", Cancellation)).Must(503);
+        var quoted = (string)problem["traceId"]!;
+        Assert.Matches("^[0-9a-f]{32}$", quoted);
+        await UntilAsync(() => Task.FromResult(one.Log.Contains($"TraceId:{quoted}", StringComparison.Ordinal) ? null : $"no {quoted} in the log:\n{one.Log}"));
+    }
+
+    /// <summary>A pool whose provider cannot be reached.</summary>
+    private const string Away = """
+
+        ---
+        kind: Pool
+        name: away
+        provider: libvirt
+        settings: { hosts: [{ name: here, uri: "qemu:///system?socket=/nowhere/at/all" }] }
+        """;
+
+    private static string? WhatLacks(IReadOnlyList<Span> spans)
+    {
+        string Told(string what) => $"{what}:\n{string.Join('\n', spans)}";
+        bool IsIn(Span span, string parent) => spans.Any(other => other.Id == span.Parent && other.Name == parent);
+        if (spans.SingleOrDefault(span => span.Parent == "b7ad6b7169203331") is not { } call) return Told("no call");
+        if (spans.SingleOrDefault(span => span.Name == "run") is not { } run || run.Parent != call.Id) return Told("no run in the call");
+        var turns = spans.Where(span => span.Name == "turn").ToList();
+        if (turns.Count < 2 || turns.Any(turn => turn.Parent != run.Id)) return Told("not several turns in the run");
+        if (spans.Count(span => span.Name == "create" && IsIn(span, "turn")) < 2) return Told("no step for each machine in a turn");
+        return spans.Count(span => span.Name == "ensure exists" && IsIn(span, "create")) == 2 ? null : Told("not a call to the provider for each machine");
+    }
+
+    private static JsonObject Request() => new() { ["blueprint"] = "pair", ["team"] = "qa", ["lease"] = new JsonObject { ["hours"] = 1 } };
+
+    private static async Task<string> ScrapeAsync(PortalProcess portal)
+    {
+        using var http = new HttpClient { BaseAddress = portal.Address };
+        return await http.GetStringAsync("/metrics", Cancellation);
+    }
+
+    private static async Task<HttpStatusCode> ReadAsync(PortalProcess portal, string? token = null, string? forwarded = null)
+    {
+        using var http = new HttpClient { BaseAddress = portal.Address };
+        using var request = new HttpRequestMessage(HttpMethod.Get, "/metrics");
+        if (token is not null) request.Headers.Authorization = new AuthenticationHeaderValue("Bearer", token);
+        if (forwarded is not null) request.Headers.Add("X-Forwarded-For", forwarded);
+        using var answer = await http.SendAsync(request, Cancellation);
+        return answer.StatusCode;
+    }
+
+    private static async Task UntilAsync(Func<Task<string?>> lacks)
+    {
+        var since = Stopwatch.GetTimestamp();
+        while (await lacks() is { } still)
+        {
+            if (Stopwatch.GetElapsedTime(since) > s_patience) throw new TimeoutException(still);
+            await Task.Delay(500, Cancellation);
+        }
+    }
+
+    private static double Sum(string metrics, string name, params string[] labels) => metrics.Split('\n')
+        .Where(line => line.StartsWith(name + "{", StringComparison.Ordinal) && labels.All(label => line.Contains(label, StringComparison.Ordinal)))
+        .Sum(line => double.Parse(line[(line.LastIndexOf('}') + 1)..].Trim().Split(' ')[0], System.Globalization.CultureInfo.InvariantCulture));
+
+    private static IEnumerable<string> Names(string text) => MetricName().Matches(text).Select(match => match.Value).Distinct();
+
+    private static IEnumerable<string> Texts(JsonNode node, string name) => node switch
+    {
+        JsonObject fields => fields.SelectMany(field => field.Key == name ? [(string)field.Value!] : field.Value is null ? [] : Texts(field.Value, name)),
+        JsonArray items => items.SelectMany(item => Texts(item!, name)),
+        _ => [],
+    };
+
+    [GeneratedRegex(@"\b(labportal|http_server|dotnet)_[a-z_]*[a-z]\b", RegexOptions.ExplicitCapture)]
+    private static partial Regex MetricName();
+
+    [GeneratedRegex("^[a-z_]+(?=[{ ])", RegexOptions.Multiline)]
+    private static partial Regex SampleName();
+
+    [GeneratedRegex("_bucket$")]
+    private static partial Regex HistogramPart();
+}
