@@ -58,6 +58,8 @@ public sealed class InstallationGauges : IDisposable
         Gauge("labportal.orphans", "{resource}", "Orphans that are still there.", reading => reading.Pools.Select(pool => Measured(reading.Orphans.GetValueOrDefault(pool.Name), ("pool", pool.Name))));
     }
 
+    internal Meter Meter => _meter;
+
     /// <summary>Reads, unless that was done a moment ago. A database that is away, or slow, is what is measured then: never an exception.</summary>
     public async Task RefreshAsync(CancellationToken cancellation)
     {
