@@ -21,7 +21,7 @@ public sealed partial class TelemetryTests(TestDatabases databases)
     public async Task Every_metric_that_the_dashboard_the_rules_and_the_table_name_is_there_and_names_no_lab_and_nobody()
     {
         using var folder = new TestFolder();
-        await File.WriteAllTextAsync(folder["apply.yaml"], Catalogue.Yaml(), Cancellation);
+        await File.WriteAllTextAsync(folder["apply.yaml"], SimulatedCatalogue.Yaml(), Cancellation);
         await using var portal = await PortalProcess.StartAsync(folder["data"], applyFile: folder["apply.yaml"]);
         using var client = portal.Client();
         // By its time, so that a lease has its moment.
@@ -92,7 +92,7 @@ public sealed partial class TelemetryTests(TestDatabases databases)
     public async Task A_run_is_one_trace_from_the_call_to_the_provider_and_two_nodes_agree_on_the_installation()
     {
         using var folder = new TestFolder();
-        await File.WriteAllTextAsync(folder["apply.yaml"], Catalogue.Yaml(createSeconds: 0.5, bootSeconds: 1) + Away, Cancellation);
+        await File.WriteAllTextAsync(folder["apply.yaml"], SimulatedCatalogue.Yaml(createSeconds: 0.5, bootSeconds: 1) + Away, Cancellation);
         await using var receiver = await OtlpReceiver.StartAsync(Cancellation);
         var more = new Dictionary<string, string>
         {
