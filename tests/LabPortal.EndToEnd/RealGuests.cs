@@ -112,6 +112,10 @@ internal sealed class SshIdentity
         return RunAsync(user, host, port, command);
     }
 
+    /// <summary>By a command that carries the bytes, to a machine that has no other address here.</summary>
+    public async Task<string> RunThroughAsync(string proxyCommand, string host, string command) =>
+        (await Tool.RunAsync(Cancellation, "ssh", ["-o", $"ProxyCommand={proxyCommand}", .. Arguments("root", host, 22), command])).Trim();
+
     /// <summary>What a person sees who signs in at a terminal and leaves.</summary>
     public async Task<string> SignInAsync(JsonNode machine)
     {

@@ -492,7 +492,7 @@ public abstract partial class ProviderConformance : IAsyncLifetime
     public async Task The_abilities_are_those_that_the_kind_claims()
     {
         await using var provider = Open(NewInstallation());
-        Type[] known = [typeof(IPowerAbility), typeof(ISnapshotAbility), typeof(ICapacityAbility), typeof(IImagesAbility), typeof(ISerialLogAbility)];
+        Type[] known = [typeof(IPowerAbility), typeof(ISnapshotAbility), typeof(ICapacityAbility), typeof(IImagesAbility), typeof(ISerialLogAbility), typeof(ISerialConsoleAbility)];
         Assert.Equal(known.Where(Abilities.Contains), known.Where(ability => ability.IsInstanceOfType(provider)));
         Assert.All(Abilities, ability => Assert.Contains(ability, known));
     }
@@ -693,6 +693,60 @@ public abstract partial class ProviderConformance : IAsyncLifetime
 
         Assert.InRange((await serial.ReadSerialLogAsync(machine.Reference, 16, Cancellation)).Length, 0, 16);
     });
+
+    [Fact]
+    public Task A_serial_console_takes_what_is_typed_and_gives_what_is_printed_and_ends_with_the_machine() => WithAsync<ISerialConsoleAbility>(async (consoles, provider, installation) =>
+    {
+        var machine = NewMachine(installation);
+        await Assert.ThrowsAsync<ProviderFault>(() => consoles.OpenSerialConsoleAsync(machine.Reference, takeOver: false, Cancellation));
+        await CreateAsync(provider, machine);
+        await AwaitPowerAsync(provider, machine, PowerState.Running);
+        await using var line = Assert.IsType<Stream>(await consoles.OpenSerialConsoleAsync(machine.Reference, takeOver: false, Cancellation), exactMatch: false);
+        if (!AssertedMute())
+        {
+            var said = new StringBuilder();
+            // A guest that is not so far yet hears nothing: it is asked until it answers.
+            await EventuallyAsync(async () =>
+            {
+                await line.WriteAsync("\r"u8.ToArray(), Cancellation);
+                await line.FlushAsync(Cancellation);
+                await ReadForAsync(line, said, TimeSpan.FromSeconds(1));
+                Assert.Contains(machine.HostName, said.ToString(), StringComparison.Ordinal);
+            });
+        }
+
+        Assert.Null(await consoles.OpenSerialConsoleAsync(machine.Reference, takeOver: false, Cancellation));
+        await using var second = Assert.IsType<Stream>(await consoles.OpenSerialConsoleAsync(machine.Reference, takeOver: true, Cancellation), exactMatch: false);
+        await ReadToEndAsync(line);
+        if (provider is not IPowerAbility power) return;
+        await power.StopAsync(machine.Reference, StopMode.Hard, Cancellation);
+        await ReadToEndAsync(second);
+        await AwaitPowerAsync(provider, machine, PowerState.Stopped);
+        Assert.Equal(FaultKind.Rejected, (await Assert.ThrowsAsync<ProviderFault>(() => consoles.OpenSerialConsoleAsync(machine.Reference, takeOver: false, Cancellation))).Kind);
+    });
+
+    private static async Task ReadForAsync(Stream line, StringBuilder into, TimeSpan length)
+    {
+        using var limit = CancellationTokenSource.CreateLinkedTokenSource(Cancellation);
+        limit.CancelAfter(length);
+        var portion = new byte[1024];
+        try
+        {
+            for (int read; (read = await line.ReadAsync(portion, limit.Token)) > 0;) into.Append(Encoding.UTF8.GetString(portion, 0, read));
+        }
+        catch (OperationCanceledException) when (!Cancellation.IsCancellationRequested)
+        {
+            // As long as was asked for.
+        }
+    }
+
+    private async Task ReadToEndAsync(Stream line)
+    {
+        using var limit = CancellationTokenSource.CreateLinkedTokenSource(Cancellation);
+        limit.CancelAfter(Patience);
+        var portion = new byte[1024];
+        while (await line.ReadAsync(portion, limit.Token) > 0) { }
+    }
 
     private static IReadOnlyList<(string Name, Func<IProvider, CancellationToken, Task> CallAsync)> Verbs(MachineSpec machine) =>
     [

@@ -236,6 +236,18 @@ public sealed class Base0001 : ForwardOnlyMigration
             CONSTRAINT machines_name UNIQUE (lab_id, name)
         );
         CREATE INDEX machines_pool ON machines (pool_id) WHERE pool_id IS NOT NULL;
+        CREATE TABLE console_tokens (
+            token_hash text PRIMARY KEY,
+            kind text NOT NULL CONSTRAINT console_tokens_kind CHECK (kind IN ('vnc', 'serial', 'ssh')),
+            lab_id text NOT NULL REFERENCES labs (id),
+            machine_id text NOT NULL REFERENCES machines (id),
+            generation integer NOT NULL,
+            person_id text NOT NULL REFERENCES people (id),
+            session text NOT NULL,
+            expires_at bigint NOT NULL,
+            used_at bigint
+        );
+        CREATE INDEX console_tokens_over ON console_tokens (expires_at);
         CREATE TABLE placements (
             machine_id text NOT NULL REFERENCES machines (id),
             generation integer NOT NULL,

@@ -34,6 +34,9 @@ public sealed record Actor
     public bool IsAuditor { get; init; }
     public IReadOnlyDictionary<TeamId, TeamRole> Teams { get; init; } = new Dictionary<TeamId, TeamRole>();
     public string? TokenName { get; init; }
+
+    /// <summary>Which sign-in or which token of theirs it is; empty where nothing is bound to it.</summary>
+    public string? Session { get; init; }
     public string? Address { get; init; }
     public string? RequestId { get; init; }
 

@@ -8,7 +8,8 @@ namespace LabPortal.Domain.Pools;
 /// One pool's way to its provider. Every call is safe to repeat, ends within the deadline of its token
 /// (<see cref="OperationCanceledException"/>), and reports a broken world as <see cref="ProviderFault"/>.
 /// What a pool can do beyond these verbs it shows by implementing one of the ability interfaces
-/// (<see cref="IPowerAbility"/>, <see cref="ISnapshotAbility"/>, <see cref="ICapacityAbility"/>, <see cref="IImagesAbility"/>, <see cref="ISerialLogAbility"/>).
+/// (<see cref="IPowerAbility"/>, <see cref="ISnapshotAbility"/>, <see cref="ICapacityAbility"/>, <see cref="IImagesAbility"/>, <see cref="ISerialLogAbility"/>,
+/// <see cref="ISerialConsoleAbility"/>).
 /// </summary>
 public interface IProvider : IAsyncDisposable
 {
@@ -145,6 +146,17 @@ public interface ISerialLogAbility
 {
     /// <summary>The last <paramref name="maxBytes"/> bytes at the most; empty where nothing was printed yet.</summary>
     Task<byte[]> ReadSerialLogAsync(ResourceRef machine, int maxBytes, CancellationToken cancellation);
+}
+
+/// <summary>A running machine's serial port as a line: what is typed goes in, what is printed from then on comes out.</summary>
+public interface ISerialConsoleAbility
+{
+    /// <summary>
+    /// Opens the line; whoever gets it disposes it. It ends (a read gives nothing) when the machine stops, or when another takes the port over.
+    /// Empty where somebody else holds the port, unless <paramref name="takeOver"/>, which ends the other's line. A machine that is not there or
+    /// does not run is <see cref="FaultKind.Rejected"/>.
+    /// </summary>
+    Task<Stream?> OpenSerialConsoleAsync(ResourceRef machine, bool takeOver, CancellationToken cancellation);
 }
 
 /// <summary>

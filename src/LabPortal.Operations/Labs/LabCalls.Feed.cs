@@ -3,7 +3,6 @@ using System.Text;
 using LabPortal.Data;
 using LabPortal.Data.Audit;
 using LabPortal.Data.Labs;
-using LabPortal.Data.People;
 using LabPortal.Domain;
 using LabPortal.Domain.Audit;
 using LabPortal.Domain.Labs;
@@ -12,6 +11,7 @@ using LabPortal.Domain.People;
 using LabPortal.Domain.Pools;
 using LabPortal.Operations.Audit;
 using LabPortal.Operations.Machines;
+using LabPortal.Operations.People;
 
 namespace LabPortal.Operations.Labs;
 
@@ -69,22 +69,7 @@ public sealed partial class LabCalls
 
     /// <summary>Rights are read anew: a role that was taken away counts while a page is open.</summary>
     private static async Task<bool> MaySeeNowAsync(Session session, Actor actor, LabId id)
-    {
-        if (actor.Person is { } person)
-        {
-            var fromPerson = actor.Channel is Channel.Session or Channel.Token;
-            // The bootstrap token's person cannot sign in and counts as disabled; the token is what has the rights.
-            if (await PersonStore.FindAsync(session, person) is not { } now || (fromPerson && now.Disabled)) return false;
-            actor = actor with
-            {
-                IsAdmin = fromPerson ? now.IsAdmin : actor.IsAdmin,
-                IsAuditor = fromPerson ? now.IsAuditor : actor.IsAuditor,
-                Teams = (await TeamStore.MembershipsAsync(session, person: person)).ToDictionary(member => member.Team, member => member.Role),
-            };
-        }
-
-        return (await SeeAsync(session, actor, id)).Ok;
-    }
+        => await ActorNow.ReadAsync(session, actor) is { } now && (await SeeAsync(session, now, id)).Ok;
 
     /// <summary>The history that is there, oldest first.</summary>
     public Task<Outcome<IReadOnlyList<LabEvent>>> HistoryAsync(Actor actor, LabId id, CancellationToken cancellation) => database.ReadAsync<Outcome<IReadOnlyList<LabEvent>>>(

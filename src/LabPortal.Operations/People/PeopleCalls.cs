@@ -69,6 +69,7 @@ public sealed partial class PeopleCalls(Database database, TimeProvider time, Bo
                 Channel = Channel.Bootstrap,
                 IsAdmin = true,
                 TokenName = BootstrapName,
+                Session = BootstrapName,
                 Address = address,
                 RequestId = requestId,
             };
@@ -79,7 +80,8 @@ public sealed partial class PeopleCalls(Database database, TimeProvider time, Bo
         var (found, actor) = await database.ReadAsync(async session =>
         {
             var valid = await ApiTokenStore.FindValidAsync(session, SecretText.Hash(token), now);
-            return (valid, valid is null ? null : await ActorAsync(session, valid.Person, Channel.Token, valid.Name, address, requestId));
+            var caller = valid is null ? null : await ActorAsync(session, valid.Person, Channel.Token, valid.Name, address, requestId);
+            return (valid, caller is null ? null : caller with { Session = Ids.Canonical(valid!.Id) });
         }, cancellation);
         if (found is not null && actor is not null && (found.LastUsedAt is null || found.LastUsedAt + s_tokenUseNoted <= now))
             await database.WriteAsync(session => ApiTokenStore.NoteUseAsync(session, found.Id, now), cancellation);

@@ -47,17 +47,20 @@ internal sealed partial class LibvirtChild : IDisposable
 
     public long LastUse { get; set; }
 
-    public static LibvirtChild Start(string host)
+    public static LibvirtChild Start(string host) => new(StartProcess(host), host);
+
+    /// <summary>This assembly as a program; what it is told first decides which.</summary>
+    public static Process StartProcess(string host, params string[] arguments)
     {
         // The runtime that we run on, wherever it is installed and whatever program runs on it.
         var dotnet = Path.GetFullPath(Path.Combine(RuntimeEnvironment.GetRuntimeDirectory(), "../../../dotnet"));
-        var start = new ProcessStartInfo(dotnet, [typeof(LibvirtChild).Assembly.Location]) { RedirectStandardInput = true, RedirectStandardOutput = true, UseShellExecute = false };
+        var start = new ProcessStartInfo(dotnet, [typeof(LibvirtChild).Assembly.Location, .. arguments]) { RedirectStandardInput = true, RedirectStandardOutput = true, UseShellExecute = false };
         foreach (var name in start.Environment.Keys.Except(Inherited).ToList()) start.Environment.Remove(name);
         // A child that is killed would leave its diagnostics socket behind.
         start.Environment["DOTNET_EnableDiagnostics"] = "0";
         try
         {
-            return new LibvirtChild(Process.Start(start)!, host);
+            return Process.Start(start)!;
         }
         catch (Win32Exception cause)
         {
@@ -127,11 +130,13 @@ internal sealed partial class LibvirtChild : IDisposable
         return new ProviderFault(kind, $"The process that talks to host \"{_host}\" ended ({how}); it was asked to {doing}.");
     }
 
+    private void End() => End(_process);
+
     /// <summary>With its group, for the ssh that it may have started, which outlives a crash: so also where the child itself is dead.</summary>
-    private void End()
+    public static void End(Process process)
     {
-        _ = kill(-_process.Id, Kill);
-        if (!_process.HasExited) _process.Kill();
+        _ = kill(-process.Id, Kill);
+        if (!process.HasExited) process.Kill();
     }
 
     [LibraryImport("libc")]

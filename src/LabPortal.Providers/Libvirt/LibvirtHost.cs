@@ -84,6 +84,9 @@ internal sealed class LibvirtHost : IAsyncDisposable
         }
     }
 
+    /// <summary>A process of its own, beside the children, for as long as the line is open: it is disposed by whoever asked for it.</summary>
+    public Task<LibvirtLine?> OpenLineAsync(OpenLine open, CancellationToken cancellation) => LibvirtLine.OpenAsync(Settings, open, _deadline, _time, cancellation);
+
     /// <summary>Ends the idle children; one that is in a call ends with it.</summary>
     public async ValueTask DisposeAsync()
     {

@@ -87,8 +87,9 @@ internal static partial class LibvirtMapping
                     new XElement("mac", new XAttribute("address", owner.DerivedMac(0))),
                     new XElement("source", new XAttribute("network", host.Network)),
                     new XElement("model", new XAttribute("type", "virtio"))),
-                new XElement("serial", new XAttribute("type", "file"),
-                    new XElement("source", new XAttribute("append", "on")),
+                // A terminal that may be opened, with a log of all that goes through it, whether somebody has it open or not.
+                new XElement("serial", new XAttribute("type", "pty"),
+                    new XElement("log", new XAttribute("append", "on")),
                     new XElement("target", new XAttribute("port", 0))),
                 new XElement("channel", new XAttribute("type", "unix"),
                     new XElement("target", new XAttribute("type", "virtio"), new XAttribute("name", "org.qemu.guest_agent.0"))),
@@ -112,7 +113,7 @@ internal static partial class LibvirtMapping
     /// <summary>The log volume's path on the host: a serial port takes no volume.</summary>
     public static XElement WithLog(XElement domain, string path)
     {
-        domain.Element("devices")!.Element("serial")!.Element("source")!.SetAttributeValue("path", path);
+        domain.Element("devices")!.Element("serial")!.Element("log")!.SetAttributeValue("file", path);
         return domain;
     }
 

@@ -15,10 +15,11 @@ internal static partial class LibvirtProgram
 {
     private const int Kill = 9;
 
-    private static int Main()
+    private static int Main(string[] arguments)
     {
         // A group of its own, so that it ends with all that it started, and no Ctrl+C in the portal's terminal reaches it.
         _ = setsid();
+        if (arguments is [LibvirtLineProgram.Word]) return LibvirtLineProgram.Run();
         using var calls = new BlockingCollection<string>();
         new Thread(() => Serve(calls)) { IsBackground = true }.Start();
         using var input = new StreamReader(Console.OpenStandardInput(), Encoding.UTF8);

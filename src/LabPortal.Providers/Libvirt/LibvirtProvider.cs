@@ -9,7 +9,7 @@ using NodaTime;
 namespace LabPortal.Providers.Libvirt;
 
 /// <summary>The flow over a pool's hosts: what is asked of which, and what their answers mean. What is done on one host is in its calls.</summary>
-internal sealed class LibvirtProvider : IProvider, IPowerAbility, ISnapshotAbility, ICapacityAbility, IImagesAbility, ISerialLogAbility
+internal sealed class LibvirtProvider : IProvider, IPowerAbility, ISnapshotAbility, ICapacityAbility, IImagesAbility, ISerialLogAbility, ISerialConsoleAbility
 {
     private const string Others = "It belongs to another installation, which alone may look after it.";
     private const int PausedByError = 5;
@@ -185,6 +185,18 @@ internal sealed class LibvirtProvider : IProvider, IPowerAbility, ISnapshotAbili
         }
 
         return [];
+    }
+
+    public async Task<Stream?> OpenSerialConsoleAsync(ResourceRef machine, bool takeOver, CancellationToken cancellation)
+    {
+        RefuseOthers(machine.Owner);
+        var name = machine.Owner.ResourceName;
+        foreach (var host in HostsOf(machine))
+        {
+            if (machine.Host is not null || await host.RunAsync(new FindMachine(name), cancellation)) return await host.OpenLineAsync(new OpenLine(name, takeOver), cancellation);
+        }
+
+        throw new ProviderFault(FaultKind.Rejected, $"Nobody could open the console: {name} is not there any more.");
     }
 
     public async ValueTask DisposeAsync()

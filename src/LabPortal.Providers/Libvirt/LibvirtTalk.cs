@@ -43,6 +43,7 @@ internal abstract record LibvirtCall<T> : LibvirtCall
 [JsonSourceGenerationOptions(JsonSerializerDefaults.Web, DefaultIgnoreCondition = JsonIgnoreCondition.WhenWritingNull, UseStringEnumConverter = true)]
 [JsonSerializable(typeof(LibvirtRequest))]
 [JsonSerializable(typeof(LibvirtReply))]
+[JsonSerializable(typeof(LineRequest))]
 [JsonSerializable(typeof(CheckHost))]
 [JsonSerializable(typeof(MeasureHost))]
 [JsonSerializable(typeof(OffersKvm))]

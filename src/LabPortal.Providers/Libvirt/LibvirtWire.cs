@@ -58,7 +58,8 @@ internal sealed unsafe partial class LibvirtWire(ConnectHandle connection, Libvi
         return (LibvirtError)Native.virGetLastErrorCode() == absent ? null : throw Fault(doing);
     }
 
-    private ProviderFault Fault(string doing)
+    /// <summary>What the last call of the library ended with.</summary>
+    public ProviderFault Fault(string doing)
     {
         // Asking whether the connection lives would wipe the error out.
         var code = (LibvirtError)Native.virGetLastErrorCode();

@@ -227,6 +227,27 @@ internal static unsafe partial class Native
     [LibraryImport(Library)]
     public static partial int virStreamFree(nint stream);
 
+    [LibraryImport(Library)]
+    public static partial int virStreamEventAddCallback(StreamHandle stream, int events, delegate* unmanaged[Cdecl]<nint, int, nint, void> callback, nint opaque, nint free);
+
+    [LibraryImport(Library)]
+    public static partial int virStreamEventUpdateCallback(StreamHandle stream, int events);
+
+    [LibraryImport(Library)]
+    public static partial int virDomainOpenConsole(DomainHandle domain, nint device, StreamHandle stream, uint flags);
+
+    [LibraryImport(Library)]
+    public static partial int virEventRegisterDefaultImpl();
+
+    [LibraryImport(Library)]
+    public static partial int virEventRunDefaultImpl();
+
+    [LibraryImport(Library)]
+    public static partial int virEventAddHandle(int descriptor, int events, delegate* unmanaged[Cdecl]<int, int, int, nint, void> callback, nint opaque, nint free);
+
+    [LibraryImport(Library)]
+    public static partial void virEventUpdateHandle(int watch, int events);
+
     /// <summary>The text, which stays the library's.</summary>
     public static string Text(nint text) => Marshal.PtrToStringUTF8(text) ?? "";
 

@@ -1,3 +1,4 @@
+using System.Collections.Concurrent;
 using System.Net;
 using System.Security.Cryptography;
 using System.Text;
@@ -12,8 +13,10 @@ namespace LabPortal.Providers.Simulated;
 
 /// <summary>The flow: which calls over the simulated wire each verb of the contract makes, and what each does to the world.</summary>
 internal sealed class SimulatedProvider(PoolContext pool, SimulatedSettings settings, SimulatedWorld world)
-    : IProvider, IPowerAbility, ISnapshotAbility, ICapacityAbility, IImagesAbility, ISerialLogAbility
+    : IProvider, IPowerAbility, ISnapshotAbility, ICapacityAbility, IImagesAbility, ISerialLogAbility, ISerialConsoleAbility
 {
+    private readonly ConcurrentDictionary<string, SimulatedLine> _lines = new();
+
     public Duration SettlingTime => Duration.FromNanoseconds(settings.Settling * 1000.0);
 
     public override string ToString() => $"simulated {pool}";
@@ -194,6 +197,28 @@ internal sealed class SimulatedProvider(PoolContext pool, SimulatedSettings sett
         }, cancellation);
         var bytes = Encoding.UTF8.GetBytes(text);
         return bytes.Length <= maxBytes ? bytes : bytes[^maxBytes..];
+    }
+
+    /// <summary>One line to a machine, as far as this process sees.</summary>
+    public async Task<Stream?> OpenSerialConsoleAsync(ResourceRef machine, bool takeOver, CancellationToken cancellation)
+    {
+        var name = Ours(machine.Owner).ResourceName;
+        if (await world.WhoRunsAsync(name, cancellation) is not { } hostName) throw new ProviderFault(FaultKind.Rejected, $"Machine {name} does not run.");
+        var line = new SimulatedLine(hostName, async over => await world.WhoRunsAsync(name, over) is not null, pool.Time, ended => _lines.TryRemove(KeyValuePair.Create(name, ended)));
+        while (!_lines.TryAdd(name, line))
+        {
+            if (!_lines.TryGetValue(name, out var other)) continue;
+            if (takeOver)
+            {
+                other.End();
+                continue;
+            }
+
+            await line.DisposeAsync();
+            return null;
+        }
+
+        return line;
     }
 
     private async Task<T> CallAsync<T>(WireVerb verb, IReadOnlyList<Owner> owners, Func<Rows, Effect<T>> effect, CancellationToken cancellation)

@@ -102,6 +102,11 @@ public sealed partial class SimulatedWorld(string path, TimeProvider time) : IAs
         ? rows.Run("DELETE FROM away WHERE host = @0", host)
         : rows.Run("INSERT INTO away VALUES (@0, @1) ON CONFLICT (host) DO UPDATE SET why = excluded.why", host, why), cancellation);
 
+    /// <summary>The name of the guest in this machine, while it runs.</summary>
+    internal Task<string?> WhoRunsAsync(string machine, CancellationToken cancellation) => _file.ReadAsync(rows => rows.Query(
+        "SELECT host_name FROM resources WHERE name = @0 AND gone_at IS NULL AND ready_at <= @1 AND problem IS NULL AND (off_at IS NULL OR off_at > @1)",
+        row => row.Text(0), machine, Now).FirstOrDefault(), cancellation);
+
     private Task<bool> FromOutsideAsync(string deed, string owner, Func<Rows, (int Machines, int Changed)> change, CancellationToken cancellation) => _file.WriteAsync(rows =>
     {
         var (machines, changed) = change(rows);

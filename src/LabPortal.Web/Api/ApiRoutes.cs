@@ -52,6 +52,10 @@ internal static class ApiRoutes
         labs.MapMachineVerb(LabVerb.Start, "Start one machine");
         labs.MapMachineVerb(LabVerb.Stop, "Stop one machine");
         labs.MapMachineVerb(LabVerb.Restart, "Restart one machine");
+        labs.MapPost("/{id}/machines/{name}/console", ConsoleRoutes.AskAsync).Says("openConsole", "A way into a machine through the portal",
+            "An address for one WebSocket, good once, for 30 s, with the same token. `ssh` leads to the machine's SSH port, `serial` to its serial port, `vnc` to its screen (RFB); "
+            + "binary messages are its bytes. The close message says why it ended, by a code.")
+            .Takes<ConsoleRequestBody>().Gives<ConsoleBody>().Refuses(400, 403, 404, 409);
         labs.MapGet("/{id}/machines/{name}/serial", LabRoutes.SerialLogAsync).Says("serialLog", "The end of what a machine printed on its serial port", "Plain text.")
             .Produces<string>(200, "text/plain").Refuses(403, 404);
         labs.MapPost("/{id}/password", LabRoutes.PasswordAsync).Says("revealPassword", "The generated password of the lab's machines", "For its owner alone; audited each time.")

@@ -14,12 +14,16 @@ internal static class Callers
     public const string TokenScheme = "token";
     public const string StampClaim = "stamp";
 
-    /// <summary>The cookie's content: the person's id, name and stamp. Rights are never in it; they are read anew for each call.</summary>
-    public static ClaimsPrincipal Principal(SignedIn signedIn) => new(new ClaimsIdentity(
+    /// <summary>Which sign-in of the person it is: what one browser is given is of no use in another.</summary>
+    public const string SessionClaim = "session";
+
+    /// <summary>The cookie's content: the person's id, name and stamp, and which sign-in it is. Rights are never in it; they are read anew for each call.</summary>
+    public static ClaimsPrincipal Principal(SignedIn signedIn, string session) => new(new ClaimsIdentity(
         [
             new Claim(ClaimTypes.NameIdentifier, signedIn.Person.ToString()),
             new Claim(ClaimTypes.Name, signedIn.Name),
             new Claim(StampClaim, signedIn.Stamp),
+            new Claim(SessionClaim, session),
         ],
         CookieScheme));
 

@@ -9,6 +9,7 @@ using LabPortal.Domain;
 using LabPortal.Operations;
 using LabPortal.Operations.Audit;
 using LabPortal.Operations.Catalogue;
+using LabPortal.Operations.Consoles;
 using LabPortal.Operations.Labs;
 using LabPortal.Operations.Machines;
 using LabPortal.Operations.Leases;
@@ -44,6 +45,8 @@ internal static class PortalHosting
             kestrel.AddServerHeader = false;
             kestrel.Limits.MaxRequestBodySize = PortalSettings.MaxBodyBytes;
         });
+        // The framework's own lines tell each request's address, and some addresses let somebody in: links that work once, ways into machines.
+        builder.Logging.AddFilter("Microsoft.AspNetCore.Hosting.Diagnostics", LogLevel.Warning);
         builder.Services.AddSingleton(settings);
         builder.Services.AddSingleton(TimeProvider.System);
         builder.Services.AddPortalSecrets(Path.Combine(settings.DataFolder, "keys"));
@@ -80,6 +83,7 @@ internal static class PortalHosting
         app.UseAuthorization();
         app.UseAntiforgery();
         app.MapHealth();
+        app.MapConsoles();
         app.MapHangfireDashboard(JobsPath, new DashboardOptions
         {
             Authorization = [],
@@ -101,6 +105,9 @@ internal static class PortalHosting
         foreach (var kind in ProviderKinds.All) services.AddSingleton(kind);
         services.AddSingleton<AuditCalls>();
         services.AddSingleton<CatalogueCalls>();
+        services.AddSingleton<ConsoleCalls>();
+        services.AddSingleton<ConsoleSessions>();
+        services.AddSingleton(new ConsoleSettings(settings.ConsoleIdle));
         services.AddSingleton<GuestSeeds>();
         services.AddSingleton<LabCalls>();
         services.AddSingleton<LabFeed>();
@@ -113,6 +120,7 @@ internal static class PortalHosting
         services.AddSingleton<RunCalls>();
         services.AddSingleton<RunViews>();
         services.AddSingleton<Runs>();
+        services.AddSingleton<SerialRooms>();
         services.AddSingleton(new AllowedHosts(settings.WebhookHosts));
         services.AddSingleton<WebhookCalls>();
         services.AddHostedService<Listening>();

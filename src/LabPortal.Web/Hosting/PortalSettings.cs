@@ -41,6 +41,9 @@ internal sealed record PortalSettings
     /// <summary><c>LabPortal:Metrics:Token</c>: who has it reads <c>/metrics</c> from anywhere, and nothing else.</summary>
     public string? MetricsToken { get; init; }
 
+    /// <summary><c>LabPortal:Consoles:IdleMinutes</c>: how long somebody may do nothing on a console.</summary>
+    public TimeSpan ConsoleIdle { get; init; } = TimeSpan.FromMinutes(30);
+
     private static readonly IPNetwork[] s_loopback = [IPNetwork.Parse("127.0.0.0/8"), IPNetwork.Parse("::1/128")];
 
     public const int MaxBodyBytes = 1 << 20;
@@ -67,6 +70,7 @@ internal sealed record PortalSettings
             MetricsNetworks = portal.GetSection("Metrics:AllowedNetworks").Get<string[]>()?.Select(Network).ToArray() ?? s_loopback,
             MetricsToken = Text(portal, "Metrics:Token"),
             SignInsPerMinute = portal.GetValue("Limits:SignInsPerMinute", 20),
+            ConsoleIdle = TimeSpan.FromMinutes(portal.GetValue("Consoles:IdleMinutes", 30.0)),
         };
     }
 

@@ -69,7 +69,7 @@ public sealed class MappingLaws
         Assert.DoesNotContain('\n', title);
         Assert.Equal(Host.Network, domain.Descendants("interface").Single().Element("source")!.Attribute("network")!.Value);
         Assert.Empty(domain.Descendants("x"));
-        Assert.StartsWith("/pool/a\"b'c<&>]]>", domain.Descendants("serial").Single().Element("source")!.Attribute("path")!.Value, StringComparison.Ordinal);
+        Assert.StartsWith("/pool/a\"b'c<&>]]>", domain.Descendants("serial").Single().Element("log")!.Attribute("file")!.Value, StringComparison.Ordinal);
         var owner = Assert.Single(domain.Element("metadata")!.Elements());
         Assert.Equal(
             [Somebody.Installation.ToString(), Somebody.Lab.ToString(), Somebody.Machine.ToString()!, "3"],

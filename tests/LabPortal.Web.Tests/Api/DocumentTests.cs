@@ -1,8 +1,5 @@
 using System.Net.Http.Json;
 using System.Text.Json.Nodes;
-using LabPortal.Testing;
-using Microsoft.AspNetCore.Hosting;
-using Microsoft.AspNetCore.Mvc.Testing;
 using Xunit;
 
 namespace LabPortal.Web.Tests.Api;
@@ -11,7 +8,7 @@ namespace LabPortal.Web.Tests.Api;
 /// What the API promises is checked in. After a change that is meant: <c>UPDATE_SNAPSHOTS=1 infra/test web</c>, and look at the difference
 /// before it is committed.
 /// </summary>
-public sealed class DocumentTests(DocumentTests.Portal portal) : IClassFixture<DocumentTests.Portal>
+public sealed class DocumentTests(TestPortal portal) : IClassFixture<TestPortal>
 {
     private static readonly string s_file = Path.Combine(Sources.Root, "src", "LabPortal.Web", "Api", "openapi.json");
     private static CancellationToken Cancellation => TestContext.Current.CancellationToken;
@@ -37,7 +34,7 @@ public sealed class DocumentTests(DocumentTests.Portal portal) : IClassFixture<D
         [
             "POST /labs", "GET /labs", "GET /labs/{id}", "POST /labs/{id}/extend", "POST /labs/{id}/start", "POST /labs/{id}/stop", "POST /labs/{id}/restart",
             "POST /labs/{id}/cancel", "POST /labs/{id}/end", "POST /labs/{id}/retry", "POST /labs/{id}/abandon", "POST /labs/{id}/machines/{name}/start",
-            "POST /labs/{id}/machines/{name}/stop", "POST /labs/{id}/machines/{name}/restart", "GET /labs/{id}/events", "POST /quotes", "GET /blueprints",
+            "POST /labs/{id}/machines/{name}/stop", "POST /labs/{id}/machines/{name}/restart", "POST /labs/{id}/machines/{name}/console", "GET /labs/{id}/events", "POST /quotes", "GET /blueprints",
             "GET /blueprints/{name}", "GET /images", "GET /images/{name}", "GET /sizes", "GET /sizes/{name}", "GET /teams", "GET /teams/{name}", "GET /people",
             "GET /people/{name}", "GET /runs", "GET /runs/{id}", "GET /me", "GET /me/tokens", "POST /me/tokens", "DELETE /me/tokens/{id}", "GET /me/keys",
             "POST /me/keys", "DELETE /me/keys/{id}", "GET /teams/{team}/quota", "GET /teams/{team}/webhooks", "POST /teams/{team}/webhooks", "DELETE /teams/{team}/webhooks/{id}", "GET /pools", "GET /pools/{name}", "GET /pools/{name}/resources",
@@ -60,24 +57,6 @@ public sealed class DocumentTests(DocumentTests.Portal portal) : IClassFixture<D
                 using var answer = await client.SendAsync(request, Cancellation);
                 Assert.True((int)answer.StatusCode == 401, $"{verb} {path} answered {(int)answer.StatusCode} without a token.");
             }
-        }
-    }
-
-    /// <summary>One for the class: Hangfire keeps the logging of the first portal of a process for ever.</summary>
-    public sealed class Portal : WebApplicationFactory<Program>
-    {
-        private readonly TestFolder _folder = new();
-
-        protected override void ConfigureWebHost(IWebHostBuilder builder)
-        {
-            builder.UseSetting("LabPortal:DataFolder", _folder["data"]);
-            builder.UseSetting("LabPortal:Bootstrap:AdminToken", "a-token-for-tests");
-        }
-
-        public override async ValueTask DisposeAsync()
-        {
-            await base.DisposeAsync();
-            _folder.Dispose();
         }
     }
 }

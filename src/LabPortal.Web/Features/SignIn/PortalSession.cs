@@ -11,18 +11,12 @@ internal static class PortalSession
 {
     public static Task BeginAsync(HttpContext context, SignedIn person)
     {
-        var identity = new ClaimsIdentity(
-            [
-                new Claim(ClaimTypes.NameIdentifier, person.Person.ToString()),
-                new Claim(ClaimTypes.Name, person.Name),
-                new Claim(Callers.StampClaim, person.Stamp),
-            ],
-            Callers.CookieScheme);
-        return context.SignInAsync(Callers.CookieScheme, new ClaimsPrincipal(identity), new AuthenticationProperties { IsPersistent = true });
+        var session = Ids.Canonical(Ids.New(context.RequestServices.GetRequiredService<TimeProvider>()));
+        return context.SignInAsync(Callers.CookieScheme, Callers.Principal(person, session), new AuthenticationProperties { IsPersistent = true });
     }
 
-    public static (PersonId Person, string? Stamp)? Read(ClaimsPrincipal user)
-        => Callers.Person(user) is { } person ? (person, user.FindFirstValue(Callers.StampClaim)) : null;
+    public static (PersonId Person, string? Stamp, string? Session)? Read(ClaimsPrincipal user)
+        => Callers.Person(user) is { } person ? (person, user.FindFirstValue(Callers.StampClaim), user.FindFirstValue(Callers.SessionClaim)) : null;
 
     public static string SignInPath(string page) => $"/sign-in?ReturnUrl={Uri.EscapeDataString("/" + page.TrimStart('/'))}";
 

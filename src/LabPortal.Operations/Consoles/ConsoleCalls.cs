@@ -1,0 +1,168 @@
+using System.Globalization;
+using LabPortal.Data;
+using LabPortal.Data.Consoles;
+using LabPortal.Data.Labs;
+using LabPortal.Data.People;
+using LabPortal.Domain;
+using LabPortal.Domain.Consoles;
+using LabPortal.Domain.Labs;
+using LabPortal.Domain.Machines;
+using LabPortal.Domain.People;
+using LabPortal.Domain.Pools;
+using LabPortal.Operations.Audit;
+using LabPortal.Operations.Labs;
+using LabPortal.Operations.People;
+using LabPortal.Operations.Pools;
+using NodaTime;
+
+namespace LabPortal.Operations.Consoles;
+
+/// <summary>What opens a console once, within <see cref="ConsoleCalls.TokenLife"/>. The token is shown to whoever asked, and nowhere else.</summary>
+public sealed record ConsoleTicket(ConsoleKind Kind, string Token, Instant ExpiresAt)
+{
+    public override string ToString() => $"{Kind} until {ExpiresAt}";
+}
+
+/// <summary>Somebody who was let in: to which machine, in which generation.</summary>
+public sealed record ConsolePass(ConsoleKind Kind, Actor Actor, LabId Lab, string LabName, TeamId Team, Machine Machine);
+
+/// <summary>How a console was used; counted from the person's side.</summary>
+public sealed record ConsoleUse(Duration Length, long BytesTyped, long BytesShown, string Why);
+
+/// <summary>
+/// Who may go into which machine, and who did. A token is for one person, one session of theirs, one machine in one generation; used up by
+/// one statement in the database, so that it counts once for all nodes.
+/// </summary>
+public sealed class ConsoleCalls(Database database, TimeProvider time, OpenPools pools)
+{
+    public static readonly Duration TokenLife = Duration.FromSeconds(30);
+
+    private const string Begin = "begin-console";
+    private const string End = "end-console";
+    private readonly AuditedWrite _audited = new(database, time);
+
+    /// <summary>Lets the caller into the machine once, in the same session, within <see cref="TokenLife"/>.</summary>
+    public async Task<Outcome<ConsoleTicket>> AskAsync(Actor actor, LabId id, string machine, ConsoleKind kind, CancellationToken cancellation)
+    {
+        var token = SecretText.New();
+        var draft = new AuditDraft(Verb.OpenConsole.Word(), "lab", id.ToString());
+        draft.Detail["machine"] = machine.Length <= 100 ? machine : machine[..100];
+        draft.Detail["kind"] = kind.Word();
+        // Its pool is asked before anything is written, and outside of the transaction.
+        var offered = await OfferedAsync(actor, id, machine, cancellation);
+        return await _audited.DoAsync<ConsoleTicket>(actor, draft, async (session, now) =>
+        {
+            var allowed = await AllowAsync(session, actor, id, draft);
+            if (allowed.Refusal is { } no) return no;
+            if (allowed.Value.Machines.FirstOrDefault(found => found.Name == machine) is not { } one) return Refusal.NotFound("machine", machine);
+            if (WhyNot(allowed.Value, one) is { } closed) return closed;
+            if (!offered.Contains(kind)) return Refusal.Conflict(kind == ConsoleKind.Ssh ? "console.no-address" : "console.not-here", ("machine", machine), ("kind", kind.Word()));
+            if (actor is not { Person: { } person, Session: { } asked }) return new Refusal(RefusalKind.Forbidden, "console.no-session");
+            var ticket = new ConsoleTicket(kind, token, now + TokenLife);
+            await ConsoleTokenStore.AddAsync(session, new ConsoleToken(SecretText.Hash(token), kind, id, one.Id, one.Generation, person, asked, ticket.ExpiresAt), now);
+            return ticket;
+        }, cancellation);
+    }
+
+    /// <summary>The ways into a machine that its pool has, while it runs.</summary>
+    public async Task<IReadOnlyList<ConsoleKind>> OfferedAsync(Actor actor, LabId id, string machine, CancellationToken cancellation)
+    {
+        var found = await database.ReadAsync(
+            async session => (await AllowAsync(session, actor, id, new AuditDraft("", ""))) is { Ok: true, Value: var lab } ? lab.Machines.FirstOrDefault(one => one.Name == machine) : null, cancellation);
+        return found is { State: MachineState.Running, Pool: { } pool } ? await OfferedAsync(found, pool, cancellation) : [];
+    }
+
+    private async Task<IReadOnlyList<ConsoleKind>> OfferedAsync(Machine machine, PoolId pool, CancellationToken cancellation)
+    {
+        var kinds = new List<ConsoleKind>();
+        try
+        {
+            if ((await pools.OpenAsync(pool, cancellation)).Provider is ISerialConsoleAbility) kinds.Add(ConsoleKind.Serial);
+        }
+        catch (ProviderFault)
+        {
+            // A pool that cannot be opened now offers nothing of its own; the way to an address does not need it.
+        }
+
+        if (Tunnel.AddressesOf(machine).Count > 0) kinds.Add(ConsoleKind.Ssh);
+        return kinds;
+    }
+
+    /// <summary>
+    /// Uses the token up, for the person and the session that it was made for. Whatever is wrong is refused and audited: used twice, late, by
+    /// another person, from another session, or from the page of another site (<paramref name="strangeOrigin"/>).
+    /// </summary>
+    public Task<Outcome<ConsolePass>> EnterAsync(Actor actor, string token, string? strangeOrigin, CancellationToken cancellation)
+    {
+        var hash = SecretText.Hash(token);
+        var draft = new AuditDraft(Begin, "lab");
+        return _audited.DoAsync<ConsolePass>(actor, draft, async (session, now) =>
+        {
+            if (await ConsoleTokenStore.FindAsync(session, hash) is not { } made) return No("console.token-unknown");
+            draft.ObjectId = made.Lab.ToString();
+            draft.Detail["kind"] = made.Kind.Word();
+            var lab = await LabStore.FindAsync(session, made.Lab);
+            var machine = lab?.Machines.FirstOrDefault(found => found.Id == made.Machine);
+            draft.Team = lab?.Team;
+            draft.Detail["machine"] = machine?.Name ?? made.Machine.ToString();
+            if (made.Person != actor.Person) return No("console.token-of-another");
+            if (made.Session != actor.Session) return No("console.other-session");
+            if (strangeOrigin is not null) return new Refusal(RefusalKind.Forbidden, "console.other-origin", [("origin", strangeOrigin.Length <= 200 ? strangeOrigin : strangeOrigin[..200])]);
+            if (!await ConsoleTokenStore.TakeAsync(session, hash, made.Person, made.Session, now))
+                return No((await ConsoleTokenStore.FindAsync(session, hash))?.UsedAt is not null ? "console.token-used" : "console.token-late");
+            var allowed = await AllowAsync(session, actor, made.Lab, draft);
+            if (allowed.Refusal is { } no) return no;
+            if (machine is null || machine.Generation != made.Generation) return Refusal.Conflict("console.machine-changed");
+            return WhyNot(allowed.Value, machine) is { } closed
+                ? closed
+                : new ConsolePass(made.Kind, actor, allowed.Value.Id, allowed.Value.Name, allowed.Value.Team, machine);
+        }, cancellation);
+
+        static Refusal No(string code) => new(RefusalKind.Forbidden, code);
+    }
+
+    /// <summary>Why somebody who is in may not stay: a right, the session or the machine is gone. Empty while all is well.</summary>
+    public Task<Refusal?> WhyNotStayAsync(ConsolePass pass, CancellationToken cancellation) => database.ReadAsync(
+        async session =>
+        {
+            if (await ActorNow.ReadAsync(session, pass.Actor) is not { } actor || !await TokenLivesAsync(session, actor)) return Refusal.Forbidden(Verb.OpenConsole.Word());
+            var allowed = await AllowAsync(session, actor, pass.Lab, new AuditDraft("", ""));
+            if (allowed.Refusal is { } no) return no;
+            return allowed.Value.Machines.FirstOrDefault(found => found.Id == pass.Machine.Id) is { } machine && machine.Generation == pass.Machine.Generation
+                ? WhyNot(allowed.Value, machine)
+                : Refusal.Conflict("console.machine-changed");
+        },
+        cancellation);
+
+    /// <summary>How it was used and why it ended, in the audit.</summary>
+    public Task LeaveAsync(ConsolePass pass, ConsoleUse use, CancellationToken cancellation)
+    {
+        var draft = new AuditDraft(End, "lab", pass.Lab.ToString()) { Team = pass.Team };
+        draft.Detail["name"] = pass.LabName;
+        draft.Detail["machine"] = pass.Machine.Name;
+        draft.Detail["kind"] = pass.Kind.Word();
+        draft.Detail["seconds"] = ((long)use.Length.TotalSeconds).ToString(CultureInfo.InvariantCulture);
+        draft.Detail["typed"] = use.BytesTyped.ToString(CultureInfo.InvariantCulture);
+        draft.Detail["shown"] = use.BytesShown.ToString(CultureInfo.InvariantCulture);
+        draft.Detail["why"] = use.Why;
+        return _audited.DoAsync<Done>(pass.Actor, draft, (_, _) => Task.FromResult<Outcome<Done>>(new Done()), cancellation);
+    }
+
+    private static async Task<Outcome<Lab>> AllowAsync(Session session, Actor actor, LabId id, AuditDraft draft)
+    {
+        if (await LabStore.FindAsync(session, id) is not { } lab || !May.Do(actor, Verb.SeeLab, lab.Owner, lab.Team)) return Refusal.NotFound("lab", id.ToString());
+        draft.Team = lab.Team;
+        draft.Detail["name"] = lab.Name;
+        return May.Do(actor, Verb.OpenConsole, lab.Owner, lab.Team) ? lab : Refusal.Forbidden(Verb.OpenConsole.Word());
+    }
+
+    private static Refusal? WhyNot(Lab lab, Machine machine)
+    {
+        if (lab.Frozen) return Refusal.Conflict("lab.frozen", ("verb", Verb.OpenConsole.Word()));
+        return machine.State == MachineState.Running ? null : Refusal.Conflict("console.not-running", ("machine", machine.Name), ("state", machine.State.Word()));
+    }
+
+    /// <summary>An API token that was taken back ends what was begun with it.</summary>
+    private async Task<bool> TokenLivesAsync(Session session, Actor actor) => actor.Channel != Channel.Token
+        || (await ApiTokenStore.ListAsync(session, actor.Person!.Value)).Any(token => Ids.Canonical(token.Id) == actor.Session && token.ExpiresAt > time.Now());
+}

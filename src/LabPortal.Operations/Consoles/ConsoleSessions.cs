@@ -1,0 +1,135 @@
+using System.Net.WebSockets;
+using LabPortal.Domain.Consoles;
+using LabPortal.Domain.Pools;
+using Microsoft.Extensions.Logging;
+using NodaTime;
+
+namespace LabPortal.Operations.Consoles;
+
+/// <summary>How long a console may rest (setting <c>LabPortal:Consoles:IdleMinutes</c>).</summary>
+public sealed record ConsoleSettings(TimeSpan Idle);
+
+/// <summary>A console from when somebody was let in until they are out: bytes both ways, and an end in the audit whatever happens.</summary>
+public sealed class ConsoleSessions(ConsoleCalls calls, SerialRooms rooms, ConsoleSettings settings, TimeProvider time, ILogger<ConsoleSessions> log)
+{
+    private static readonly TimeSpan s_looks = TimeSpan.FromSeconds(10);
+    private static readonly TimeSpan s_patience = TimeSpan.FromSeconds(3);
+
+    /// <summary>Returns when it is over. <paramref name="takeOver"/>: whoever else holds the machine's port loses it.</summary>
+    public async Task ServeAsync(ConsolePass pass, WebSocket connection, bool takeOver, CancellationToken stopping)
+    {
+        using var socket = new ConsoleSocket(connection, time);
+        using var over = CancellationTokenSource.CreateLinkedTokenSource(stopping);
+        var (began, why) = (time.GetTimestamp(), ConsoleEnd.Broken);
+        try
+        {
+            why = pass.Kind switch
+            {
+                ConsoleKind.Ssh => await TunnelAsync(pass, socket, over),
+                _ => await SerialAsync(pass, socket, takeOver, over),
+            };
+        }
+        catch (ProviderFault fault)
+        {
+            log.LogWarning(fault, "The {Kind} console of {Machine} in lab {Lab} could not be opened.", pass.Kind, pass.Machine.Name, pass.Lab);
+            why = ConsoleEnd.NoAnswer;
+            await socket.CloseAsync(why, Task.FromResult(""));
+        }
+        finally
+        {
+            // Saved whoever waits for it: the session was there.
+            var length = Duration.FromTimeSpan(time.GetElapsedTime(began));
+            await calls.LeaveAsync(pass, new ConsoleUse(length, socket.Typed, socket.Shown, why), CancellationToken.None);
+        }
+    }
+
+    private async Task<string> TunnelAsync(ConsolePass pass, ConsoleSocket socket, CancellationTokenSource over)
+    {
+        var line = await Tunnel.OpenAsync(pass.Machine, over.Token);
+        if (line is null)
+        {
+            await socket.CloseAsync(ConsoleEnd.NoAnswer, Task.FromResult(""));
+            return ConsoleEnd.NoAnswer;
+        }
+
+        await using (line)
+        {
+            return await UntilAsync(pass, socket, over, socket.ReadAsync(async bytes => await line.WriteAsync(bytes, over.Token), _ => { }), async cancellation =>
+            {
+                var portion = new byte[ConsoleSocket.Portion];
+                for (int read; (read = await line.ReadAsync(portion, cancellation)) > 0;) await socket.ShowAsync(portion.AsMemory(0, read));
+                return ConsoleEnd.Ended;
+            });
+        }
+    }
+
+    private async Task<string> SerialAsync(ConsolePass pass, ConsoleSocket socket, bool takeOver, CancellationTokenSource over)
+    {
+        using var seat = await rooms.JoinAsync(pass, takeOver, over.Token);
+        if (seat is null)
+        {
+            await socket.CloseAsync(ConsoleEnd.Elsewhere, Task.FromResult(""));
+            return ConsoleEnd.Elsewhere;
+        }
+
+        return await UntilAsync(pass, socket, over, socket.ReadAsync(bytes => seat.TypeAsync(bytes, over.Token), note => seat.Take(note)), async cancellation =>
+        {
+            while (true)
+            {
+                var news = await seat.NewsAsync(cancellation);
+                if (news.Room is { } room) await socket.TellAsync(room);
+                foreach (var bytes in news.Printed) await socket.ShowAsync(bytes);
+                if (news.IsLive) await socket.TellAsync(new { live = true });
+                if (news.Ended is { } why) return why;
+                // What a guest prints without end comes at a pace that a page can show; what is more is passed over.
+                if (news.Printed.Count > 0) await Task.Delay(SerialSeat.Pace, time, cancellation);
+            }
+        });
+    }
+
+    /// <summary>Until the first of them ends: the person, the machine, the watch.</summary>
+    private async Task<string> UntilAsync(ConsolePass pass, ConsoleSocket socket, CancellationTokenSource over, Task<string> reading, Func<CancellationToken, Task<string>> show)
+    {
+        Task<string>[] parts = [reading, show(over.Token), WatchAsync(pass, socket, over.Token)];
+        var why = await OutcomeAsync(await Task.WhenAny(parts), pass);
+        await over.CancelAsync();
+        await socket.CloseAsync(why, reading);
+        // All of them end now. That it is over is written down even where one hangs.
+        await Task.WhenAny(Task.WhenAll(parts.Select(part => OutcomeAsync(part, pass))), Task.Delay(s_patience, time, CancellationToken.None));
+        return why;
+    }
+
+    private async Task<string> WatchAsync(ConsolePass pass, ConsoleSocket socket, CancellationToken cancellation)
+    {
+        using var look = new PeriodicTimer(settings.Idle / 4 < s_looks ? settings.Idle / 4 : s_looks, time);
+        while (await look.WaitForNextTickAsync(cancellation))
+        {
+            if (socket.Idle >= settings.Idle) return ConsoleEnd.Idle;
+            if (await calls.WhyNotStayAsync(pass, cancellation) is { } refusal) return refusal.Code;
+        }
+
+        return ConsoleEnd.PortalEnds;
+    }
+
+    private async Task<string> OutcomeAsync(Task<string> part, ConsolePass pass)
+    {
+        try
+        {
+            return await part;
+        }
+        catch (OperationCanceledException)
+        {
+            return ConsoleEnd.PortalEnds;
+        }
+        catch (Exception fault) when (fault is IOException or WebSocketException or ObjectDisposedException)
+        {
+            // One of the two ends is gone; which one is said by nobody.
+            return ConsoleEnd.Lost;
+        }
+        catch (Exception fault)
+        {
+            log.LogError(fault, "The {Kind} console of {Machine} in lab {Lab} broke.", pass.Kind, pass.Machine.Name, pass.Lab);
+            return ConsoleEnd.Broken;
+        }
+    }
+}

@@ -1,0 +1,49 @@
+using System.Net;
+using System.Net.Sockets;
+using LabPortal.Domain.Machines;
+
+namespace LabPortal.Operations.Consoles;
+
+/// <summary>The way to a guest's SSH port. It leads to addresses that the provider told for this machine; a caller names none.</summary>
+internal static class Tunnel
+{
+    private const int Port = 22;
+    private static readonly TimeSpan s_patience = TimeSpan.FromSeconds(10);
+
+    // A guest's agent may say anything: what leads back to the portal's own machine, or to a cloud's metadata, is no address of a guest.
+    private static readonly IPNetwork[] s_never =
+        [.. new[] { "0.0.0.0/8", "127.0.0.0/8", "169.254.0.0/16", "224.0.0.0/4", "240.0.0.0/4", "::/128", "::1/128", "fe80::/10", "ff00::/8" }.Select(IPNetwork.Parse)];
+
+    public static IReadOnlyList<IPAddress> AddressesOf(Machine machine) =>
+    [
+        .. machine.Addresses.Select(text => IPAddress.TryParse(text, out var address) ? address.IsIPv4MappedToIPv6 ? address.MapToIPv4() : address : null)
+            .OfType<IPAddress>().Where(address => !s_never.Any(network => network.BaseAddress.AddressFamily == address.AddressFamily && network.Contains(address))),
+    ];
+
+    /// <summary>Empty where no address answers.</summary>
+    public static async Task<Stream?> OpenAsync(Machine machine, CancellationToken cancellation)
+    {
+        foreach (var address in AddressesOf(machine))
+        {
+            var socket = new Socket(address.AddressFamily, SocketType.Stream, ProtocolType.Tcp) { NoDelay = true };
+            using var limit = CancellationTokenSource.CreateLinkedTokenSource(cancellation);
+            limit.CancelAfter(s_patience);
+            try
+            {
+                await socket.ConnectAsync(address, Port, limit.Token);
+                return new NetworkStream(socket, ownsSocket: true);
+            }
+            catch (Exception fault) when (fault is SocketException || (fault is OperationCanceledException && !cancellation.IsCancellationRequested))
+            {
+                socket.Dispose();
+            }
+            catch
+            {
+                socket.Dispose();
+                throw;
+            }
+        }
+
+        return null;
+    }
+}

@@ -1,0 +1,310 @@
+using System.Diagnostics;
+using System.Net.WebSockets;
+using System.Text;
+using System.Text.Json.Nodes;
+using LabPortal.Data;
+using LabPortal.Data.Audit;
+using LabPortal.Domain;
+using LabPortal.Domain.Consoles;
+using LabPortal.Domain.Labs;
+using LabPortal.Domain.People;
+using LabPortal.Operations.Catalogue;
+using LabPortal.Operations.Consoles;
+using LabPortal.Operations.Labs;
+using LabPortal.Operations.People;
+using LabPortal.Testing;
+using LabPortal.Web.Hosting;
+using Microsoft.AspNetCore.Authentication;
+using Microsoft.AspNetCore.Authentication.Cookies;
+using Microsoft.AspNetCore.Hosting;
+using Microsoft.AspNetCore.TestHost;
+using Microsoft.Extensions.DependencyInjection;
+using Microsoft.Extensions.Options;
+
+[assembly: AssemblyFixture(typeof(TestDatabases))]
+
+namespace LabPortal.Web.Tests.Hosting;
+
+/// <summary>Ways into machines, as a browser and a program use them: the whole portal on the simulated pool, on both databases.</summary>
+public sealed class ConsoleTests(TestDatabases databases)
+{
+    private const string Machine = "one";
+
+    private static CancellationToken Cancellation => TestContext.Current.CancellationToken;
+
+    [Theory]
+    [InlineData(Engine.Sqlite)]
+    [InlineData(Engine.Postgres)]
+    public async Task A_way_in_counts_once_for_its_person_session_and_site_and_every_other_use_is_refused_and_audited(Engine engine)
+    {
+        await using var portal = await Portal.StartAsync(await databases.CreateSettingAsync(engine));
+        var (ada, bob) = (portal.Ada, portal.Bob);
+
+        var once = await portal.AskAsync(ada);
+        Assert.Equal("console.token-of-another", await portal.RefusedAsync(once, bob));
+        Assert.Equal("console.other-session", await portal.RefusedAsync(once, ada with { Session = "another browser" }));
+        Assert.Equal("console.other-session", await portal.RefusedAsync(once, ada with { Token = ada.Token, Session = null }));
+        Assert.Equal("console.other-origin", await portal.RefusedAsync(once, ada with { Origin = "http://evil.example" }));
+        Assert.Equal("console.other-origin", await portal.RefusedAsync(once, ada with { Origin = null }));
+        Assert.Equal("console.token-unknown", await portal.RefusedAsync(once + "x", ada));
+        Assert.Equal("actor.unknown", await portal.RefusedAsync(once, ada with { Token = null, Session = null }));
+
+        // Of many at the same moment one comes in.
+        var outcomes = await Task.WhenAll(Enumerable.Range(0, 8).Select(_ => portal.TryAsync(once, ada)));
+        using (var socket = Assert.Single(outcomes, outcome => outcome.Socket is not null).Socket!)
+        {
+            Assert.All(outcomes.Where(outcome => outcome.Socket is null), outcome => Assert.Equal("console.token-used", outcome.Code));
+            await TypeAsync(socket, "echo in-and-out\r");
+            Assert.Contains("in-and-out\r\n", await ReadUntilAsync(socket, text => text.Contains("in-and-out\r\none# ", StringComparison.Ordinal)), StringComparison.Ordinal);
+            await socket.CloseAsync(WebSocketCloseStatus.NormalClosure, null, Cancellation);
+        }
+
+        var late = await portal.AskAsync(ada);
+        await portal.Services.GetRequiredService<Database>().WriteAsync(session => session.ExecuteAsync("UPDATE console_tokens SET expires_at = expires_at - 30000000 WHERE used_at IS NULL"), Cancellation);
+        Assert.Equal("console.token-late", await portal.RefusedAsync(late, ada));
+
+        // A program's token needs no origin, and its way in is of no use to the same person's browser.
+        var program = await portal.AskAsync(ada with { Session = null });
+        Assert.Equal("console.other-session", await portal.RefusedAsync(program, ada));
+        var (programs, code) = await portal.TryAsync(program, ada with { Session = null, Origin = null });
+        Assert.True(programs is not null, code);
+        programs.Dispose();
+
+        var lines = await portal.AuditAsync();
+        Assert.Equal(
+            ["console.other-origin", "console.other-session", "console.token-late", "console.token-of-another", "console.token-unknown", "console.token-used"],
+            lines.Where(line => line.Verb == "begin-console" && line.Outcome != AuditStore.Done).Select(line => line.Outcome).Distinct().Order(StringComparer.Ordinal));
+        Assert.Equal(7, lines.Count(line => line.Outcome == "console.token-used"));
+        Assert.Equal(2, lines.Count(line => line.Verb == "begin-console" && line.Outcome == AuditStore.Done));
+        Assert.Equal("Bob", Assert.Single(lines, line => line.Outcome == "console.token-of-another").Actor);
+        var left = await portal.LeftAsync(ConsoleEnd.Left);
+        Assert.Equal(("16", Machine, "serial"), (left.Details["typed"], left.Details["machine"], left.Details["kind"]));
+        var stored = await portal.Services.GetRequiredService<Database>().ReadAsync(session => session.QueryAsync<string>("SELECT token_hash FROM console_tokens"), Cancellation);
+        Assert.All(stored, hash => Assert.DoesNotContain(hash, (string[])[once, late, program]));
+    }
+
+    [Fact]
+    public async Task Who_may_not_is_refused_and_who_may_no_longer_is_put_out()
+    {
+        await using var portal = await Portal.StartAsync(await databases.CreateSettingAsync(Engine.Sqlite), idleMinutes: 0.1);
+        Assert.Equal("actor.may-not", (await portal.OpenAsync(portal.Bob)).Refusal!.Code);
+        Assert.Equal("console.not-here", (await portal.OpenAsync(portal.Ada, ConsoleKind.Vnc)).Refusal!.Code);
+
+        await portal.ManageAsync(portal.Bob, TeamRole.Manager);
+        var (socket, code) = await portal.TryAsync(await portal.AskAsync(portal.Bob), portal.Bob);
+        Assert.True(socket is not null, code);
+        using (socket)
+        {
+            await ReadUntilAsync(socket, text => text.Contains("login:", StringComparison.Ordinal));
+            await portal.ManageAsync(portal.Bob, TeamRole.Requester);
+            Assert.Equal((WebSocketCloseStatus.PolicyViolation, "actor.may-not"), await ReadToCloseAsync(socket));
+        }
+
+        // Who does nothing is put out too.
+        var (idle, _) = await portal.TryAsync(await portal.AskAsync(portal.Ada), portal.Ada);
+        using (idle) Assert.Equal((WebSocketCloseStatus.PolicyViolation, ConsoleEnd.Idle), await ReadToCloseAsync(idle!));
+        Assert.Equal("Ada", (await portal.LeftAsync(ConsoleEnd.Idle)).Actor);
+    }
+
+    [Fact]
+    public async Task Two_watch_one_types_and_the_machines_end_closes_both()
+    {
+        await using var portal = await Portal.StartAsync(await databases.CreateSettingAsync(Engine.Sqlite));
+        await portal.ManageAsync(portal.Bob, TeamRole.Manager);
+        using var ada = (await portal.TryAsync(await portal.AskAsync(portal.Ada), portal.Ada)).Socket!;
+        var before = await ReadUntilAsync(ada, text => text.Contains("\"live\":true", StringComparison.Ordinal));
+        Assert.Contains("Linux version", before, StringComparison.Ordinal);
+        using var bob = (await portal.TryAsync(await portal.AskAsync(portal.Bob), portal.Bob)).Socket!;
+        await ReadUntilAsync(ada, text => text.Contains("\"name\":\"Bob\"", StringComparison.Ordinal));
+
+        await TypeAsync(bob, "echo from-bob\r");
+        await TypeAsync(ada, "echo from-ada\r");
+        var seen = await ReadUntilAsync(bob, text => text.Contains("from-ada\r\none# ", StringComparison.Ordinal));
+        Assert.DoesNotContain("from-bob", seen, StringComparison.Ordinal);
+        await bob.SendAsync("""{"do":"type"}"""u8.ToArray(), WebSocketMessageType.Text, endOfMessage: true, Cancellation);
+        await ReadUntilAsync(ada, text => text.Contains("\"asks\":2", StringComparison.Ordinal));
+        await ada.SendAsync("""{"do":"give"}"""u8.ToArray(), WebSocketMessageType.Text, endOfMessage: true, Cancellation);
+        await ReadUntilAsync(bob, text => text.Contains("\"types\":2", StringComparison.Ordinal));
+        await TypeAsync(bob, "echo from-bob\r");
+        await ReadUntilAsync(ada, text => text.Contains("from-bob\r\none# ", StringComparison.Ordinal));
+
+        await portal.EndAsync();
+        Assert.Equal(WebSocketCloseStatus.NormalClosure, (await ReadToCloseAsync(ada)).Status);
+        Assert.Equal(WebSocketCloseStatus.NormalClosure, (await ReadToCloseAsync(bob)).Status);
+    }
+
+    private static Task TypeAsync(WebSocket socket, string text) => socket.SendAsync(Encoding.UTF8.GetBytes(text), WebSocketMessageType.Binary, endOfMessage: true, Cancellation);
+
+    private static async Task<string> ReadUntilAsync(WebSocket socket, Predicate<string> enough)
+    {
+        var text = new StringBuilder();
+        var portion = new byte[4096];
+        while (!enough(text.ToString()))
+        {
+            var part = await socket.ReceiveAsync(portion, Cancellation);
+            Assert.True(part.MessageType != WebSocketMessageType.Close, $"It was closed ({part.CloseStatusDescription}) after: {text}");
+            text.Append(Encoding.UTF8.GetString(portion, 0, part.Count));
+        }
+
+        return text.ToString();
+    }
+
+    private static async Task<(WebSocketCloseStatus? Status, string? Why)> ReadToCloseAsync(WebSocket socket)
+    {
+        var portion = new byte[4096];
+        while (true)
+        {
+            var part = await socket.ReceiveAsync(portion, Cancellation);
+            if (part.MessageType == WebSocketMessageType.Close) return (part.CloseStatus, part.CloseStatusDescription);
+        }
+    }
+
+    /// <summary>A caller: by a browser's cookie where there is a session, else by an API token.</summary>
+    private sealed record Somebody(SignedIn Person, string? Token, string? Session = "browser", string? Origin = "http://localhost");
+
+    private sealed class Portal : TestPortal
+    {
+        private const string Catalogue = """
+            kind: Pool
+            name: pretend
+            provider: simulated
+            ---
+            kind: Image
+            name: tiny
+            bindings: { simulated: {} }
+            ---
+            kind: Blueprint
+            name: solo
+            title: One
+            machines: [{ name: one, image: tiny, cpu: 1, memoryMiB: 128, diskGiB: 1 }]
+            lease: { default: 4h, max: 72h, grace: 0 }
+            """;
+
+        private readonly string _database;
+        private readonly double _idleMinutes;
+
+        private Portal(string database, double idleMinutes) => (_database, _idleMinutes) = (database, idleMinutes);
+
+        public Somebody Ada { get; private set; } = null!;
+
+        public Somebody Bob { get; private set; } = null!;
+
+        private LabId Lab { get; set; }
+
+        public static async Task<Portal> StartAsync(string database, double idleMinutes = 30)
+        {
+            var portal = new Portal(database, idleMinutes);
+            var admin = Actor.Portal("test");
+            var applied = await portal.Services.GetRequiredService<CatalogueCalls>().ApplyAsync(admin, Catalogue, dryRun: false, prune: false, Cancellation);
+            Assert.True(applied.Ok, string.Join(' ', applied.Refusal?.Errors ?? []));
+            Assert.True((await portal.Services.GetRequiredService<PeopleCalls>().CreateTeamAsync(admin, "qa", "Europe/Berlin", Cancellation)).Ok);
+            portal.Ada = await portal.JoinAsync("ada@example.org", "Ada");
+            portal.Bob = await portal.JoinAsync("bob@example.org", "Bob");
+            var labs = portal.Services.GetRequiredService<LabCalls>();
+            var actor = await portal.ActorAsync(portal.Ada);
+            portal.Lab = (await labs.RequestAsync(actor, new LabRequest { Blueprint = "solo", Team = "qa" }, null, Cancellation)).Value.Id;
+            await portal.UntilAsync(LabState.Ready);
+            return portal;
+        }
+
+        public async Task EndAsync() => await Services.GetRequiredService<LabCalls>().AskAsync(await ActorAsync(Ada), Lab, LabVerb.End, Cancellation);
+
+        public async Task<Outcome<ConsoleTicket>> OpenAsync(Somebody who, ConsoleKind kind = ConsoleKind.Serial)
+            => await Services.GetRequiredService<ConsoleCalls>().AskAsync(await ActorAsync(who), Lab, Machine, kind, Cancellation);
+
+        /// <summary>A token, as a page gets it from its circuit and a program by the API.</summary>
+        public async Task<string> AskAsync(Somebody who)
+        {
+            if (who.Session is not null) return (await OpenAsync(who)).Value.Token;
+            using var client = CreateClient();
+            client.DefaultRequestHeaders.Authorization = new("Bearer", who.Token);
+            using var answer = await client.PostAsync($"/api/v1/labs/{Lab}/machines/{Machine}/console", new StringContent("""{"kind":"serial"}"""), Cancellation);
+            var body = JsonNode.Parse(await answer.Content.ReadAsStringAsync(Cancellation))!;
+            var address = new Uri((string)body["address"]!);
+            Assert.Equal(("ws", "/consoles"), (address.Scheme, address.AbsolutePath));
+            return address.Query["?token=".Length..];
+        }
+
+        public async Task<string?> RefusedAsync(string token, Somebody who)
+        {
+            var (socket, code) = await TryAsync(token, who);
+            socket?.Dispose();
+            return code;
+        }
+
+        public async Task<(WebSocket? Socket, string? Code)> TryAsync(string token, Somebody who)
+        {
+            var client = Server.CreateWebSocketClient();
+            client.ConfigureRequest = request =>
+            {
+                if (who.Session is { } session) request.Headers.Cookie = $"labportal={Cookie(who.Person, session)}";
+                else if (who.Token is { } bearer) request.Headers.Authorization = $"Bearer {bearer}";
+                if (who.Origin is { } origin) request.Headers.Origin = origin;
+            };
+            try
+            {
+                return (await client.ConnectAsync(new Uri($"ws://localhost/consoles?token={token}"), Cancellation), null);
+            }
+            catch (InvalidOperationException)
+            {
+                // The client tells no more than the status: asked again without a socket, where nothing can be used up, or read from the audit.
+                return (null, await WhyAsync(who));
+            }
+        }
+
+        public async Task ManageAsync(Somebody who, TeamRole role) => Assert.True(
+            (await Services.GetRequiredService<PeopleCalls>().SetMemberAsync(Actor.Portal("test"), "qa", who.Person.Person, role, Cancellation)).Ok);
+
+        public Task<IReadOnlyList<AuditRow>> AuditAsync() => Services.GetRequiredService<Database>().ReadAsync(session => AuditStore.ListAsync(session, null, null, 500, null), Cancellation);
+
+        /// <summary>What is written once a console is over: it stands there soon.</summary>
+        public async Task<AuditRow> LeftAsync(string why)
+        {
+            for (var since = Stopwatch.GetTimestamp(); ; await Task.Delay(50, Cancellation))
+            {
+                var lines = await AuditAsync();
+                if (lines.FirstOrDefault(line => line.Verb == "end-console" && line.Details["why"] == why) is { } found) return found;
+                Assert.True(Stopwatch.GetElapsedTime(since) < TimeSpan.FromSeconds(30), string.Join('\n', lines.Select(line => $"{line.At} {line.Actor} {line.Verb} {line.Outcome} {line.Detail}")));
+            }
+        }
+
+        protected override void ConfigureWebHost(IWebHostBuilder builder)
+        {
+            base.ConfigureWebHost(builder);
+            builder.UseSetting("LabPortal:Database", _database);
+            builder.UseSetting("LabPortal:Consoles:IdleMinutes", _idleMinutes.ToString(System.Globalization.CultureInfo.InvariantCulture));
+        }
+
+        private async Task<string?> WhyAsync(Somebody who)
+        {
+            if (who is { Session: null, Token: null }) return "actor.unknown";
+            return (await AuditAsync()).First(line => line.Verb == "begin-console" && line.Actor == who.Person.Name && line.Outcome != AuditStore.Done).Outcome;
+        }
+
+        private async Task<Somebody> JoinAsync(string email, string name)
+        {
+            var people = Services.GetRequiredService<PeopleCalls>();
+            var link = (await people.InviteAsync(Actor.Portal("test"), email, name, "qa", TeamRole.Requester, false, Cancellation)).Value;
+            var person = (await people.UseLinkAsync(link.Token, name, null, "a long good sentence", null, Cancellation)).Value;
+            var token = await people.AddTokenAsync(await ActorAsync(new Somebody(person, null)), "program", 1, Cancellation);
+            return new Somebody(person, token.Value.Text);
+        }
+
+        private async Task<Actor> ActorAsync(Somebody who)
+            => (await Services.GetRequiredService<PeopleCalls>().ActorOfAsync(who.Person.Person, who.Person.Stamp, null, null, Cancellation))! with { Session = who.Session };
+
+        private string Cookie(SignedIn person, string session)
+        {
+            var cookies = Services.GetRequiredService<IOptionsMonitor<CookieAuthenticationOptions>>().Get(Callers.CookieScheme);
+            return cookies.TicketDataFormat.Protect(new AuthenticationTicket(Callers.Principal(person, session), Callers.CookieScheme));
+        }
+
+        private async Task UntilAsync(LabState state)
+        {
+            var labs = Services.GetRequiredService<LabCalls>();
+            using var limit = CancellationTokenSource.CreateLinkedTokenSource(Cancellation);
+            limit.CancelAfter(TimeSpan.FromMinutes(2));
+            while ((await labs.FindAsync(await ActorAsync(Ada), Lab, limit.Token)).Value.State != state) await Task.Delay(100, limit.Token);
+        }
+    }
+}
