@@ -19,7 +19,7 @@ public sealed class WaysInTests(RealGuests guests)
     {
         using var folder = new TestFolder();
         var key = await SshIdentity.MakeAsync(folder.Path);
-        await using var portal = await PortalProcess.StartAsync(folder["data"], more: new Dictionary<string, string> { ["LabPortal__Consoles__IdleMinutes"] = "0.25" });
+        await using var portal = await PortalProcess.StartAsync(folder["data"], more: new Dictionary<string, string> { ["LabPortal__Consoles__IdleMinutes"] = "0.5" });
         using var client = portal.Client();
         (await client.ApplyAsync(guests.Yaml(), cancellation: Cancellation)).Must(200);
         (await client.PostAsync("me/keys", new JsonObject { ["publicKey"] = key.PublicKey }, Cancellation)).Must(201);
@@ -35,8 +35,8 @@ public sealed class WaysInTests(RealGuests guests)
 
         // Nobody does anything: it is closed, though the command would go on.
         var began = Stopwatch.GetTimestamp();
-        var fault = await Assert.ThrowsAsync<InvalidOperationException>(() => key.RunThroughAsync(proxy, "guest.invalid", "sleep 120"));
-        Assert.InRange(Stopwatch.GetElapsedTime(began), TimeSpan.FromSeconds(15), TimeSpan.FromSeconds(110));
+        var fault = await Assert.ThrowsAsync<InvalidOperationException>(() => key.RunThroughAsync(proxy, "guest.invalid", "sleep 600"));
+        Assert.InRange(Stopwatch.GetElapsedTime(began), TimeSpan.FromSeconds(30), TimeSpan.FromSeconds(590));
         Assert.Contains("console.idle", fault.Message, StringComparison.Ordinal);
 
         var ends = await AuditAsync(folder, "end-console");
