@@ -45,8 +45,6 @@ internal static class PortalHosting
             kestrel.AddServerHeader = false;
             kestrel.Limits.MaxRequestBodySize = PortalSettings.MaxBodyBytes;
         });
-        // The framework's own lines tell each request's address, and some addresses let somebody in: links that work once, ways into machines.
-        builder.Logging.AddFilter("Microsoft.AspNetCore.Hosting.Diagnostics", LogLevel.Warning);
         builder.Services.AddSingleton(settings);
         builder.Services.AddSingleton(TimeProvider.System);
         builder.Services.AddPortalSecrets(Path.Combine(settings.DataFolder, "keys"));

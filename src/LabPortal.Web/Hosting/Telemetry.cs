@@ -78,7 +78,7 @@ internal static class Telemetry
         builder.Services.Configure<SimpleConsoleFormatterOptions>(console => console.IncludeScopes = true);
         builder.Services.Configure<JsonConsoleFormatterOptions>(console => console.IncludeScopes = true);
         builder.Services.Configure<ConsoleFormatterOptions>(console => console.IncludeScopes = true);
-        // Its lines, and the scope that it opens around all others, hold addresses; those of sign-ups and resets are secrets.
+        // Its lines, and the scope that it opens around all others, hold addresses; those of sign-ups, resets and consoles are secrets.
         builder.Logging.AddFilter("Microsoft.AspNetCore.Hosting.Diagnostics", LogLevel.None);
     }
 

@@ -5,6 +5,7 @@ using System.Text.Json.Nodes;
 using LabPortal.Data;
 using LabPortal.Data.Audit;
 using LabPortal.Domain;
+using LabPortal.Domain.Audit;
 using LabPortal.Domain.Consoles;
 using LabPortal.Domain.Labs;
 using LabPortal.Domain.People;
@@ -259,7 +260,7 @@ public sealed class ConsoleTests(TestDatabases databases)
         public async Task ManageAsync(Somebody who, TeamRole role) => Assert.True(
             (await Services.GetRequiredService<PeopleCalls>().SetMemberAsync(Actor.Portal("test"), "qa", who.Person.Person, role, Cancellation)).Ok);
 
-        public Task<IReadOnlyList<AuditRow>> AuditAsync() => Services.GetRequiredService<Database>().ReadAsync(session => AuditStore.ListAsync(session, null, null, 500, null), Cancellation);
+        public Task<IReadOnlyList<AuditRow>> AuditAsync() => Services.GetRequiredService<Database>().ReadAsync(session => AuditStore.ListAsync(session, new AuditFilter(), 500, null), Cancellation);
 
         /// <summary>What is written once a console is over: it stands there soon.</summary>
         public async Task<AuditRow> LeftAsync(string why)
