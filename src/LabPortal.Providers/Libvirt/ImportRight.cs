@@ -127,7 +127,7 @@ internal sealed class ImportRight(LibvirtWire wire, PoolHandle pool, string volu
     private string Reads(int number)
     {
         using var mark = wire.FindVolume(pool, Prefix + number);
-        return mark is null ? "" : Encoding.ASCII.GetString(wire.Download(mark, 0, MostOfAMark));
+        return mark is null || wire.TryDownload(mark, MostOfAMark) is not { } content ? "" : Encoding.ASCII.GetString(content);
     }
 
     private static string PrefixOf(string volume) => volume + ".importing.";

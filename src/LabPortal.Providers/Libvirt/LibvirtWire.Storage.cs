@@ -156,10 +156,19 @@ internal sealed unsafe partial class LibvirtWire
     }
 
     /// <summary>At the most <paramref name="length"/> bytes, less where the volume ends before.</summary>
-    public void Download(VolumeHandle volume, long offset, long length, Piece came)
+    public void Download(VolumeHandle volume, long offset, long length, Piece came) => Receive(volume, offset, length, came);
+
+    /// <summary>Null where it is gone by now, or still being made.</summary>
+    public byte[]? TryDownload(VolumeHandle volume, int length)
+    {
+        var content = new MemoryStream();
+        return Receive(volume, 0, length, content.Write, LibvirtError.NoVolume, LibvirtError.OperationInvalid) ? content.ToArray() : null;
+    }
+
+    private bool Receive(VolumeHandle volume, long offset, long length, Piece came, params ReadOnlySpan<LibvirtError> harmless)
     {
         using var stream = NewStream();
-        Must(Native.virStorageVolDownload(volume, stream, (ulong)offset, (ulong)length, 0), "begin to read a volume");
+        if (!Did(Native.virStorageVolDownload(volume, stream, (ulong)offset, (ulong)length, 0), "begin to read a volume", harmless)) return false;
         var buffer = new byte[(int)Math.Min(length, Chunk)];
         try
         {
@@ -183,6 +192,7 @@ internal sealed unsafe partial class LibvirtWire
         }
 
         Must(Native.virStreamFinish(stream), "read a volume to its end");
+        return true;
     }
 
     private StreamHandle NewStream()

@@ -14,10 +14,11 @@ internal sealed class CutWire : IAsyncDisposable
     private const uint RemoteProgram = 0x20008086;
 
     /// <summary>
-    /// The procedures of a create and a destroy that change something (libvirt, src/remote/remote_protocol.x): start and define a
-    /// domain, take its power, undefine it; refresh a pool; make, delete and fill a volume.
+    /// The procedures that change something (libvirt, src/remote/remote_protocol.x): start and define a
+    /// domain, take its power, undefine it; refresh a pool; make, delete and fill a volume; take a
+    /// snapshot, revert to it, delete it.
     /// </summary>
-    private static readonly HashSet<uint> Changes = [10, 350, 234, 231, 83, 93, 94, 208];
+    private static readonly HashSet<uint> Changes = [10, 350, 234, 231, 83, 93, 94, 208, 185, 192, 193];
 
     private readonly Socket _listener = new(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified);
     private readonly CancellationTokenSource _end = new();

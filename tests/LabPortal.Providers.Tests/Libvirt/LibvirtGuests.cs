@@ -143,10 +143,8 @@ public sealed class LibvirtGuests(LibvirtPeer peer) : IAsyncLifetime
         // A guest that does not get through in time is no guest that runs.
         Assert.Null(await acceleration.BootAsync("qemu", TimeSpan.FromMilliseconds(1), Cancellation));
 
-        // What the operating system shows, by the emulator itself and not through libvirt. Where it shows none, a guest of that type cannot
-        // even be started, which is an answer and no fault.
+        // What the operating system shows, by the emulator itself and not through libvirt.
         var kvm = await BootsUnderKvmAsync();
-        if (!kvm) Assert.Null(await acceleration.BootAsync("kvm", TimeSpan.FromSeconds(5), Cancellation));
         Assert.Equal(kvm ? Acceleration.Kvm : Acceleration.Emulated, await acceleration.ReadAsync(Cancellation));
         Assert.Equal(before, Directory.EnumerateFiles(peer.Libvirt.Volumes).Order());
         Assert.DoesNotContain("probe", await peer.Libvirt.VirshAsync(Cancellation, "list", "--all", "--name"), StringComparison.Ordinal);

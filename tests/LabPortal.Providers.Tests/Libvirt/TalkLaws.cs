@@ -14,6 +14,7 @@ public sealed class TalkLaws
         new ListNames("lp-"), new FindMachine("a"), new MakeMachine("a", new SoughtImage("tiny", "tiny.qcow2", "Build it\n"), 1L << 40, [0, 255], "<domain\n/>"),
         new RemoveMachine("a"), new RemoveNetwork("a"), new ChangePower("a", PowerChange.Reset), new ReadLog("a", 10), new FindImage("a"), new ReadDigest("a", "b"),
         new ImportImage("a", "/b", "raw", "é\n\"😀", "c", ["d"], TimeSpan.FromSeconds(30)),
+        new TakeSnapshot("a", "b"), new ListSnapshots("a"), new RevertMachine("a", "b"), new DeleteSnapshot("a", "b"),
     ];
 
     [Fact]
