@@ -31,7 +31,7 @@ public sealed class LabCommandsTests(SharedPortal portal)
         Assert.Equal("stopped", (string)(await lab.RunAsync("stop", "life", "--wait", "-o", "json")).Must(Exit.Done).Json["state"]!);
 
         var shown = (await lab.RunAsync("show", "life")).Must(Exit.Done).Output;
-        foreach (var part in new[] { "life", made.Id, "stopped", "ci=1", "web", "db", "quick/", "extend, start, end" }) Assert.Contains(part, shown, StringComparison.Ordinal);
+        foreach (var part in new[] { "life", made.Id, "stopped", "ci=1", "web", "db", "quick/", "extend, start, ", "end" }) Assert.Contains(part, shown, StringComparison.Ordinal);
         Assert.Equal("ended", (string)(await lab.RunAsync("end", "life", "--yes", "--wait", "-o", "json")).Must(Exit.Done).Json["state"]!);
         var over = (await lab.RunAsync("start", made.Id)).Must(Exit.Refused);
         Assert.Equal("", over.Output);
