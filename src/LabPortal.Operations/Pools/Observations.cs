@@ -85,9 +85,13 @@ public sealed class Observations(IProvider provider, TimeProvider time)
             }
             catch (Exception fault)
             {
-                // Nothing is lost here: everybody who waits gets the fault.
+                // Nothing is lost here: everybody who waits gets the fault; who gave up, and so ended the read, does not.
                 lock (_gate) _outdatedInFlight = null;
-                foreach (var asker in askers) asker.Answer.TrySetException(fault);
+                foreach (var asker in askers)
+                {
+                    if (asker.Cancellation.IsCancellationRequested) asker.Answer.TrySetCanceled(asker.Cancellation);
+                    else asker.Answer.TrySetException(fault);
+                }
             }
         }
     }
