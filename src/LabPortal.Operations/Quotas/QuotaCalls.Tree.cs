@@ -42,10 +42,11 @@ public sealed partial class QuotaCalls
 
     /// <summary>
     /// The limits become exactly these, by dimension; what is not named is unlimited. What is held already stays held, also where it is more: only what
-    /// is asked from now on is measured by them.
+    /// is asked from now on is measured by them. Who chose them while looking at others names what was <paramref name="seen"/>: where that is so no
+    /// longer, nothing is set.
     /// </summary>
     public async Task<Outcome<TeamUseView>> SetLimitsAsync(
-        Actor actor, string team, IReadOnlyDictionary<string, string> quota, IReadOnlyDictionary<string, string> personQuota, CancellationToken cancellation)
+        Actor actor, string team, IReadOnlyDictionary<string, string> quota, IReadOnlyDictionary<string, string> personQuota, IReadOnlyList<UseView>? seen, CancellationToken cancellation)
     {
         var draft = new AuditDraft("set-quota", "team", team);
         if (!May.Do(actor, Verb.AdministerPeople)) return await _audited.RefuseAsync(actor, draft, Refusal.Forbidden(Verb.AdministerPeople.Word()), cancellation);
@@ -56,15 +57,20 @@ public sealed partial class QuotaCalls
         {
             if (await TeamStore.FindAsync(session, team) is not { } found) return Refusal.NotFound("team", team);
             draft.Team = found.Id;
-            if (found.Declared) return Refusal.Conflict("object.declared", ("kind", "team"), ("name", team));
             // Under the lock under which requests decide: none is measured by half of the new limits.
             await QuotaHoldStore.LockAsync(session, found.Id, now);
+            found = (await TeamStore.FindAsync(session, team))!;
+            if (found.Declared) return Refusal.Conflict("object.declared", ("kind", "team"), ("name", team));
+            if (seen is not null && !View(found, await QuotaHoldStore.ReadAsync(session, found.Id, now), now).Use.Select(AsSet).SequenceEqual(seen.Select(AsSet)))
+                return Refusal.Conflict("quota.changed-meanwhile", ("team", team));
             await TeamStore.SetLimitsAsync(session, found.Id, "team", limits);
             await TeamStore.SetLimitsAsync(session, found.Id, "person", personLimits);
             (draft.Detail["quota"], draft.Detail["personQuota"]) = (Said(limits), Said(personLimits));
             return View(found, await QuotaHoldStore.ReadAsync(session, found.Id, now), now);
         }, cancellation);
     }
+
+    private static (string Dimension, long? Limit, long? PersonLimit) AsSet(UseView use) => (use.Dimension, use.Limit, use.PersonLimit);
 
     private static TeamUseView View(Team team, Ledger ledger, Instant now)
     {

@@ -26,7 +26,7 @@ internal static class PeopleRoutes
         var (quota, personQuota) = (body.Texts("quota"), body.Texts("personQuota"));
         return body.Mistakes() is { Count: > 0 } mistakes
             ? Answers.Invalid(context, mistakes)
-            : Answers.Ok(context, await quotas.SetLimitsAsync(context.Actor(), team, quota, personQuota, cancellation), use => use);
+            : Answers.Ok(context, await quotas.SetLimitsAsync(context.Actor(), team, quota, personQuota, null, cancellation), use => use);
     }
 
     public static async Task<IResult> DetachAsync(HttpContext context, string team, CatalogueCalls catalogue, CancellationToken cancellation)

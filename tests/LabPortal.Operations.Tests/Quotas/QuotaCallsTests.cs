@@ -96,16 +96,18 @@ public sealed class QuotaCallsTests(TestDatabases databases)
         var quotas = new QuotaCalls(labs.Database, labs.Time);
         Assert.True((await labs.Calls.RequestAsync(ada, LabsUnderTest.Pair(), null, Cancellation)).Ok);
 
-        Assert.Equal(RefusalKind.Forbidden, (await quotas.SetLimitsAsync(ada, "qa", Only("labs", "9"), Only(), Cancellation)).Refusal!.Kind);
-        var wrong = (await quotas.SetLimitsAsync(admin, "qa", Only("lobs", "9"), Only("labs", "-1"), Cancellation)).Refusal!;
+        Assert.Equal(RefusalKind.Forbidden, (await quotas.SetLimitsAsync(ada, "qa", Only("labs", "9"), Only(), null, Cancellation)).Refusal!.Kind);
+        var wrong = (await quotas.SetLimitsAsync(admin, "qa", Only("lobs", "9"), Only("labs", "-1"), null, Cancellation)).Refusal!;
         Assert.Equal(["quota.lobs", "personQuota.labs"], wrong.Errors!.Select(error => error.Field));
-        var set = (await quotas.SetLimitsAsync(admin, "qa", Only("machines", "1"), Only("labs", ""), Cancellation)).Value;
+        var set = (await quotas.SetLimitsAsync(admin, "qa", Only("machines", "1"), Only("labs", ""), null, Cancellation)).Value;
 
         // What is not named is unlimited; two machines stay held where one is allowed.
         Assert.Equal([("machines", (long?)1L, 2L)], set.Use.Where(use => use.Limit is not null || use.PersonLimit is not null).Select(use => (use.Dimension, use.Limit, use.Held)));
         Assert.Equal("team.machines", (await labs.Calls.RequestAsync(ada, LabsUnderTest.Pair(), null, Cancellation)).Refusal!.Quota!.Rule);
+        Assert.Equal("quota.changed-meanwhile", (await quotas.SetLimitsAsync(admin, "qa", Only("cpu", "1"), Only(), [.. set.Use.Select(use => use with { Limit = 7 })], Cancellation)).Refusal!.Code);
+        Assert.True((await quotas.SetLimitsAsync(admin, "qa", Only("machines", "1"), Only(), set.Use, Cancellation)).Ok);
         var told = (await new AuditCalls(labs.Database, labs.Time).ListAsync(admin, new() { What = "set-quota" }, 10, null, Cancellation)).Value.Items;
-        Assert.Equal(["done", "actor.may-not"], told.Select(line => line.Outcome));
+        Assert.Equal(["done", "quota.changed-meanwhile", "done", "actor.may-not"], told.Select(line => line.Outcome));
         Assert.Equal(("machines 1", "none"), (told[0].Detail["quota"], told[0].Detail["personQuota"]));
     }
 
@@ -118,9 +120,9 @@ public sealed class QuotaCallsTests(TestDatabases databases)
         Assert.True((await catalogue.ApplyAsync(admin, "kind: Team\nname: declared\nzone: Europe/Berlin\nquota: { labs: 1 }\n", false, false, Cancellation)).Ok);
         var quotas = new QuotaCalls(labs.Database, labs.Time);
 
-        Assert.Equal("object.declared", (await quotas.SetLimitsAsync(admin, "declared", Only("labs", "2"), Only(), Cancellation)).Refusal!.Code);
+        Assert.Equal("object.declared", (await quotas.SetLimitsAsync(admin, "declared", Only("labs", "2"), Only(), null, Cancellation)).Refusal!.Code);
         Assert.True((await catalogue.DetachAsync(admin, "team", "declared", Cancellation)).Ok);
-        Assert.Equal(2, (await quotas.SetLimitsAsync(admin, "declared", Only("labs", "2"), Only(), Cancellation)).Value.Use[0].Limit);
+        Assert.Equal(2, (await quotas.SetLimitsAsync(admin, "declared", Only("labs", "2"), Only(), null, Cancellation)).Value.Use[0].Limit);
     }
 
     private static Dictionary<string, string> Only(string? dimension = null, string amount = "") => dimension is null ? [] : new() { [dimension] = amount };
