@@ -6,8 +6,8 @@ using LabPortal.Cli.Shell;
 namespace LabPortal.Cli.Labs;
 
 /// <summary>
-/// Which lab is meant: by id, by the beginning of its id, or by name. Where several have the name, the living one; where several are left,
-/// none is guessed.
+/// Which lab is meant: by id, by name, or by the beginning of its id where no lab has that name. Where several have the name, the living one;
+/// where several are left, none is guessed.
 /// </summary>
 internal static partial class LabFinder
 {
@@ -17,8 +17,8 @@ internal static partial class LabFinder
     {
         if (Guid.TryParseExact(text, "D", out var id)) return await api.GetAsync($"labs/{id}", cancellation);
         if (text.Length == 0) throw new CommandFailed(Exit.Invalid, "Which lab? Give its name or its id.");
-        var named = (await api.ListAsync("labs", [("q", text)], null, cancellation)).Items("items").Where(lab => lab.Text("name") == text);
-        var found = named.Concat(await BeginningWithAsync(api, text.ToLowerInvariant(), cancellation)).DistinctBy(lab => lab.Text("id")).ToList();
+        var named = (await api.ListAsync("labs", [("q", text)], null, cancellation)).Items("items").Where(lab => lab.Text("name") == text).ToList();
+        var found = named.Count > 0 ? named : [.. await BeginningWithAsync(api, text.ToLowerInvariant(), cancellation)];
         if (found.Any(lab => !IsOver(lab))) found = [.. found.Where(lab => !IsOver(lab))];
         return found switch
         {
