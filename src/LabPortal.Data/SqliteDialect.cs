@@ -43,6 +43,8 @@ internal sealed class SqliteDialect : SqlDialect
     public override async Task<DbConnection> OpenAsync(CancellationToken cancellation)
     {
         var connection = new SqliteConnection(_connectionString);
+        // SQLite's own knows ASCII alone; what is compared with it was made small by .NET.
+        connection.CreateFunction("lower", (string? text) => text?.ToLowerInvariant(), isDeterministic: true);
         await connection.OpenAsync(cancellation);
         await using var pragmas = connection.CreateCommand();
         // FULL: a commit is on the disk before its outcome is believed; the journal is worth nothing otherwise.

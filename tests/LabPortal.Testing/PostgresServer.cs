@@ -36,7 +36,7 @@ public sealed class PostgresServer : IAsyncDisposable
             await RunAsync("chown", ["-R", "nobody", folder.Path]);
         }
 
-        await RunAsServerUserAsync(Path.Combine(bin, "initdb"), ["-D", data, "-U", "portal", "--auth=trust", "--encoding=UTF8", "--no-locale", "--no-sync"]);
+        await RunAsServerUserAsync(Path.Combine(bin, "initdb"), ["-D", data, "-U", "portal", "--auth=trust", "--encoding=UTF8", "--locale=C.UTF-8", "--no-sync"]);
         var server = new PostgresServer(folder, port, bin);
         await RunAsServerUserAsync(Path.Combine(bin, "pg_ctl"),
         [

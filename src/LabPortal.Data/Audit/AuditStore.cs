@@ -38,7 +38,7 @@ public static class AuditStore
     /// <summary>Newest first, those before <paramref name="before"/>. An object is named as it is called today, where it has a name.</summary>
     public static Task<IReadOnlyList<AuditRow>> ListAsync(Session session, AuditFilter filter, int limit, Guid? before) => session.QueryAsync<AuditRow>($"""
         SELECT a.id, a.at, a.person_id AS person, a.actor, a.channel, a.token_name, a.address, a.request_id, a.verb, a.object_kind, a.object_id,
-            coalesce(l.name, p.name) AS object_name, a.outcome, a.detail
+            coalesce(l.name, p.name) AS object_name, l.team_id AS lab_team, l.owner_id AS lab_owner, a.outcome, a.detail
         {From(filter, before)} ORDER BY a.id DESC LIMIT @limit
         """, Parameters(filter, limit, before));
 
@@ -89,7 +89,7 @@ public static class AuditStore
     private static readonly Duration s_slack = Duration.FromDays(1);
 
     private static string? Bound(Instant? at, Duration slack)
-        => at is { } instant ? $"{Math.Max(0, (instant + slack).ToUnixTimeMilliseconds()):x12}".Insert(8, "-") : null;
+        => at is { } instant ? $"{Math.Max(0, instant.ToUnixTimeMilliseconds() + (long)slack.TotalMilliseconds):x12}".Insert(8, "-") : null;
 
     private static string? Part(string? text)
         => text is null ? null : $"%{text.ToLowerInvariant().Replace("!", "!!", StringComparison.Ordinal).Replace("%", "!%", StringComparison.Ordinal).Replace("_", "!_", StringComparison.Ordinal)}%";
@@ -109,6 +109,8 @@ public sealed class AuditRow
     public string ObjectKind { get; init; } = "";
     public string ObjectId { get; init; } = "";
     public string? ObjectName { get; init; }
+    public TeamId? LabTeam { get; init; }
+    public PersonId? LabOwner { get; init; }
     public string Outcome { get; init; } = "";
     public string Detail { get; init; } = "{}";
 

@@ -49,6 +49,9 @@ public sealed class AuditCallsTests(TestDatabases databases)
         await using var portal = await People.PortalPeople.CreateAsync(databases, engine);
         var ada = await portal.ActorAsync(await portal.JoinAsync("ada_l@example.org"));
         portal.Time.Move(Duration.FromHours(1));
+        await portal.Database.WriteAsync(
+            session => AuditStore.AppendAsync(session, Actor.Portal("Été"), "end-lab", "lab", "7", null, "Öde", new Dictionary<string, string>(), portal.Time.Now(), portal.Time), Cancellation);
+        Assert.Equal(["Öde"], await OutcomesAsync(new() { Who = "éTÉ" }));
         var start = portal.Time.Now();
         Assert.Equal(RefusalKind.Forbidden, (await portal.Calls.CreateTeamAsync(ada, "welders", "Europe/Berlin", Cancellation)).Refusal!.Kind);
         portal.Time.Move(Duration.FromHours(1));
@@ -88,6 +91,19 @@ public sealed class AuditCallsTests(TestDatabases databases)
         // To want the whole audit and be refused is a deed too.
         Assert.Contains(own, line => (line.Verb, line.Outcome) == ("export-audit", "actor.may-not"));
         Assert.All(own, line => Assert.Equal(ada.Person, line.Person));
+    }
+
+    [Fact]
+    public async Task What_one_did_to_a_lab_that_one_may_not_see_does_not_tell_its_name()
+    {
+        await using var portal = await People.PortalPeople.CreateAsync(databases, Engine.Sqlite);
+        var ada = await portal.ActorAsync(await portal.JoinAsync("ada@example.org"));
+        var bob = await portal.ActorAsync(await portal.JoinAsync("bob@example.org"));
+        await portal.Database.WriteAsync(
+            session => AuditStore.AppendAsync(session, ada, "end-lab", "person", bob.Person.ToString()!, null, "not-found", new Dictionary<string, string>(), portal.Time.Now(), portal.Time), Cancellation);
+
+        Assert.Null((await portal.Audit.OwnAsync(ada, 1, null, Cancellation)).Value.Items[0].ObjectName);
+        Assert.Equal("Ada", (await portal.Audit.ListAsync(portal.Admin, new() { Who = "ada@" }, 1, null, Cancellation)).Value.Items[0].ObjectName);
     }
 
     [Fact]
