@@ -49,6 +49,7 @@ public sealed class BadInputTests(BadInputTests.Portal shared) : IClassFixture<B
     [InlineData("""{"blueprint":"pair","team":"qa","lease":{"hours":-1}}""", "lease.hours")]
     [InlineData("""{"blueprint":"pair","team":"qa","lease":{"hours":1,"hours":2}}""", "lease.hours")]
     [InlineData("""{"blueprint":"pair","team":"qa","lease":{"until":"tomorrow"}}""", "lease.until")]
+    [InlineData("""{"blueprint":"pair","team":"qa","lease":{"until":"9999-12-31T23:59:59-10:00"}}""", "lease.until")]
     [InlineData("""{"blueprint":"pair","team":"qa","pool":"nowhere"}""", "pool")]
     [InlineData("""{"blueprint":"pa\u0000ir","team":"qa"}""", "blueprint")]
     [InlineData("""{"blueprint":"pair","team":["qa"]}""", "team")]
@@ -79,6 +80,10 @@ public sealed class BadInputTests(BadInputTests.Portal shared) : IClassFixture<B
     [InlineData(PortalProcess.AdminToken, "nope", 404)]
     [InlineData(PortalProcess.AdminToken, "labs?limit=0", 400)]
     [InlineData(PortalProcess.AdminToken, "labs?state=asleep&after=x&team=nope", 400)]
+    [InlineData(PortalProcess.AdminToken, "labs?q=%00", 400)]
+    [InlineData(PortalProcess.AdminToken, "audit?who=%00", 400)]
+    [InlineData(PortalProcess.AdminToken, "audit?to=9999-12-31T12:00:00Z", 400)]
+    [InlineData(PortalProcess.AdminToken, "audit/export?from=9999-12-31T23:59:59-10:00", 400)]
     public async Task A_call_that_cannot_be_answered_is_a_problem(string? token, string path, int status)
     {
         using var client = shared.Process.Client(token);

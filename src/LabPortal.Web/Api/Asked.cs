@@ -1,6 +1,5 @@
 using LabPortal.Domain;
 using NodaTime;
-using NodaTime.Text;
 
 namespace LabPortal.Web.Api;
 
@@ -25,12 +24,18 @@ internal sealed class Asked(HttpContext context)
 
     public string? After => Text("after");
 
-    public string? Text(string name) => context.Request.Query[name] is [{ Length: > 0 } text, ..] ? text : null;
+    public string? Text(string name)
+    {
+        if (context.Request.Query[name] is not [{ Length: > 0 } text, ..]) return null;
+        if (SentText.CanBeKept(text)) return text;
+        if (_errors.All(error => error.Field != name)) _errors.Add(new FieldError(name, "field.not-unicode"));
+        return null;
+    }
 
     public Instant? Instant(string name)
     {
         if (Text(name) is not { } text) return null;
-        if (OffsetDateTimePattern.Rfc3339.Parse(text) is { Success: true } parsed) return parsed.Value.ToInstant();
+        if (SentText.IsInstant(text, out var instant)) return instant;
         _errors.Add(new FieldError(name, "field.not-an-instant"));
         return null;
     }

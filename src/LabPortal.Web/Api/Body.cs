@@ -1,8 +1,6 @@
-using System.Buffers;
 using System.Text.Json;
 using LabPortal.Domain;
 using NodaTime;
-using NodaTime.Text;
 
 namespace LabPortal.Web.Api;
 
@@ -82,7 +80,7 @@ internal sealed class Body
     public Instant? Instant(string name) => Take(name) switch
     {
         null => null,
-        { ValueKind: JsonValueKind.String } value when OffsetDateTimePattern.Rfc3339.Parse(value.GetString()!) is { Success: true } parsed => parsed.Value.ToInstant(),
+        { ValueKind: JsonValueKind.String } value when SentText.IsInstant(value.GetString()!, out var instant) => instant,
         _ => WrongValue<Instant>(name, "field.not-an-instant"),
     };
 
@@ -141,18 +139,7 @@ internal sealed class Body
         return _fields.TryGetValue(name, out var value) && value.ValueKind != JsonValueKind.Null ? value : null;
     }
 
-    // A NUL, or half of a surrogate pair, is nothing that a database can keep.
-    private string? Clean(string text, string name)
-    {
-        if (text.Contains('\0')) return Wrong<string>(name, "field.not-unicode");
-        for (var rest = text.AsSpan(); rest.Length > 0;)
-        {
-            if (System.Text.Rune.DecodeFromUtf16(rest, out _, out var used) != OperationStatus.Done) return Wrong<string>(name, "field.not-unicode");
-            rest = rest[used..];
-        }
-
-        return text;
-    }
+    private string? Clean(string text, string name) => SentText.CanBeKept(text) ? text : Wrong<string>(name, "field.not-unicode");
 
     private static Dictionary<string, JsonElement> Fields(JsonElement value, string path, List<FieldError> errors)
     {
