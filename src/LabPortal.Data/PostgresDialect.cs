@@ -19,6 +19,12 @@ internal sealed class PostgresDialect(string connectionString) : SqlDialect
 
     public override bool IsShared => true;
 
+    public override string ToString()
+    {
+        var server = new NpgsqlConnectionStringBuilder(connectionString);
+        return $"{server.Database} on {server.Host}";
+    }
+
     internal string ConnectionString => connectionString;
 
     /// <summary>

@@ -38,6 +38,8 @@ internal sealed class SqliteDialect : SqlDialect
 
     public override bool IsShared => false;
 
+    public override string ToString() => Path;
+
     internal string ConnectionString => _connectionString;
 
     public override async Task<DbConnection> OpenAsync(CancellationToken cancellation)

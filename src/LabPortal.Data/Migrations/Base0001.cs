@@ -1,3 +1,5 @@
+using System.Security.Cryptography;
+using System.Text;
 using FluentMigrator;
 
 namespace LabPortal.Data.Migrations;
@@ -13,9 +15,15 @@ public sealed class Base0001 : ForwardOnlyMigration
     {
         foreach (var statement in Statements.Split(";\n", StringSplitOptions.RemoveEmptyEntries | StringSplitOptions.TrimEntries))
             Execute.Sql(statement);
+        Execute.Sql($"INSERT INTO schema_base (fingerprint) VALUES ('{Fingerprint}')");
     }
 
+    /// <summary>Of this text, however it is laid out. As long as this file may change in place, it tells whose schema a database has.</summary>
+    internal static string Fingerprint { get; } =
+        Convert.ToHexStringLower(SHA256.HashData(Encoding.UTF8.GetBytes(string.Join(' ', Statements.Split((char[]?)null, StringSplitOptions.RemoveEmptyEntries)))))[..16];
+
     private const string Statements = """
+        CREATE TABLE schema_base (fingerprint text PRIMARY KEY);
         CREATE TABLE installation (
             id text PRIMARY KEY,
             made_at bigint NOT NULL,

@@ -1,4 +1,5 @@
 using System.Text.RegularExpressions;
+using LabPortal.Data.Migrations;
 using LabPortal.Testing;
 using Microsoft.Data.Sqlite;
 using Xunit;
@@ -42,6 +43,34 @@ public sealed partial class SchemaTests(TestDatabases databases)
             Assert.Equal(rule, sqlite.Dialect.ViolatedRule(new SqliteException($"SQLite Error 19: 'UNIQUE constraint failed: {violated}'.", 19)));
         }
     }
+
+    [Theory]
+    [InlineData(Engine.Sqlite, "UPDATE schema_base SET fingerprint = 'ffffffffffffffff'", "made by another build, with another schema (ffffffffffffffff; this build's is ")]
+    [InlineData(Engine.Postgres, "UPDATE schema_base SET fingerprint = 'ffffffffffffffff'", "made by another build, with another schema (ffffffffffffffff; this build's is ")]
+    [InlineData(Engine.Sqlite, "DROP TABLE schema_base", "another schema (without a fingerprint; this build's is ")]
+    [InlineData(Engine.Postgres, "DROP TABLE schema_base", "another schema (without a fingerprint; this build's is ")]
+    [InlineData(Engine.Sqlite, Later, "taken over by a later build, whose changes (20991231)")]
+    [InlineData(Engine.Postgres, Later, "taken over by a later build, whose changes (20991231)")]
+    public async Task A_database_that_another_build_made_is_refused_with_what_to_do_and_stays_as_it_was(Engine engine, string madeSo, string sentence)
+    {
+        await using var database = await databases.CreateAsync(engine);
+        await database.WriteAsync(session => session.ExecuteAsync(madeSo), Cancellation);
+        var before = await database.ReadAsync(AppliedAsync, Cancellation);
+
+        for (var start = 1; start <= 2; start++)
+        {
+            var refused = await Assert.ThrowsAsync<SchemaOfAnotherBuild>(() => SchemaMigration.ApplyAsync(database, () => Assert.Fail("Something was made."), Cancellation));
+            Assert.Contains(sentence, refused.Message, StringComparison.Ordinal);
+            Assert.Contains("start th", refused.Message, StringComparison.Ordinal);
+            Assert.DoesNotContain("Password", refused.Message, StringComparison.OrdinalIgnoreCase);
+        }
+
+        Assert.Equal(before, await database.ReadAsync(AppliedAsync, Cancellation));
+    }
+
+    private const string Later = """INSERT INTO "VersionInfo" ("Version", "AppliedOn", "Description") VALUES (20991231, CURRENT_TIMESTAMP, 'later')""";
+
+    private static Task<IReadOnlyList<long>> AppliedAsync(Session session) => session.QueryAsync<long>("""SELECT "Version" FROM "VersionInfo" ORDER BY 1""");
 
     private const string IndexColumns = "(SELECT string_agg(pg_get_indexdef(x.indexrelid, k, true), ', ' ORDER BY k) FROM generate_series(1, x.indnkeyatts) AS k)";
 
