@@ -202,7 +202,7 @@ public sealed partial class SimulatedWorld(string path, TimeProvider time) : IAs
                 if (!OperatingSystem.IsLinux()) throw new PlatformNotSupportedException("Only Linux processes can freeze themselves.");
                 await _file.BetweenTurnsAsync(() =>
                 {
-                    if (Signal(Environment.ProcessId, Stop) != 0) throw new InvalidOperationException("The process could not stop itself.");
+                    if (Raise(Stop) != 0) throw new InvalidOperationException("The process could not stop itself.");
                 }, cancellation);
                 break;
             default:
@@ -224,9 +224,10 @@ public sealed partial class SimulatedWorld(string path, TimeProvider time) : IAs
     /// <summary>SIGSTOP on Linux, all architectures but MIPS, Alpha and SPARC (signal(7)).</summary>
     private const int Stop = 19;
 
-    [LibraryImport("libc", EntryPoint = "kill")]
+    /// <summary>To this thread, which goes no further. A signal to the process may wait for another thread, while this one lets a transaction begin (pthreads(7), raise(3)).</summary>
+    [LibraryImport("libc", EntryPoint = "raise")]
     [DefaultDllImportSearchPaths(DllImportSearchPath.SafeDirectories)]
-    private static partial int Signal(int process, int signal);
+    private static partial int Raise(int signal);
 
     private sealed record Outcome<T>(Effect<T> Effect, ProviderFault? Refusal)
     {

@@ -190,11 +190,7 @@ public sealed class CrashMatrix(TestDatabases databases, ITestOutputHelper outpu
     private static async Task UntilStoppedAsync(Process process)
     {
         // proc(5): the state stands behind the name, which is in parentheses.
-        for (var i = 0; (await File.ReadAllTextAsync($"/proc/{process.Id}/stat", Cancellation)).Split(") ")[^1][0] != 'T'; i++)
-        {
-            Assert.True(i < 1200, "The worker was not stopped.");
-            await Task.Delay(25, Cancellation);
-        }
+        await Patience.UntilAsync(async () => (await File.ReadAllTextAsync($"/proc/{process.Id}/stat", Cancellation)).Split(") ")[^1][0] == 'T');
     }
 
     private static async Task<int> WakeAsync(Process process)
