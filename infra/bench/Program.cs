@@ -25,7 +25,7 @@ void Stop(PosixSignalContext signal)
 
 using var interrupted = PosixSignalRegistration.Create(PosixSignal.SIGINT, Stop);
 using var terminated = PosixSignalRegistration.Create(PosixSignal.SIGTERM, Stop);
-await using var databases = new TestDatabases();
+await using var databases = new TestDatabases { Durable = true };
 try
 {
     var met = args switch

@@ -23,7 +23,8 @@ public sealed class PostgresServer : IAsyncDisposable
         _bin = bin;
     }
 
-    public static async Task<PostgresServer> StartAsync()
+    /// <param name="durable">Each commit goes to the disk, as in production. Tests kill portals and workers, never the server: without it their commits cost a fraction.</param>
+    public static async Task<PostgresServer> StartAsync(bool durable)
     {
         var bin = FindBinaries();
         var folder = new TestFolder();
@@ -41,7 +42,7 @@ public sealed class PostgresServer : IAsyncDisposable
         await RunAsServerUserAsync(Path.Combine(bin, "pg_ctl"),
         [
             "-D", data, "-w", "-l", Path.Combine(data, "log"),
-            "-o", $"-c listen_addresses=127.0.0.1 -c port={port} -c unix_socket_directories= -c max_connections=300 -c shared_buffers=64MB", "start",
+            "-o", $"-c listen_addresses=127.0.0.1 -c port={port} -c unix_socket_directories= -c max_connections=300 -c shared_buffers=64MB{(durable ? "" : " -c fsync=off -c synchronous_commit=off -c full_page_writes=off")}", "start",
         ]);
         return server;
     }

@@ -18,6 +18,9 @@ public sealed class TestDatabases : IAsyncDisposable
     private PostgresServer? _server;
     private int _files;
 
+    /// <summary>For figures: commits on PostgreSQL cost what they cost in production.</summary>
+    public bool Durable { get; init; }
+
     /// <summary>A new database with this build's schema.</summary>
     public async Task<Database> CreateAsync(Engine engine)
     {
@@ -33,7 +36,7 @@ public sealed class TestDatabases : IAsyncDisposable
         await _gate.WaitAsync();
         try
         {
-            _server ??= await PostgresServer.StartAsync();
+            _server ??= await PostgresServer.StartAsync(Durable);
         }
         finally
         {
