@@ -66,7 +66,9 @@ internal sealed class LabProcess : IDisposable
     }
 
     /// <summary>Beside the test.</summary>
-    public Running Run(params string[] arguments) => Start("dotnet", [s_program, .. arguments]);
+    public Running Run(params string[] arguments)
+        // Where the tests are a job in the background of a shell, interrupts are ignored, and by whatever they start.
+        => Start("env", ["--default-signal=INT", "dotnet", s_program, .. arguments]);
 
     /// <summary>Another program, in the same surroundings.</summary>
     public Running Start(string file, params string[] arguments)
@@ -125,7 +127,7 @@ internal sealed class LabProcess : IDisposable
         {
             for (var since = Stopwatch.GetTimestamp(); !Output.Contains(text, StringComparison.Ordinal) && !Error.Contains(text, StringComparison.Ordinal); await Task.Delay(20, Cancellation))
             {
-                if (Stopwatch.GetElapsedTime(since) > TimeSpan.FromMinutes(1) || _reading.IsCompleted && !(Output + Error).Contains(text, StringComparison.Ordinal))
+                if (Stopwatch.GetElapsedTime(since) > TimeSpan.FromMinutes(5) || _reading.IsCompleted && !(Output + Error).Contains(text, StringComparison.Ordinal))
                     throw new InvalidOperationException($"\"{text}\" was not said:\n{Output}\n{Error}");
             }
         }
@@ -133,7 +135,7 @@ internal sealed class LabProcess : IDisposable
         public async Task<Ran> EndAsync(string typed = "")
         {
             using var limit = CancellationTokenSource.CreateLinkedTokenSource(Cancellation);
-            limit.CancelAfter(TimeSpan.FromMinutes(2));
+            limit.CancelAfter(TimeSpan.FromMinutes(5));
             try
             {
                 await _process.StandardInput.WriteAsync(typed.AsMemory(), limit.Token);

@@ -61,7 +61,7 @@ public sealed class LabLifeTests(TestDatabases databases)
     }
 
     [Fact]
-    public async Task What_one_process_does_another_tells_within_a_second()
+    public async Task What_one_process_does_another_tells_long_before_it_would_look_by_itself()
     {
         using var folder = new TestFolder();
         await File.WriteAllTextAsync(folder["apply.yaml"], SimulatedCatalogue.Yaml(createSeconds: 0.5, bootSeconds: 1), Cancellation);
@@ -84,13 +84,13 @@ public sealed class LabLifeTests(TestDatabases databases)
             var at = data["at"]!.GetValue<DateTimeOffset>();
             if (at > opened) late.Add(DateTimeOffset.UtcNow - at);
             if ((string)data["kind"]! != "state" || (string?)data["state"] is not ("ready" or "stopped")) continue;
-            if ((late.Count > 0 && late.Min() < TimeSpan.FromSeconds(1)) || !verbs.TryDequeue(out var verb)) break;
+            if ((late.Count > 0 && late.Min() < TimeSpan.FromSeconds(10)) || !verbs.TryDequeue(out var verb)) break;
             await asking.WaitForAsync(id, (string)data["state"]!, cancellation: Cancellation);
             (await asking.PostAsync($"labs/{id}/{verb}", cancellation: Cancellation)).Must(202);
         }
 
         Assert.Equal(Enumerable.Range(1, versions.Count).Select(version => (long)version), versions);
-        Assert.True(late.Min() < TimeSpan.FromSeconds(1), $"The quickest of {late.Count} events came {late.Min()} late.");
+        Assert.True(late.Min() < TimeSpan.FromSeconds(10), $"The quickest of {late.Count} events came {late.Min()} late.");
 
         var resumed = new List<long>();
         await foreach (var (version, _) in watching.EventsAsync(id, after: versions[^3], Cancellation))

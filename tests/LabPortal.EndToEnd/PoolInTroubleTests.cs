@@ -39,7 +39,7 @@ public sealed class PoolInTroubleTests(RealGuests guests, ITestOutputHelper outp
         Assert.Equal("provisioning", (string)waiting["state"]!);
         Assert.Equal(1, await HeldAsync(client));
         // What a create that is tried again has just begun is taken back within moments.
-        await guests.HoldsNothingAsync(Small, TimeSpan.FromSeconds(30));
+        await guests.HoldsNothingAsync(Small, s_patience);
         await guests.Libvirt.MakeRoomAsync(Small, Cancellation);
         await ChecksAsync(client, "healthy");
 
@@ -72,7 +72,6 @@ public sealed class PoolInTroubleTests(RealGuests guests, ITestOutputHelper outp
         var lab = await RequestAsync(client);
         await BeingMadeAsync(client, lab);
         await guests.Libvirt.KillAsync(Cancellation);
-        await Task.Delay(TimeSpan.FromSeconds(10), Cancellation);
         var waiting = await UntilAsync(client, lab, now => Problem(now) is not null);
         output.WriteLine($"dead while it is built: {Problem(waiting)}");
         Assert.Contains("here", Problem(waiting), StringComparison.Ordinal);
@@ -112,7 +111,7 @@ public sealed class PoolInTroubleTests(RealGuests guests, ITestOutputHelper outp
         using var playwright = await Playwright.CreateAsync();
         await using var browser = await Chromium.LaunchAsync(playwright);
         await using var context = await browser.NewContextAsync(new() { BaseURL = portal.Address.ToString() });
-        context.SetDefaultTimeout(60_000);
+        context.SetDefaultTimeout(Chromium.Patience);
         var page = await context.NewPageAsync();
         await FirstAdmin.SetUpAsync(page, portal);
         await ChecksAsync(client, "healthy");
@@ -125,7 +124,7 @@ public sealed class PoolInTroubleTests(RealGuests guests, ITestOutputHelper outp
             var hung = Stopwatch.StartNew();
             var listing = client.GetAsync($"pools/{Pool}/resources", Cancellation);
             var other = await RequestAsync(client, "pretend");
-            await client.WaitForAsync(other, "ready", TimeSpan.FromSeconds(30), Cancellation);
+            await client.WaitForAsync(other, "ready", s_patience, Cancellation);
             output.WriteLine($"another lab on another pool was ready after {hung.Elapsed.TotalSeconds:F1} s");
 
             foreach (var path in new[] { "labs", $"labs/{lab}", "pools", $"pools/{Pool}", "blueprints", "runs", "orphans", "teams/qa/quota", "me" })

@@ -68,10 +68,10 @@ public abstract partial class ProviderConformance : IAsyncLifetime
     protected virtual string? WhyGuestsAreMute => null;
 
     /// <summary>How long what was ordered may take to show.</summary>
-    protected virtual TimeSpan Patience => TimeSpan.FromSeconds(30);
+    protected virtual TimeSpan Patience => TimeSpan.FromMinutes(3);
 
     /// <summary>How long a cancelled call may still take.</summary>
-    protected virtual TimeSpan Prompt => TimeSpan.FromSeconds(1);
+    protected virtual TimeSpan Prompt => TimeSpan.FromSeconds(15);
 
     /// <summary>Texts of the pool's settings that nobody may see (its password, its key).</summary>
     protected virtual IReadOnlyList<string> Secrets => [];

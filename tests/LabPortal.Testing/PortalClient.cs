@@ -33,7 +33,7 @@ public sealed class PortalClient : IDisposable
 
     public PortalClient(Uri address, string? token)
     {
-        _http = new HttpClient(new SocketsHttpHandler { UseProxy = false, AllowAutoRedirect = false }) { BaseAddress = new Uri(address, "/api/v1/"), Timeout = TimeSpan.FromMinutes(2) };
+        _http = new HttpClient(new SocketsHttpHandler { UseProxy = false, AllowAutoRedirect = false }) { BaseAddress = new Uri(address, "/api/v1/"), Timeout = TimeSpan.FromMinutes(5) };
         if (token is not null) _http.DefaultRequestHeaders.Authorization = new AuthenticationHeaderValue("Bearer", token);
     }
 
@@ -70,7 +70,7 @@ public sealed class PortalClient : IDisposable
             var isLive = (string?)answer.Body!["run"]?["state"] is "running" or "undoing" or "stuck";
             if (now == state && !isLive) return answer.Body!;
             if (now is "failed" or "ended" && now != state) throw new InvalidOperationException($"The lab is {now}, not {state}: {answer}");
-            if (Stopwatch.GetElapsedTime(since) > (atMost ?? TimeSpan.FromMinutes(2))) throw new TimeoutException($"The lab did not become {state}: {answer}");
+            if (Stopwatch.GetElapsedTime(since) > (atMost ?? TimeSpan.FromMinutes(5))) throw new TimeoutException($"The lab did not become {state}: {answer}");
             await Task.Delay(100, cancellation);
         }
     }

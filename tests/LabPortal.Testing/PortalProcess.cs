@@ -10,7 +10,7 @@ namespace LabPortal.Testing;
 public sealed partial class PortalProcess : IAsyncDisposable
 {
     public const string AdminToken = "test-admin-token-with-some-length";
-    private static readonly TimeSpan s_patience = TimeSpan.FromMinutes(2);
+    private static readonly TimeSpan s_patience = TimeSpan.FromMinutes(5);
 
     private readonly Process _process;
     private readonly List<string> _log = [];
@@ -80,7 +80,7 @@ public sealed partial class PortalProcess : IAsyncDisposable
             await kill.WaitForExitAsync();
         }
 
-        using var limit = new CancellationTokenSource(TimeSpan.FromMinutes(1));
+        using var limit = new CancellationTokenSource(TimeSpan.FromMinutes(3));
         await _process.WaitForExitAsync(limit.Token);
         return _process.ExitCode;
     }

@@ -80,7 +80,7 @@ public sealed class AdministrationTests(PortalInBrowser portal)
         var jobs = await page.Context.RunAndWaitForPageAsync(() => page.GetByRole(AriaRole.Link, new() { Name = "Background jobs" }).ClickAsync());
         await jobs.Locator("h1").Sees().ToBeVisibleAsync();
         // Its numbers are asked for again and again: a call that was let through came back.
-        await jobs.WaitForResponseAsync(answer => answer.Url.EndsWith("/jobs/stats", StringComparison.Ordinal) && answer.Ok, new() { Timeout = 60_000 });
+        await jobs.WaitForResponseAsync(answer => answer.Url.EndsWith("/jobs/stats", StringComparison.Ordinal) && answer.Ok, new() { Timeout = Chromium.Patience });
         await jobs.GotoAsync("/jobs/servers");
         await jobs.Locator("tbody tr").Sees().ToHaveCountAsync(1);
         Assert.Empty(complaints);

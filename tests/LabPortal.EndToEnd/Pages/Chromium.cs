@@ -6,7 +6,7 @@ namespace LabPortal.EndToEnd.Pages;
 internal static class Chromium
 {
     /// <summary>As long as a loaded machine may need; what never comes fails all the same.</summary>
-    public const float Patience = 20_000;
+    public const float Patience = 90_000;
 
     // One for the whole process: here, so that it does not depend on which test was first.
     static Chromium() => Assertions.SetDefaultExpectTimeout(Patience);

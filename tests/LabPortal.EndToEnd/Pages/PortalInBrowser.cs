@@ -108,12 +108,12 @@ internal static class OnPage
     public static async Task ArrivesAsync(this IPage page, string address)
     {
         // No more than the address is waited for: a load event may have come before anybody waited for it.
-        await page.WaitForURLAsync(address, new() { WaitUntil = WaitUntilState.Commit, Timeout = 60_000 });
-        await page.Locator("h1").First.Sees().ToBeVisibleAsync(new() { Timeout = 60_000 });
+        await page.WaitForURLAsync(address, new() { WaitUntil = WaitUntilState.Commit, Timeout = Chromium.Patience });
+        await page.Locator("h1").First.Sees().ToBeVisibleAsync(new() { Timeout = Chromium.Patience });
     }
 
     /// <summary>Asks for the blueprint as its form stands, and waits until the lab is ready. Gives the lab's id.</summary>
-    public static async Task<string> RequestAsync(this IPage page, string blueprint = "pair", float patience = 60_000)
+    public static async Task<string> RequestAsync(this IPage page, string blueprint = "pair", float patience = Chromium.Patience)
     {
         await page.GotoAsync($"/catalogue/{blueprint}?team=qa");
         await page.GetByText("Quota after this request").Sees().ToBeVisibleAsync();
@@ -124,7 +124,7 @@ internal static class OnPage
     }
 
     /// <summary>Waits until the lab of this page is in that state.</summary>
-    public static Task StateAsync(this IPage page, string state, float patience = 60_000) => page.Locator(".head .chip").Sees().ToHaveTextAsync(state, new() { Timeout = patience });
+    public static Task StateAsync(this IPage page, string state, float patience = Chromium.Patience) => page.Locator(".head .chip").Sees().ToHaveTextAsync(state, new() { Timeout = patience });
 
     /// <summary>The lab of this page is ended, so that it takes nobody's room.</summary>
     public static async Task EndAsync(this IPage page)

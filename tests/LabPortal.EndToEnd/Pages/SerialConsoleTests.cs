@@ -20,7 +20,7 @@ public sealed class SerialConsoleTests(RealGuests guests)
         using var playwright = await Playwright.CreateAsync();
         await using var browser = await Chromium.LaunchAsync(playwright);
         await using var context = await browser.NewContextAsync(new() { BaseURL = portal.Address.ToString(), ViewportSize = new() { Width = 1440, Height = 900 } });
-        context.SetDefaultTimeout(60_000);
+        context.SetDefaultTimeout(Chromium.Patience);
         var page = await context.NewPageAsync();
         await FirstAdmin.SetUpAsync(page, portal);
         await page.RequestAsync("tiny", Patience);
@@ -73,7 +73,7 @@ public sealed class SerialConsoleTests(RealGuests guests)
         await watching.GotoAsync(address[..address.IndexOf("/machines", StringComparison.Ordinal)]);
         await watching.EndAsync();
         await page.GetByText("The machine closed the line").Sees().ToBeVisibleAsync();
-        await guests.HoldsNothingAsync(patience: TimeSpan.FromSeconds(30));
+        await guests.HoldsNothingAsync(patience: TimeSpan.FromMinutes(2));
     }
 
     private static ILocator Screen(IPage page) => page.Locator(".xterm-rows");

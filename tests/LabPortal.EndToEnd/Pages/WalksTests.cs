@@ -96,7 +96,7 @@ public sealed class WalksTests(PortalInBrowser portal)
         await page.Asked().Button("Reset to clean").ClickAsync();
         await page.GetByText("is being reset.").First.Sees().ToBeVisibleAsync();
         await portal.Client.WaitForAsync(lab, "ready", cancellation: Cancellation);
-        await page.Locator("#main").Button("Reset to clean").Sees().ToBeVisibleAsync(new() { Timeout = 60_000 });
+        await page.Locator("#main").Button("Reset to clean").Sees().ToBeVisibleAsync(new() { Timeout = Chromium.Patience });
 
         await page.GetByRole(AriaRole.Tab, new() { Name = "Snapshots" }).ClickAsync();
         var clean = page.Locator("article.machine", new() { Has = page.GetByRole(AriaRole.Heading, new() { Name = "clean" }) });
@@ -111,7 +111,7 @@ public sealed class WalksTests(PortalInBrowser portal)
         await page.FillAsync("#snapshot-name", "before-upgrade");
         await page.Asked().Button("Take a snapshot").ClickAsync();
         var mine = page.Locator("article.machine", new() { Has = page.GetByRole(AriaRole.Heading, new() { Name = "before-upgrade" }) });
-        await mine.Locator(".chip").Sees().ToHaveTextAsync("Whole", new() { Timeout = 60_000 });
+        await mine.Locator(".chip").Sees().ToHaveTextAsync("Whole", new() { Timeout = Chromium.Patience });
         await page.HoldAsync("snapshots");
 
         await mine.Button("Revert").ClickAsync();
@@ -123,7 +123,7 @@ public sealed class WalksTests(PortalInBrowser portal)
         {
             await each.Button("Delete").ClickAsync();
             await page.Asked().Button("Delete").ClickAsync();
-            await each.Sees().ToHaveCountAsync(0, new() { Timeout = 60_000 });
+            await each.Sees().ToHaveCountAsync(0, new() { Timeout = Chromium.Patience });
         }
 
         await page.GetByText("No snapshots").Sees().ToBeVisibleAsync();
@@ -145,7 +145,7 @@ public sealed class WalksTests(PortalInBrowser portal)
 
         await page.GotoAsync("/operations");
         var orphans = page.GetByRole(AriaRole.Region, new() { Name = "Orphans" });
-        await Row(kept).Sees().ToBeVisibleAsync(new() { Timeout = 60_000 });
+        await Row(kept).Sees().ToBeVisibleAsync(new() { Timeout = Chromium.Patience });
         await Row(deleted).Sees().ToContainTextAsync("Left over");
         await page.HoldAsync("operations with orphans");
 
@@ -156,7 +156,7 @@ public sealed class WalksTests(PortalInBrowser portal)
         await Row(kept).Sees().ToHaveCountAsync(0);
         await Row(deleted).Button("Delete").ClickAsync();
         await page.Asked().Button("Delete").ClickAsync();
-        await orphans.GetByText("No orphans").Sees().ToBeVisibleAsync(new() { Timeout = 60_000 });
+        await orphans.GetByText("No orphans").Sees().ToBeVisibleAsync(new() { Timeout = Chromium.Patience });
 
         var names = (await portal.Client.GetAsync("pools/pretend/resources", Cancellation)).Must(200).Body!.AsArray().Select(resource => (string)resource!["name"]!).ToList();
         Assert.Contains(kept, names);
@@ -289,7 +289,7 @@ public sealed class WalksTests(PortalInBrowser portal)
 
         await page.GetByText("The import of tiny has begun.").Sees().ToBeVisibleAsync();
         // All there folds the list away.
-        await pool.GetByText("2 of 2 there").Sees().ToBeVisibleAsync(new() { Timeout = 60_000 });
+        await pool.GetByText("2 of 2 there").Sees().ToBeVisibleAsync(new() { Timeout = Chromium.Patience });
         await pool.Button("Import tiny into annex").Sees().ToHaveCountAsync(0);
     }
 

@@ -12,7 +12,7 @@ namespace LabPortal.EndToEnd.Telemetry;
 public sealed partial class TelemetryTests(TestDatabases databases)
 {
     private const string Trace = "0af7651916cd43dd8448eb211c80319c";
-    private static readonly TimeSpan s_patience = TimeSpan.FromMinutes(1);
+    private static readonly TimeSpan s_patience = TimeSpan.FromMinutes(5);
     private static readonly string s_folder = Path.Combine(Repository.Root, "infra", "observability");
 
     private static CancellationToken Cancellation => TestContext.Current.CancellationToken;

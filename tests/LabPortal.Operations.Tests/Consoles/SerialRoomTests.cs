@@ -186,7 +186,7 @@ public sealed class SerialRoomTests
     private static async Task UntilAsync(Func<Task<bool>> holds)
     {
         using var limit = CancellationTokenSource.CreateLinkedTokenSource(Cancellation);
-        limit.CancelAfter(TimeSpan.FromSeconds(60));
+        limit.CancelAfter(TimeSpan.FromMinutes(5));
         while (!await holds()) await Task.Delay(10, limit.Token);
     }
 

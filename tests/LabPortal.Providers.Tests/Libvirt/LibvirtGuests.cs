@@ -178,7 +178,7 @@ public sealed class LibvirtGuests(LibvirtPeer peer) : IAsyncLifetime
         await Tool.RunAsync(Cancellation, "chmod", "700", ask);
         string[] options = ["-F", "none", "-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null", "-o", "LogLevel=ERROR", "-o", "ConnectTimeout=3", "-o", "NumberOfPasswordPrompts=1"];
         var said = "";
-        for (var watch = Stopwatch.StartNew(); watch.Elapsed < TimeSpan.FromSeconds(30);)
+        for (var watch = Stopwatch.StartNew(); watch.Elapsed < TimeSpan.FromMinutes(5);)
         {
             var (exit, output, error) = await Tool.TryAsync(Cancellation, "env",
                 ["SSH_ASKPASS=" + ask, "SSH_ASKPASS_REQUIRE=force", "ssh", .. options, .. how[..^1], "-l", "ada", present.Addresses[0].ToString(), how[^1]]);
@@ -193,7 +193,7 @@ public sealed class LibvirtGuests(LibvirtPeer peer) : IAsyncLifetime
     private static async Task<string> AwaitLogAsync(IProvider provider, MachineSpec machine, string last)
     {
         var text = "";
-        for (var watch = Stopwatch.StartNew(); watch.Elapsed < TimeSpan.FromSeconds(60); await Task.Delay(200, Cancellation))
+        for (var watch = Stopwatch.StartNew(); watch.Elapsed < TimeSpan.FromMinutes(5); await Task.Delay(200, Cancellation))
         {
             text = System.Text.Encoding.Latin1.GetString(await ((ISerialLogAbility)provider).ReadSerialLogAsync(machine.Reference, 400_000, Cancellation));
             if (text.TrimEnd().EndsWith(last, StringComparison.Ordinal)) return text;
@@ -204,7 +204,7 @@ public sealed class LibvirtGuests(LibvirtPeer peer) : IAsyncLifetime
 
     private static async Task<Observation.Present> AwaitAsync(IProvider provider, MachineSpec machine, Func<Observation.Present, bool> wanted)
     {
-        for (var watch = Stopwatch.StartNew(); watch.Elapsed < TimeSpan.FromSeconds(60); await Task.Delay(100, Cancellation))
+        for (var watch = Stopwatch.StartNew(); watch.Elapsed < TimeSpan.FromMinutes(5); await Task.Delay(100, Cancellation))
         {
             if (Assert.Single(await provider.ObserveAsync([machine.Reference], Cancellation)) is Observation.Present present && wanted(present)) return present;
         }

@@ -50,7 +50,7 @@ public sealed class LibvirtImages(LibvirtPeer peer)
                 await peer.Libvirt.ThawAsync(CancellationToken.None);
             }
 
-            Assert.InRange(watch.Elapsed, TimeSpan.FromSeconds(3), TimeSpan.FromSeconds(20));
+            Assert.InRange(watch.Elapsed, TimeSpan.FromSeconds(3), TimeSpan.FromMinutes(2));
             Assert.InRange(last, 1, size - 1);
 
             await using var patient = Open();
@@ -75,7 +75,7 @@ public sealed class LibvirtImages(LibvirtPeer peer)
     [Fact]
     public async Task Importers_that_race_leave_one_whole_image_and_none_of_them_fails()
     {
-        const int rounds = 20;
+        const int rounds = 10;
         using var folder = new TestFolder();
         var files = await Task.WhenAll(Enumerable.Range(1, 3).Select(number => UniformAsync(folder, number)));
         var hosts = files.Select(_ => Open()).ToList();

@@ -89,7 +89,7 @@ public sealed class LibvirtOverTls : IAsyncLifetime
                 await provider.ListOwnedAsync(Cancellation);
                 return;
             }
-            catch (ProviderFault fault) when (fault.Kind == FaultKind.Transient && watch.Elapsed < TimeSpan.FromSeconds(30))
+            catch (ProviderFault fault) when (fault.Kind == FaultKind.Transient && watch.Elapsed < TimeSpan.FromMinutes(5))
             {
                 // Not up again yet.
             }

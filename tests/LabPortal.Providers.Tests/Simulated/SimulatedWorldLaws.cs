@@ -361,10 +361,10 @@ public sealed class SimulatedWorldLaws : IDisposable
         TestContext.Current.TestOutputHelper!.WriteLine(
             $"{4000 / creates.TotalSeconds:F0} create calls/s, 1000 observed in {observe.TotalMilliseconds:F1} ms, {4000 / watch.Elapsed.TotalSeconds:F0} delete calls/s");
 
-        // A fiftieth of what an idle machine of two cores shows: a very busy one (a load of 25) made 804 and took 400 ms.
+        // An order of magnitude below what a very busy machine of two cores (a load of 25) showed: 804, and 400 ms.
         Assert.All(seen, answer => Assert.IsType<Observation.Present>(answer));
-        Assert.InRange(4000 / creates.TotalSeconds, 200, double.MaxValue);
-        Assert.InRange(observe, TimeSpan.Zero, TimeSpan.FromSeconds(2));
+        Assert.InRange(4000 / creates.TotalSeconds, 80, double.MaxValue);
+        Assert.InRange(observe, TimeSpan.Zero, TimeSpan.FromSeconds(5));
     }
 
     private MachineId NewMachine() => new(Ids.New(TimeProvider.System));
@@ -390,7 +390,7 @@ public sealed class SimulatedWorldLaws : IDisposable
         var watch = Stopwatch.StartNew();
         while (!await holdsAsync())
         {
-            Assert.True(watch.Elapsed < TimeSpan.FromSeconds(20), "it never came true");
+            Assert.True(watch.Elapsed < TimeSpan.FromMinutes(2), "it never came true");
             await Task.Delay(10, Cancellation);
         }
     }

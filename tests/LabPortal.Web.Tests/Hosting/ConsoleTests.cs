@@ -269,7 +269,7 @@ public sealed class ConsoleTests(TestDatabases databases)
             {
                 var lines = await AuditAsync();
                 if (lines.FirstOrDefault(line => line.Verb == "end-console" && line.Details["why"] == why) is { } found) return found;
-                Assert.True(Stopwatch.GetElapsedTime(since) < TimeSpan.FromSeconds(30), string.Join('\n', lines.Select(line => $"{line.At} {line.Actor} {line.Verb} {line.Outcome} {line.Detail}")));
+                Assert.True(Stopwatch.GetElapsedTime(since) < TimeSpan.FromMinutes(5), string.Join('\n', lines.Select(line => $"{line.At} {line.Actor} {line.Verb} {line.Outcome} {line.Detail}")));
             }
         }
 
@@ -308,7 +308,7 @@ public sealed class ConsoleTests(TestDatabases databases)
         {
             var labs = Services.GetRequiredService<LabCalls>();
             using var limit = CancellationTokenSource.CreateLinkedTokenSource(Cancellation);
-            limit.CancelAfter(TimeSpan.FromMinutes(2));
+            limit.CancelAfter(TimeSpan.FromMinutes(5));
             while ((await labs.FindAsync(await ActorAsync(Ada), Lab, limit.Token)).Value.State != state) await Task.Delay(100, limit.Token);
         }
     }
