@@ -29,19 +29,25 @@ internal sealed class Call(ParseResult parsed) : IDisposable
 
     public void Dispose() => _api?.Dispose();
 
-    internal static Func<ParseResult, CancellationToken, Task<int>> Of(Func<Call, CancellationToken, Task> act) => async (parsed, cancellation) =>
+    internal static Func<ParseResult, CancellationToken, Task<int>> Of(Func<Call, CancellationToken, Task<int>> act) => async (parsed, cancellation) =>
     {
         IsVerbose = parsed.GetValue(Verbose);
         using var call = new Call(parsed);
-        await act(call, cancellation);
-        return (int)Exit.Done;
+        return await act(call, cancellation);
     };
 }
 
 internal static class Calls
 {
     /// <summary>What the command does; where it ends without a fault, it is done.</summary>
-    public static Command Does(this Command command, Func<Call, CancellationToken, Task> act)
+    public static Command Does(this Command command, Func<Call, CancellationToken, Task> act) => command.Ends(async (call, cancellation) =>
+    {
+        await act(call, cancellation);
+        return (int)Exit.Done;
+    });
+
+    /// <summary>The same, where it ends as another program did.</summary>
+    public static Command Ends(this Command command, Func<Call, CancellationToken, Task<int>> act)
     {
         command.SetAction(Call.Of(act));
         return command;

@@ -2,7 +2,9 @@ using System.CommandLine;
 using System.CommandLine.Help;
 using System.CommandLine.Invocation;
 using LabPortal.Cli.Api;
+using LabPortal.Cli.Audit;
 using LabPortal.Cli.Blueprints;
+using LabPortal.Cli.Consoles;
 using LabPortal.Cli.Help;
 using LabPortal.Cli.Labs;
 using LabPortal.Cli.Pools;
@@ -33,14 +35,22 @@ internal static class CommandLine
             LabVerbCommands.Stop(),
             LabVerbCommands.Restart(),
             LabVerbCommands.Extend(),
+            SnapshotCommands.Snapshot(),
+            SnapshotCommands.Revert(),
             LabVerbCommands.Cancel(),
             LabVerbCommands.End(),
             LabCommands.Wait(),
+            SshCommands.Ssh(),
+            SshCommands.Copy(),
+            SshCommands.Forward(),
+            SerialCommand.Console(),
+            SshCommands.Tunnel(),
             QuotaCommands.Quota(),
             PoolCommands.Pools(),
             RunCommands.Runs(),
             PoolCommands.Orphans(),
             BlueprintCommands.Apply(),
+            AuditCommand.Audit(),
             CompletionCommand.Completion(),
         };
         root.Add(Call.Output);

@@ -17,6 +17,9 @@ internal enum Exit
 
 internal static class Exits
 {
+    /// <summary>What it prints beside them.</summary>
+    public const string OfOthers = "ssh, cp, forward, keepalive: as the command that they run ended, 255 where ssh has no connection; what is above where lab itself fails";
+
     /// <summary>What <c>lab help exit-codes</c> prints.</summary>
     public static string Meaning(this Exit exit) => exit switch
     {

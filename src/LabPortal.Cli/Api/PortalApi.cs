@@ -3,6 +3,7 @@ using System.Net;
 using System.Net.Http.Headers;
 using System.Net.Http.Json;
 using System.Net.ServerSentEvents;
+using System.Net.WebSockets;
 using System.Reflection;
 using System.Runtime.CompilerServices;
 using System.Text;
@@ -32,12 +33,13 @@ internal sealed class PortalApi : IDisposable
     private static readonly TimeSpan s_longestWait = TimeSpan.FromSeconds(60);
     private static readonly TimeSpan s_betweenTries = TimeSpan.FromSeconds(1);
 
+    private readonly Account _account;
     private readonly HttpClient _http;
     private readonly bool _isVerbose;
 
     public PortalApi(Account account, bool isVerbose)
     {
-        _isVerbose = isVerbose;
+        (_account, _isVerbose) = (account, isVerbose);
         // A redirect would carry the token somewhere else.
         _http = new HttpClient(new SocketsHttpHandler { AllowAutoRedirect = false, ConnectTimeout = TimeSpan.FromSeconds(10), UseCookies = false })
         {
@@ -56,6 +58,8 @@ internal sealed class PortalApi : IDisposable
     public Task<JsonNode> PostAsync(string path, JsonNode? body, CancellationToken cancellation, string? key = null)
         => SendAsync(HttpMethod.Post, path, () => body is null ? null : JsonContent.Create(body), key, cancellation);
 
+    public Task<JsonNode> DeleteAsync(string path, CancellationToken cancellation) => SendAsync(HttpMethod.Delete, path, null, null, cancellation);
+
     public Task<JsonNode> ApplyAsync(string query, string yaml, CancellationToken cancellation)
         => SendAsync(HttpMethod.Put, "apply" + query, () => new StringContent(yaml, Encoding.UTF8, "application/yaml"), null, cancellation);
 
@@ -67,12 +71,33 @@ internal sealed class PortalApi : IDisposable
         do
         {
             var asked = query.Append(("limit", $"{Math.Min(page, (limit ?? int.MaxValue) - items.Count)}")).Concat(next is null ? [] : [("after", next)]);
-            var answer = await GetAsync($"{path}?{string.Join('&', asked.Select(part => $"{part.Item1}={Uri.EscapeDataString(part.Item2)}"))}", cancellation);
+            var answer = await GetAsync($"{path}?{Query(asked)}", cancellation);
             foreach (var item in answer.Items("items").ToList()) items.Add(item.DeepClone());
             next = answer.Text("next") is { Length: > 0 } key ? key : null;
         }
         while (next is not null && items.Count < (limit ?? int.MaxValue));
         return new JsonObject { ["items"] = items, ["next"] = next };
+    }
+
+    public static string Query(IEnumerable<(string Name, string Value)> asked) => string.Join('&', asked.Select(part => $"{part.Name}={Uri.EscapeDataString(part.Value)}"));
+
+    /// <summary>What is no JSON, as it comes.</summary>
+    public async Task ReadAsync(string path, string type, Func<Stream, CancellationToken, Task> read, CancellationToken cancellation)
+    {
+        using var request = new HttpRequestMessage(HttpMethod.Get, path);
+        request.Headers.Accept.ParseAdd(type);
+        using var response = await ExchangeAsync(request, HttpCompletionOption.ResponseHeadersRead, cancellation);
+        if (!response.IsSuccessStatusCode) throw await RefusedAsync(response, cancellation);
+        if (response.Content.Headers.ContentType?.MediaType != type) throw Unreachable($"answers, but not as a portal does ({(int)response.StatusCode})");
+        await using var stream = await response.Content.ReadAsStreamAsync(cancellation);
+        try
+        {
+            await read(stream, cancellation);
+        }
+        catch (HttpIOException fault)
+        {
+            throw Unreachable($"broke off in the middle: {Innermost(fault)}", fault);
+        }
     }
 
     /// <summary>
@@ -98,6 +123,30 @@ internal sealed class PortalApi : IDisposable
             }
 
             if (events.Current.Data is { } data) yield return data;
+        }
+    }
+
+    /// <summary>A WebSocket of the portal, beside the API; it is asked for with the same token, at the account's own address and nowhere else.</summary>
+    public async Task<ClientWebSocket> OpenSocketAsync(string path, string query, CancellationToken cancellation)
+    {
+        var address = new UriBuilder(new Uri(_account.Address, path)) { Scheme = _account.Address.Scheme == Uri.UriSchemeHttps ? "wss" : "ws", Query = query }.Uri;
+        var socket = new ClientWebSocket { Options = { CollectHttpResponseDetails = true, KeepAliveInterval = TimeSpan.FromSeconds(15) } };
+        socket.Options.SetRequestHeader("Authorization", $"Bearer {_account.Token}");
+        try
+        {
+            await socket.ConnectAsync(address, cancellation);
+            return socket;
+        }
+        catch (WebSocketException fault)
+        {
+            var status = (int)socket.HttpStatusCode;
+            socket.Dispose();
+            throw status >= 400 ? new CommandFailed(Exits.OfStatus(status), $"The portal does not open it ({status}).", fault) : Unreachable($"does not open it: {Innermost(fault)}", fault);
+        }
+        catch
+        {
+            socket.Dispose();
+            throw;
         }
     }
 

@@ -18,6 +18,7 @@ internal static class HelpCommand
             if (words is [ExitCodes])
             {
                 foreach (var exit in Enum.GetValues<Exit>()) Console.Out.WriteLine($"{(int)exit,3}  {exit.Meaning()}");
+                Console.Out.WriteLine($"  *  {Exits.OfOthers}");
                 return (int)Exit.Done;
             }
 

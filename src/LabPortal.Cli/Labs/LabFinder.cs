@@ -41,6 +41,19 @@ internal static partial class LabFinder
             : throw new CommandFailed(Exit.NotFound, Safe.Text($"{lab.Text("name")} has no machine called \"{machine}\"; it has {string.Join(", ", machines)}."));
     }
 
+    /// <summary>LAB/MACHINE, or LAB where it has only one.</summary>
+    public static async Task<(JsonNode Lab, JsonNode Machine)> FindOneMachineAsync(PortalApi api, string text, CancellationToken cancellation)
+    {
+        var (lab, name) = await FindMachineAsync(api, text, cancellation);
+        var machines = lab.Items("machines").ToList();
+        return (name, machines) switch
+        {
+            (null, [var only]) => (lab, only),
+            (null, _) => throw new CommandFailed(Exit.Invalid, Safe.Text($"Which machine of {lab.Text("name")}? Say {lab.Text("name")}/MACHINE with one of: {string.Join(", ", machines.Select(machine => machine.Text("name")))}.")),
+            _ => (lab, machines.First(machine => machine.Text("name") == name)),
+        };
+    }
+
     public static bool IsOver(JsonNode lab) => lab.Text("state") is "ended" or "failed";
 
     // Labs are listed by their ids, the latest first: those with this beginning come right after the greatest id that it can have.

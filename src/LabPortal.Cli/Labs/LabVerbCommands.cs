@@ -68,9 +68,12 @@ internal static class LabVerbCommands
         });
     }
 
-    private static async Task AskAsync(Call call, string path, JsonNode? body, Option<bool> wait, Option<TimeSpan?> timeout, CancellationToken cancellation)
+    internal static async Task AskAsync(Call call, string path, JsonNode? body, Option<bool> wait, Option<TimeSpan?> timeout, CancellationToken cancellation)
+        => await AwaitAsync(call, await call.Api.PostAsync(path, body, cancellation), wait, timeout, cancellation);
+
+    /// <summary>Until what this answer says is going on is done, where that is wanted.</summary>
+    internal static async Task AwaitAsync(Call call, JsonNode asked, Option<bool> wait, Option<TimeSpan?> timeout, CancellationToken cancellation)
     {
-        var asked = await call.Api.PostAsync(path, body, cancellation);
         if (call.Value(wait)) asked = await LabCommands.WaitAsync(call, asked, timeout, (waiting, token) => waiting.ForRunAsync(asked, token), cancellation);
         call.Write(asked, LabViews.One);
     }

@@ -36,6 +36,20 @@ internal static class Terminal
         foreach (var line in drawn.ToString().TrimEnd().Split('\n')) Console.Out.WriteLine(line.TrimEnd());
     }
 
+    /// <summary>A text that is the answer, on the standard output: as it is for a file or another program, harmless for a terminal.</summary>
+    public static async Task CopyAsync(Stream text, CancellationToken cancellation)
+    {
+        if (Console.IsOutputRedirected)
+        {
+            await using var output = Console.OpenStandardOutput();
+            await text.CopyToAsync(output, cancellation);
+            return;
+        }
+
+        using var reader = new StreamReader(text);
+        while (await reader.ReadLineAsync(cancellation) is { } line) Console.Out.WriteLine(Safe.Text(line));
+    }
+
     /// <summary>One line beside the answer. What comes from outside has to be made safe before.</summary>
     public static void Say(string line) => Console.Error.WriteLine(line);
 

@@ -79,6 +79,7 @@ public sealed class CompletionTests(SharedPortal portal)
         var readme = await File.ReadAllTextAsync(Path.Combine(Repository.Root, "src/LabPortal.Cli/README.md"), TestContext.Current.CancellationToken);
 
         Assert.All(CommandLine.Root().Subcommands, command => Assert.Contains($"`{command.Name}", readme, StringComparison.Ordinal));
+        Assert.Contains($"| * | {Exits.OfOthers} |", readme, StringComparison.Ordinal);
         Assert.All(Enum.GetValues<Exit>(), exit => Assert.Contains($"| {(int)exit} | {exit.Meaning()} |", readme, StringComparison.Ordinal));
     }
 }
