@@ -1,7 +1,24 @@
+using LabPortal.Domain;
 using LabPortal.Domain.Blueprints;
 using NodaTime;
 
 namespace LabPortal.Data.Blueprints;
+
+public sealed class BlueprintVersion
+{
+    public int Version { get; init; }
+    public Instant CreatedAt { get; init; }
+    public bool Current { get; init; }
+}
+
+public sealed class LabOfBlueprint
+{
+    public LabId Id { get; init; }
+    public string Name { get; init; } = "";
+    public string State { get; init; } = "";
+    public int Version { get; init; }
+    public string Team { get; init; } = "";
+}
 
 /// <summary>The catalogue. Versions are never changed; an edit adds one and makes it the current.</summary>
 public static class BlueprintStore
@@ -27,6 +44,16 @@ public static class BlueprintStore
 
     /// <summary>The current versions, by name.</summary>
     public static Task<IReadOnlyList<Blueprint>> ListAsync(Session session) => ReadAsync(session, "WHERE current ORDER BY name", new { });
+
+    /// <summary>All that there ever were, newest first.</summary>
+    public static Task<IReadOnlyList<BlueprintVersion>> ListVersionsAsync(Session session, string name)
+        => session.QueryAsync<BlueprintVersion>("SELECT version, created_at, current FROM blueprints WHERE name = @name ORDER BY version DESC", new { name });
+
+    /// <summary>The living labs of each version.</summary>
+    public static Task<IReadOnlyList<LabOfBlueprint>> ListLabsAsync(Session session, string name) => session.QueryAsync<LabOfBlueprint>("""
+        SELECT labs.id, labs.name, labs.state, labs.blueprint_version AS version, teams.name AS team FROM labs JOIN teams ON teams.id = labs.team_id
+        WHERE labs.blueprint = @name AND labs.state NOT IN ('ended', 'failed') ORDER BY labs.id DESC
+        """, new { name });
 
     public static Task SetDeclaredAsync(Session session, string name, bool declared)
         => session.ExecuteAsync("UPDATE blueprints SET declared = @declared WHERE name = @name AND current", new { name, declared });

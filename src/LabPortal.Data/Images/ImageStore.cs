@@ -27,6 +27,10 @@ public static class ImageStore
 
     public static Task<IReadOnlyList<Image>> ListAsync(Session session) => ReadAsync(session, "WHERE current ORDER BY name", new { });
 
+    /// <summary>All that there ever were, newest first.</summary>
+    public static async Task<IReadOnlyList<(Image Image, Instant CreatedAt, bool Current)>> ListVersionsAsync(Session session, string name)
+        => [.. (await RowsAsync(session, "WHERE name = @name ORDER BY created_at DESC, version DESC", new { name })).Select(row => (Image(row), row.CreatedAt, row.Current))];
+
     public static Task DeleteAsync(Session session, string name) => session.ExecuteAsync("DELETE FROM images WHERE name = @name", new { name });
 
     public static Task SaveSizeAsync(Session session, Size size) => session.ExecuteAsync("""
@@ -40,17 +44,20 @@ public static class ImageStore
 
     public static Task DeleteSizeAsync(Session session, string name) => session.ExecuteAsync("DELETE FROM sizes WHERE name = @name", new { name });
 
-    private static async Task<IReadOnlyList<Image>> ReadAsync(Session session, string tail, object parameters)
-        => [.. (await session.QueryAsync<Row>($"SELECT name, version, os, guest_user, bindings, declared FROM images {tail}", parameters)).Select(row => new Image
-        {
-            Name = row.Name,
-            Version = row.Version,
-            Os = row.Os,
-            User = row.GuestUser,
-            Bindings = StoredJson.Read<Dictionary<string, Dictionary<string, string>>>(row.Bindings)
-                .ToDictionary(pair => pair.Key, pair => (IReadOnlyDictionary<string, string>)pair.Value),
-            Declared = row.Declared,
-        })];
+    private static async Task<IReadOnlyList<Image>> ReadAsync(Session session, string tail, object parameters) => [.. (await RowsAsync(session, tail, parameters)).Select(Image)];
+
+    private static Task<IReadOnlyList<Row>> RowsAsync(Session session, string tail, object parameters)
+        => session.QueryAsync<Row>($"SELECT name, version, os, guest_user, bindings, declared, current, created_at FROM images {tail}", parameters);
+
+    private static Image Image(Row row) => new()
+    {
+        Name = row.Name,
+        Version = row.Version,
+        Os = row.Os,
+        User = row.GuestUser,
+        Bindings = StoredJson.Read<Dictionary<string, Dictionary<string, string>>>(row.Bindings).ToDictionary(pair => pair.Key, pair => (IReadOnlyDictionary<string, string>)pair.Value),
+        Declared = row.Declared,
+    };
 
     private sealed class Row
     {
@@ -60,6 +67,8 @@ public static class ImageStore
         public string GuestUser { get; init; } = "";
         public string Bindings { get; init; } = "";
         public bool Declared { get; init; }
+        public bool Current { get; init; }
+        public Instant CreatedAt { get; init; }
     }
 
     private sealed class SizeRow

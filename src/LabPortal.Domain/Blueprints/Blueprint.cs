@@ -1,4 +1,5 @@
 using System.Globalization;
+using System.Text.Json.Serialization;
 using System.Text.RegularExpressions;
 using LabPortal.Domain.Leases;
 
@@ -66,6 +67,7 @@ public sealed record Parameter
     public string? Pattern { get; init; }
     public IReadOnlyList<string> Choices { get; init; } = [];
 
+    [JsonIgnore]
     public bool Required => Default is null;
 
     /// <summary>The mistake in this value, or nothing.</summary>

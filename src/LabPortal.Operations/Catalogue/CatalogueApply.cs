@@ -17,9 +17,11 @@ namespace LabPortal.Operations.Catalogue;
 
 /// <summary>
 /// One apply, inside one transaction: look at what is there; check what refers to what; check that nobody lives on what goes; write what
-/// differs; take away what goes. Any mistake refuses the whole, and the caller's transaction is rolled back.
+/// differs; take away what goes: by <paramref name="prune"/> whatever was declared and is not any more, or the one that is <paramref name="going"/>. Any
+/// mistake refuses the whole, and the caller's transaction is rolled back.
 /// </summary>
-internal sealed class CatalogueApply(Session session, YamlReading reading, IReadOnlyList<Declaration> declared, bool prune, Instant now, TimeProvider time)
+internal sealed class CatalogueApply(
+    Session session, YamlReading reading, IReadOnlyList<Declaration> declared, bool prune, Instant now, TimeProvider time, (Kind Kind, string Name)? going = null)
 {
     private readonly List<string> _created = [];
     private readonly List<string> _changed = [];
@@ -32,6 +34,14 @@ internal sealed class CatalogueApply(Session session, YamlReading reading, IRead
     private IReadOnlyList<Pool> _pools = [];
     private IReadOnlyList<Blueprint> _blueprints = [];
 
+    /// <summary>Every mistake of what was read, also those that show only beside what is there. Changes nothing.</summary>
+    public async Task<IReadOnlyList<FieldError>> CheckAsync()
+    {
+        await LoadAsync();
+        CheckReferences();
+        return reading.Mistakes;
+    }
+
     public async Task<Outcome<Applied>> DoAsync()
     {
         await CatalogueStore.LockAsync(session);
@@ -42,6 +52,8 @@ internal sealed class CatalogueApply(Session session, YamlReading reading, IRead
         if (await FindLivingAsync() is { Count: > 0 } living) return new Refusal(RefusalKind.Conflict, "prune.in-use", [("count", living.Count)], living);
         foreach (var declaration in declared.OrderBy(declaration => declaration.Kind)) await SaveAsync(declaration);
         foreach (var (kind, name) in Going.OrderByDescending(going => going.Kind)) await TakeAwayAsync(kind, name);
+        // Lists of what people may request, and of what admins keep, are worth reading again.
+        if (_created.Count + _changed.Count + _pruned.Count > 0) session.Raise(Signal.Operations, "");
         return new Applied(_created, _changed, _unchanged, _pruned);
     }
 
@@ -66,7 +78,7 @@ internal sealed class CatalogueApply(Session session, YamlReading reading, IRead
 
     private IEnumerable<(Kind Kind, string Name)> Going => prune
         ? There.Where(there => there.Declared && !IsDeclared(there.Kind, there.Name)).Select(there => (there.Kind, there.Name))
-        : [];
+        : going is { } one ? [one] : [];
 
     private bool IsDeclared(Kind kind, string name) => declared.Any(declaration => declaration.Kind == kind && declaration.Name == name);
 
@@ -174,10 +186,10 @@ internal sealed class CatalogueApply(Session session, YamlReading reading, IRead
     private Task SaveBlueprintAsync(Declaration declaration, Blueprint blueprint)
     {
         var there = _blueprints.FirstOrDefault(candidate => candidate.Name == blueprint.Name);
-        return SaveAsync(declaration, there, current => SameContent(current, blueprint) && current.Declared && current.Retired == blueprint.Retired, async () =>
+        return SaveAsync(declaration, there, current => SameContent(current, blueprint) && current.Declared == blueprint.Declared && current.Retired == blueprint.Retired, async () =>
         {
             if (there is null || !SameContent(there, blueprint)) await BlueprintStore.AddVersionAsync(session, blueprint, now);
-            await BlueprintStore.SetDeclaredAsync(session, blueprint.Name, true);
+            await BlueprintStore.SetDeclaredAsync(session, blueprint.Name, blueprint.Declared);
             await BlueprintStore.SetRetiredAsync(session, blueprint.Name, blueprint.Retired);
         });
     }

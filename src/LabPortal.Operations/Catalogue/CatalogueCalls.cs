@@ -18,14 +18,18 @@ namespace LabPortal.Operations.Catalogue;
 /// A blueprint as a caller sees it: with each machine's amounts, and what it costs per hour where it would be placed now (nothing where that is
 /// not known).
 /// </summary>
-public sealed record BlueprintView(Blueprint Blueprint, IReadOnlyList<MachineAmount> Machines, int Cpu, int MemoryMiB, int DiskGiB, Money? PricePerHour = null);
+public sealed record BlueprintView(Blueprint Blueprint, IReadOnlyList<MachineAmount> Machines, int Cpu, int MemoryMiB, int DiskGiB, Money? PricePerHour = null)
+{
+    /// <summary>Everything that it is, as an apply or a save would take it.</summary>
+    public CatalogueDocument Document => YamlTree.Of(Blueprint);
+}
 
 public sealed record MachineAmount(string Name, string Image, int Cpu, int MemoryMiB, int DiskGiB);
 
 /// <summary>Something was applied or would be: <c>kind/name</c> each.</summary>
 public sealed record Applied(IReadOnlyList<string> Created, IReadOnlyList<string> Changed, IReadOnlyList<string> Unchanged, IReadOnlyList<string> Pruned);
 
-public sealed class CatalogueCalls(Database database, TimeProvider time, IEnumerable<IProviderKind> kinds)
+public sealed partial class CatalogueCalls(Database database, TimeProvider time, IEnumerable<IProviderKind> kinds)
 {
     private readonly AuditedWrite _audited = new(database, time);
     private readonly Dictionary<string, IProviderKind> _kinds = kinds.ToDictionary(kind => kind.Name, StringComparer.Ordinal);

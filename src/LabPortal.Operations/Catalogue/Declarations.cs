@@ -31,7 +31,7 @@ internal sealed record DeclaredTeam(
 internal sealed record Declaration(Kind Kind, string Name, object Value, YamlDocument Document);
 
 /// <summary>Reads each kind of document. Every mistake is told; a document with a mistake of its own still counts as declaring its name.</summary>
-internal sealed partial class Declarations(YamlReading reading, IReadOnlyDictionary<string, IProviderKind> kinds)
+internal sealed partial class Declarations(YamlReading reading, IReadOnlyDictionary<string, IProviderKind> kinds, bool declared = true)
 {
     private const int MostCpu = 1024;
     private const int MostMemoryMiB = 16 * 1024 * 1024;
@@ -78,12 +78,12 @@ internal sealed partial class Declarations(YamlReading reading, IReadOnlyDiction
         return found;
     }
 
-    private static Size ReadSize(YamlFields fields) => new(
+    private Size ReadSize(YamlFields fields) => new(
         fields.Document.Name,
         (int?)fields.Integer("cpu", 1, MostCpu, required: true) ?? 1,
         (int?)fields.Integer("memoryMiB", 1, MostMemoryMiB, required: true) ?? 1,
         (int?)fields.Integer("diskGiB", 1, MostDiskGiB, required: true) ?? 1,
-        Declared: true);
+        Declared: declared);
 
     private Image ReadImage(YamlFields fields)
     {
@@ -113,7 +113,7 @@ internal sealed partial class Declarations(YamlReading reading, IReadOnlyDiction
             }
         }
 
-        return new Image { Name = fields.Document.Name, Version = version, Os = os, User = user, Bindings = bindings, Declared = true };
+        return new Image { Name = fields.Document.Name, Version = version, Os = os, User = user, Bindings = bindings, Declared = declared };
     }
 
     private static DeclaredTeam ReadTeam(YamlFields fields)
@@ -213,7 +213,7 @@ internal sealed partial class Declarations(YamlReading reading, IReadOnlyDiction
         }
     }
 
-    private static Blueprint ReadBlueprint(YamlFields fields)
+    private Blueprint ReadBlueprint(YamlFields fields)
     {
         var title = fields.Text("title", required: true, longest: 200) ?? "";
         var description = fields.Text("description") ?? "";
@@ -249,7 +249,7 @@ internal sealed partial class Declarations(YamlReading reading, IReadOnlyDiction
             Lease = ReadLease(fields),
             SnapshotAtReady = fields.Boolean("snapshotAtReady"),
             Retired = fields.Boolean("retired"),
-            Declared = true,
+            Declared = declared,
         };
     }
 

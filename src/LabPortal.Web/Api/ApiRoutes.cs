@@ -1,6 +1,8 @@
+using System.Text.Json.Nodes;
 using LabPortal.Domain.Labs;
 using LabPortal.Domain.Pools;
 using LabPortal.Operations.Audit;
+using LabPortal.Operations.Catalogue;
 using LabPortal.Operations.Labs;
 using LabPortal.Operations.People;
 using LabPortal.Operations.Pools;
@@ -125,6 +127,29 @@ internal static class ApiRoutes
             $"With `Accept: {AuditFile.CsvType}` or `{AuditFile.LinesType}` all that the filter leaves, as a file, and not a page of it; at most {AuditCalls.MostExported} lines.")
             .Asks("who", "what", "kind", "object", "from", "to").Lists<AuditBody>().Produces<string>(200, AuditFile.CsvType, AuditFile.LinesType).Refuses(403, 409);
         me.MapGet("/audit", AuditRoutes.OwnAsync).Says("listOwnAudit", "What the caller did, newest first").Lists<AuditBody>().Refuses(403);
+
+        catalogue.MapPut("/blueprints/{name}", CatalogueRoutes.SaveBlueprintAsync).Says("saveBlueprint", "Make or change a blueprint (admins)",
+            "What its YAML says, as JSON, or as YAML where the media type says so; `definition` of an answer is one. A new version where the content is another; labs keep theirs. 409 where it is declared.")
+            .Takes<JsonObject>().Gives<BlueprintBody>().Refuses(400, 403, 409);
+        catalogue.MapDelete("/blueprints/{name}", CatalogueRoutes.Delete("blueprint")).Says("deleteBlueprint", "Take a blueprint out of the catalogue (admins)", "409 while labs live on it, and where it is declared.")
+            .Produces(204).Refuses(403, 404, 409);
+        catalogue.MapPost("/blueprints/{name}/retire", CatalogueRoutes.SetRetired(true)).Says("retireBlueprint", "Make no new labs of a blueprint; those that live go on (admins)").Produces(204).Refuses(403, 404, 409);
+        catalogue.MapPost("/blueprints/{name}/bring-back", CatalogueRoutes.SetRetired(false)).Says("bringBackBlueprint", "Let a retired blueprint make labs again (admins)").Produces(204).Refuses(403, 404, 409);
+        catalogue.MapPost("/blueprints/{name}/detach", CatalogueRoutes.Detach("blueprint")).Says("detachBlueprint", "Take a declared blueprint into the portal's own hands (admins)").Produces(204).Refuses(403, 404);
+        catalogue.MapGet("/blueprints/{name}/versions", CatalogueRoutes.VersionsAsync).Says("listBlueprintVersions", "A blueprint's versions, and the living labs of each (admins)").Lists<BlueprintVersionView>().Refuses(403, 404);
+        catalogue.MapGet("/blueprints/{name}/versions/{version}", CatalogueRoutes.VersionAsync).Says("findBlueprintVersion", "One version of a blueprint, as JSON and as YAML (admins)").Gives<BlueprintDefinitionBody>().Refuses(403, 404);
+        catalogue.MapGet("/blueprints/{name}/versions/{version}/diff/{other}", CatalogueRoutes.CompareAsync).Says("compareBlueprintVersions", "What another version changes, line by line of the YAML (admins)")
+            .Gives<DifferenceBody>().Refuses(403, 404);
+        catalogue.MapPut("/images/{name}", CatalogueRoutes.SaveImageAsync).Says("saveImage", "Make or change an image (admins)", "Another version becomes the current one; labs keep theirs. 409 where it is declared.")
+            .Takes<ImageRequestBody>().Gives<ImageBody>().Refuses(400, 403, 409);
+        catalogue.MapDelete("/images/{name}", CatalogueRoutes.Delete("image")).Says("deleteImage", "Take an image out of the catalogue (admins)", "409 while labs live on it or blueprints name it, and where it is declared.")
+            .Produces(204).Refuses(403, 404, 409);
+        catalogue.MapPost("/images/{name}/detach", CatalogueRoutes.Detach("image")).Says("detachImage", "Take a declared image into the portal's own hands (admins)").Produces(204).Refuses(403, 404);
+        catalogue.MapGet("/images/{name}/versions", CatalogueRoutes.ImageVersionsAsync).Says("listImageVersions", "An image's versions").Lists<ImageVersionBody>().Refuses(404);
+        catalogue.MapPut("/sizes/{name}", CatalogueRoutes.SaveSizeAsync).Says("saveSize", "Make or change a size (admins)", "Labs keep the amounts that they were requested with. 409 where it is declared.")
+            .Takes<SizeRequestBody>().Gives<SizeBody>().Refuses(400, 403, 409);
+        catalogue.MapDelete("/sizes/{name}", CatalogueRoutes.Delete("size")).Says("deleteSize", "Delete a size (admins)", "409 while blueprints name it, and where it is declared.").Produces(204).Refuses(403, 404, 409);
+        catalogue.MapPost("/sizes/{name}/detach", CatalogueRoutes.Detach("size")).Says("detachSize", "Take a declared size into the portal's own hands (admins)").Produces(204).Refuses(403, 404);
 
         catalogue.MapPut("/apply", CatalogueRoutes.ApplyAsync).Says("apply", "Apply YAML documents: all or nothing (admins)",
             "All mistakes are told at once, with their lines. `prune` deletes declared objects that are not in the text; refused while labs live on them.")

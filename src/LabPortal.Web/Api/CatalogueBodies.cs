@@ -1,3 +1,4 @@
+using System.Text.Json;
 using LabPortal.Domain;
 using LabPortal.Domain.Blueprints;
 using LabPortal.Domain.Images;
@@ -26,7 +27,16 @@ internal sealed record BlueprintBody
     public required int Cpu { get; init; }
     public required int MemoryMiB { get; init; }
     public required int DiskGiB { get; init; }
+
+    /// <summary>A lab of it is ready only with a snapshot to which it can be reset.</summary>
+    public required bool SnapshotAtReady { get; init; }
+
+    /// <summary>It makes no new labs.</summary>
+    public required bool Retired { get; init; }
     public required bool Declared { get; init; }
+
+    /// <summary>Everything that the blueprint's YAML knows, under its keys; what <c>PUT /blueprints/{name}</c> takes.</summary>
+    public required JsonElement Definition { get; init; }
 
     public static BlueprintBody Of(BlueprintView view) => new()
     {
@@ -43,7 +53,10 @@ internal sealed record BlueprintBody
         Cpu = view.Cpu,
         MemoryMiB = view.MemoryMiB,
         DiskGiB = view.DiskGiB,
+        SnapshotAtReady = view.Blueprint.SnapshotAtReady,
+        Retired = view.Blueprint.Retired,
         Declared = view.Blueprint.Declared,
+        Definition = view.Document.ToJson(),
     };
 
     private static decimal Hours(Duration duration) => (decimal)duration.TotalHours;
@@ -90,6 +103,23 @@ internal sealed record ImageBody(string Name, string Version, string Os, string 
 {
     public static ImageBody Of(Image image) => new(image.Name, image.Version, image.Os, image.User, image.Bindings, image.Declared);
 }
+
+internal sealed record ImageVersionBody(string Version, Instant At, bool Current, string Os, string User, IReadOnlyDictionary<string, IReadOnlyDictionary<string, string>> Bindings)
+{
+    public static ImageVersionBody Of(ImageVersionView view) => new(view.Image.Version, view.At, view.Current, view.Image.Os, view.Image.User, view.Image.Bindings);
+}
+
+/// <summary>What <c>PUT /images/{name}</c> takes; the bindings by kind of provider.</summary>
+internal sealed record ImageRequestBody(string? Version, string? Os, string? User, IReadOnlyDictionary<string, IReadOnlyDictionary<string, string>> Bindings);
+
+/// <summary>What <c>PUT /sizes/{name}</c> takes.</summary>
+internal sealed record SizeRequestBody(int Cpu, int MemoryMiB, int DiskGiB);
+
+/// <summary>One version of a blueprint; the definition as <c>PUT /blueprints/{name}</c> takes it.</summary>
+internal sealed record BlueprintDefinitionBody(string Name, int Version, JsonElement Definition, string Yaml);
+
+/// <summary>The lines of two versions' YAML, in order.</summary>
+internal sealed record DifferenceBody(int From, int To, IReadOnlyList<DocumentLine> Lines);
 
 internal sealed record SizeBody(string Name, int Cpu, int MemoryMiB, int DiskGiB, bool Declared)
 {

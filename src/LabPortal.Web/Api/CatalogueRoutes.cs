@@ -1,4 +1,6 @@
+using System.Globalization;
 using System.Text;
+using System.Text.Json;
 using LabPortal.Domain;
 using LabPortal.Operations.Catalogue;
 using LabPortal.Web.Hosting;
@@ -29,25 +31,92 @@ internal static class CatalogueRoutes
             ? Results.Ok(SizeBody.Of(size))
             : Answers.NotFound(context, "size", name);
 
+    public static async Task<IResult> SaveBlueprintAsync(HttpContext context, string name, CatalogueCalls catalogue, CancellationToken cancellation)
+        => await SaveAsync(context, "Blueprint", name, catalogue, cancellation) ?? await BlueprintAsync(context, name, catalogue, cancellation);
+
+    public static async Task<IResult> SaveImageAsync(HttpContext context, string name, CatalogueCalls catalogue, CancellationToken cancellation)
+        => await SaveAsync(context, "Image", name, catalogue, cancellation) ?? await ImageAsync(context, name, catalogue, cancellation);
+
+    public static async Task<IResult> SaveSizeAsync(HttpContext context, string name, CatalogueCalls catalogue, CancellationToken cancellation)
+        => await SaveAsync(context, "Size", name, catalogue, cancellation) ?? await SizeAsync(context, name, catalogue, cancellation);
+
+    public static Func<HttpContext, string, CatalogueCalls, CancellationToken, Task<IResult>> Delete(string kind) => async (context, name, catalogue, cancellation)
+        => Answers.Nothing(context, await catalogue.DeleteAsync(context.Actor(), kind, name, cancellation));
+
+    public static Func<HttpContext, string, CatalogueCalls, CancellationToken, Task<IResult>> Detach(string kind) => async (context, name, catalogue, cancellation)
+        => Answers.Nothing(context, await catalogue.DetachAsync(context.Actor(), kind, name, cancellation));
+
+    public static Func<HttpContext, string, CatalogueCalls, CancellationToken, Task<IResult>> SetRetired(bool retired) => async (context, name, catalogue, cancellation)
+        => Answers.Nothing(context, await catalogue.SetRetiredAsync(context.Actor(), name, retired, cancellation));
+
+    public static async Task<IResult> VersionsAsync(HttpContext context, string name, CatalogueCalls catalogue, CancellationToken cancellation)
+        => Answers.Page(context, await catalogue.VersionsAsync(context.Actor(), name, cancellation), version => version.Version.ToString("D9", CultureInfo.InvariantCulture), version => version);
+
+    public static async Task<IResult> VersionAsync(HttpContext context, string name, string version, CatalogueCalls catalogue, CancellationToken cancellation) => Number(version) is { } number
+        ? Answers.Ok(context, await catalogue.VersionAsync(context.Actor(), name, number, cancellation), document => new BlueprintDefinitionBody(name, number, document.ToJson(), document.Write()))
+        : Answers.NotFound(context, "blueprint", $"{name}/{version}");
+
+    public static async Task<IResult> CompareAsync(HttpContext context, string name, string version, string other, CatalogueCalls catalogue, CancellationToken cancellation)
+        => (Number(version), Number(other)) is ({ } from, { } to)
+            ? Answers.Ok(context, await catalogue.CompareAsync(context.Actor(), name, from, to, cancellation), lines => new DifferenceBody(from, to, lines))
+            : Answers.NotFound(context, "blueprint", $"{name}/{version}/{other}");
+
+    public static async Task<IResult> ImageVersionsAsync(HttpContext context, string name, CatalogueCalls catalogue, CancellationToken cancellation)
+        => Answers.Page(context, await catalogue.ImageVersionsAsync(context.Actor(), name, cancellation), version => version.Image.Version, ImageVersionBody.Of);
+
     /// <summary>Takes the text itself, whatever media type it is called.</summary>
     public static async Task<IResult> ApplyAsync(HttpContext context, CatalogueCalls catalogue, CancellationToken cancellation)
     {
         var asked = new Asked(context);
         var (dryRun, prune) = (asked.Flag("dryRun"), asked.Flag("prune"));
-        var yaml = "";
-        try
-        {
-            using var reader = new StreamReader(context.Request.Body, new UTF8Encoding(false, throwOnInvalidBytes: true));
-            yaml = await reader.ReadToEndAsync(cancellation);
-        }
-        catch (DecoderFallbackException)
-        {
-            asked.Wrong("", "body.not-utf8");
-        }
+        var yaml = await TextAsync(context, cancellation);
+        if (yaml is null) asked.Wrong("", "body.not-utf8");
 
         return asked.Mistakes is { Count: > 0 } mistakes
             ? Answers.Invalid(context, mistakes)
-            : Answers.Ok(context, await catalogue.ApplyAsync(context.Actor(), yaml, dryRun, prune, cancellation),
+            : Answers.Ok(context, await catalogue.ApplyAsync(context.Actor(), yaml!, dryRun, prune, cancellation),
                 applied => new AppliedBody(applied.Created, applied.Changed, applied.Unchanged, applied.Pruned));
+    }
+
+    private static int? Number(string version) => int.TryParse(version, NumberStyles.None, CultureInfo.InvariantCulture, out var number) ? number : null;
+
+    /// <summary>JSON, or YAML where the media type says so; nothing once it is saved.</summary>
+    private static async Task<IResult?> SaveAsync(HttpContext context, string kind, string name, CatalogueCalls catalogue, CancellationToken cancellation)
+    {
+        var read = context.Request.ContentType?.Contains("yaml", StringComparison.OrdinalIgnoreCase) == true ? await ReadYamlAsync(context, cancellation) : await ReadJsonAsync(context, kind, name, cancellation);
+        if (read.Refusal is { } unread) return Problems.Of(context, unread);
+        if (read.Value.Kind != kind || read.Value.Name != name)
+            return Answers.Invalid(context, [new FieldError("name", "document.other", [("kind", read.Value.Kind), ("name", read.Value.Name)])]);
+        var saved = await catalogue.SaveAsync(context.Actor(), read.Value, basedOn: null, cancellation);
+        return saved.Refusal is { } refusal ? Problems.Of(context, refusal) : null;
+    }
+
+    private static async Task<Outcome<CatalogueDocument>> ReadYamlAsync(HttpContext context, CancellationToken cancellation)
+        => await TextAsync(context, cancellation) is { } text ? CatalogueDocument.Read(text) : Refusal.Invalid("", "body.not-utf8");
+
+    private static async Task<string?> TextAsync(HttpContext context, CancellationToken cancellation)
+    {
+        try
+        {
+            using var reader = new StreamReader(context.Request.Body, new UTF8Encoding(false, throwOnInvalidBytes: true));
+            return await reader.ReadToEndAsync(cancellation);
+        }
+        catch (DecoderFallbackException)
+        {
+            return null;
+        }
+    }
+
+    private static async Task<Outcome<CatalogueDocument>> ReadJsonAsync(HttpContext context, string kind, string name, CancellationToken cancellation)
+    {
+        try
+        {
+            using var json = await JsonDocument.ParseAsync(context.Request.Body, new JsonDocumentOptions { MaxDepth = 24 }, cancellation);
+            return CatalogueDocument.OfJson(kind, name, json.RootElement);
+        }
+        catch (JsonException fault)
+        {
+            return Refusal.Invalid("", "body.not-json", ("line", (fault.LineNumber ?? 0) + 1), ("column", (fault.BytePositionInLine ?? 0) + 1));
+        }
     }
 }

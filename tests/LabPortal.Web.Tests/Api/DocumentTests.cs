@@ -39,6 +39,8 @@ public sealed class DocumentTests(TestPortal portal) : IClassFixture<TestPortal>
             "GET /people/{name}", "GET /runs", "GET /runs/{id}", "GET /me", "GET /me/tokens", "POST /me/tokens", "DELETE /me/tokens/{id}", "GET /me/keys",
             "POST /me/keys", "DELETE /me/keys/{id}", "GET /teams/{team}/quota", "GET /teams/{team}/webhooks", "POST /teams/{team}/webhooks", "DELETE /teams/{team}/webhooks/{id}", "GET /pools", "GET /pools/{name}", "GET /pools/{name}/resources",
             "POST /pools/{name}/check", "GET /orphans", "POST /orphans/{id}/adopt", "POST /orphans/{id}/delete", "PUT /apply",
+            "PUT /blueprints/{name}", "DELETE /blueprints/{name}", "POST /blueprints/{name}/detach", "PUT /images/{name}", "DELETE /images/{name}", "POST /images/{name}/detach", "PUT /sizes/{name}",
+            "DELETE /sizes/{name}", "POST /sizes/{name}/detach",
         ];
 
         Assert.Empty(contract.Except(calls));

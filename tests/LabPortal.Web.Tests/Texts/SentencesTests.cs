@@ -1,7 +1,9 @@
 using System.Text.RegularExpressions;
 using LabPortal.Domain;
 using LabPortal.Domain.Labs;
+using LabPortal.Domain.People;
 using LabPortal.Domain.Quotas;
+using LabPortal.Web.Features.Audit;
 using LabPortal.Web.Texts;
 using Xunit;
 
@@ -70,12 +72,26 @@ public sealed partial class SentencesTests
         Assert.Equal("Building the lab is stuck at “warp”.", Sentences.Of(new Reason("run.stuck", ("workflow", "provision"), ("step", "warp"))));
     }
 
+    [Fact]
+    public void Every_verb_and_kind_of_the_audit_is_told_in_words()
+    {
+        var drafts = Sources.Files("src/LabPortal.Operations", "*.cs").SelectMany(file => Draft().Matches(File.ReadAllText(file))).ToList();
+        Assert.True(drafts.Count > 10, $"Only {drafts.Count} audit lines are made.");
+        var verbs = drafts.SelectMany(draft => new[] { draft.Groups[1].Value, draft.Groups[2].Value }).Where(verb => verb.Length > 0).Concat(Words.All<Verb>().Where(verb => !verb.StartsWith("see-", StringComparison.Ordinal) && verb != "decide-orphan"));
+        var missing = verbs.Distinct().Where(verb => Sentences.Find($"audit-verb.{verb}") is null).Concat(AuditWords.Kinds.Where(kind => Sentences.Find($"object-kind.{kind}") is null));
+
+        Assert.Empty(missing);
+    }
+
     private static IEnumerable<string> Codes(string line) => Literal().Matches(line).Select(match => match.Groups[1].Value);
 
     private static bool IsFile(string code) => Path.GetExtension(code) is ".json" or ".jsonl" or ".csv" or ".yaml" or ".db";
 
     [GeneratedRegex(@"(FieldError|Refusal|Reason|Offer)(\(|\.\w+\()|RefusalKind\.|public const string|new\(\w*[fF]ield|[eE]rrors?\.Add\(|yield return new\(")]
     private static partial Regex Maker();
+
+    [GeneratedRegex(@"new AuditDraft\((?:\w+ \? )?""([a-z-]+)""(?: : ""([a-z-]+)"")?,")]
+    private static partial Regex Draft();
 
     [GeneratedRegex("\"([a-z]+(?:-[a-z]+)*(?:\\.[a-z0-9]+(?:-[a-z0-9]+)*)+)\"")]
     private static partial Regex Literal();

@@ -18,7 +18,7 @@ internal static class AuditWords
 
     public static string KindName(string kind) => Look.Named("object-kind", kind);
 
-    public static string VerbName(string verb) => Look.Named("audit-verb", verb.Replace(':', ' '));
+    public static string VerbName(string verb) => Look.Named("audit-verb", verb.Replace(':', '-'));
 
     public static Look Of(AuditLine line) => line.IsDone ? new(Say.AuditDone, Sign.Check, Tone.Good) : new(Say.AuditRefused, Sign.Block, Tone.Warn);
 
