@@ -40,7 +40,7 @@ public sealed class RealGuests : IAsyncLifetime
         {{Sample}}
         """;
 
-    /// <summary>What libvirt itself has: nothing but the image, now or after that long. An import leaves its digest beside it.</summary>
+    /// <summary>What libvirt itself has: nothing but the image and the network, now or after that long. An import leaves its digest beside it.</summary>
     public async Task HoldsNothingAsync(string storagePool = "lab", TimeSpan patience = default)
     {
         for (var since = Stopwatch.GetTimestamp(); ; await Task.Delay(200, Cancellation))
@@ -48,6 +48,8 @@ public sealed class RealGuests : IAsyncLifetime
             try
             {
                 Assert.Equal("", (await Libvirt.VirshAsync(Cancellation, "list", "--all", "--name")).Trim());
+                Assert.Equal("lab", (await Libvirt.VirshAsync(Cancellation, "net-list", "--all", "--name")).Trim());
+                Assert.Equal("", (await Libvirt.VirshAsync(Cancellation, "nwfilter-list")).Trim());
                 await Libvirt.VirshAsync(Cancellation, "pool-refresh", storagePool);
                 var volumes = (await Libvirt.VirshAsync(Cancellation, "vol-list", storagePool)).Split('\n', StringSplitOptions.RemoveEmptyEntries);
                 Assert.Equal([PrivateLibvirt.ImageVolume], volumes.Select(line => line.Split(' ', StringSplitOptions.RemoveEmptyEntries)[0]).Except([PrivateLibvirt.ImageDigest]));

@@ -23,8 +23,9 @@ public sealed class WaysInTests(RealGuests guests)
         using var client = portal.Client();
         (await client.ApplyAsync(guests.Yaml(), cancellation: Cancellation)).Must(200);
         (await client.PostAsync("me/keys", new JsonObject { ["publicKey"] = key.PublicKey }, Cancellation)).Must(201);
-        var id = (string)(await client.PostAsync("labs", new JsonObject { ["blueprint"] = "tiny", ["team"] = "qa", ["lease"] = new JsonObject { ["hours"] = 1 } }, Cancellation)).Must(202)["id"]!;
-        var machine = (await client.WaitForAsync(id, "ready", s_patience, Cancellation))["machines"]![0]!;
+        var id = (string)(await client.PostAsync("labs", new JsonObject { ["blueprint"] = "isolated", ["team"] = "qa", ["lease"] = new JsonObject { ["hours"] = 1 } }, Cancellation)).Must(202)["id"]!;
+        var lab = await client.WaitForAsync(id, "ready", s_patience, Cancellation);
+        var (machine, inner) = (lab["machines"]![0]!, lab["machines"]![1]!);
         var name = (string)machine["name"]!;
         var proxy = $"env {TunnelClient.TokenVariable}={PortalProcess.AdminToken} dotnet {typeof(TunnelClient).Assembly.Location} {TunnelClient.Word} {portal.Address} {id} {name}";
 
@@ -33,20 +34,26 @@ public sealed class WaysInTests(RealGuests guests)
         Assert.Equal("300000", await key.RunThroughAsync(proxy, "guest.invalid", "head -c 300000 /dev/zero | wc -c"));
         Assert.Equal(300_000, (await key.RunThroughAsync(proxy, "guest.invalid", "head -c 300000 /dev/zero | tr '\\0' x")).Length);
 
-        var left = await EndsAsync(folder, 3);
+        // The other machine is on a network of the lab's own: to be reached from this one, as the rules let it, and by its consoles.
+        Assert.Equal(("db", true, 0, 0), ((string)inner["name"]!, (bool)inner["consoleOnly"]!, inner["addresses"]!.AsArray().Count, inner["access"]!.AsArray().Count));
+        Assert.StartsWith("SSH-2.0-dropbear", await key.RunThroughAsync(proxy, "guest.invalid", "for i in $(seq 30); do nc -w 2 10.0.0.20 22 </dev/null | head -n 1 | tr -d '\r' | grep SSH && break; sleep 1; done"), StringComparison.Ordinal);
+        var refused = await client.PostAsync($"labs/{id}/machines/db/console", new JsonObject { ["kind"] = "ssh" }, Cancellation);
+        Assert.Equal((409, "console.no-address"), (refused.Code, (string)refused.Body!["code"]!));
+
+        var left = await EndsAsync(folder, 4);
         // Nobody does anything: it is closed, though the command would go on.
         var began = Stopwatch.GetTimestamp();
         var fault = await Assert.ThrowsAsync<InvalidOperationException>(() => key.RunThroughAsync(proxy, "guest.invalid", "sleep 600"));
         Assert.InRange(Stopwatch.GetElapsedTime(began), TimeSpan.FromSeconds(30), TimeSpan.FromSeconds(590));
         Assert.Contains("console.idle", fault.Message, StringComparison.Ordinal);
 
-        var ends = await EndsAsync(folder, 4);
-        Assert.Equal("console.idle", (string)ends[3]["why"]!);
+        var ends = await EndsAsync(folder, 5);
+        Assert.Equal("console.idle", (string)ends[4]["why"]!);
         // ssh ends its command by a signal: nothing is said, and nothing was amiss.
         Assert.All(left, end => Assert.Contains((string)end["why"]!, (string[])["console.left", "console.lost", "console.ended"]));
         Assert.All(ends, end => Assert.Equal((name, "ssh"), ((string)end["machine"]!, (string)end["kind"]!)));
         Assert.True(left.Max(end => long.Parse((string)end["shown"]!, CultureInfo.InvariantCulture)) > 300_000);
-        Assert.Equal(4, (await AuditAsync(folder, "begin-console")).Count);
+        Assert.Equal(5, (await AuditAsync(folder, "begin-console")).Count);
 
         (await client.PostAsync($"labs/{id}/end", cancellation: Cancellation)).Must(202);
         await client.WaitForAsync(id, "ended", s_patience, Cancellation);

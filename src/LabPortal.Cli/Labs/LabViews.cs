@@ -39,7 +39,8 @@ internal static class LabViews
             Column.Field("IMAGE", "image"),
             new("WHERE", machine => string.Join('/', new[] { machine.Text("pool"), machine.Text("host") }.Where(part => part.Length > 0))),
             Column.Field("ADDRESSES", "addresses"),
-            new("WAYS IN", machine => string.Join(", ", machine.Items("access").Select(WayIn))));
+            new("INSIDE", machine => string.Join(", ", machine.Items("cards").Select(card => $"{card.Text("network")} {card.Text("address")}"))),
+            new("WAYS IN", machine => machine.Text("consoleOnly") == "true" ? "console only" : string.Join(", ", machine.Items("access").Select(WayIn))));
         return Tables.Stack(facts, machines);
     }
 

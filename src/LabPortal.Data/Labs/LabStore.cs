@@ -3,6 +3,7 @@ using LabPortal.Domain;
 using LabPortal.Domain.Labs;
 using LabPortal.Domain.Leases;
 using LabPortal.Domain.Machines;
+using LabPortal.Domain.Networks;
 using NodaTime;
 
 namespace LabPortal.Data.Labs;
@@ -38,8 +39,8 @@ public static class LabStore
                 lab.RequestedAt,
             });
         await session.ExecuteAsync("""
-            INSERT INTO machines (id, lab_id, name, state, generation, image, image_version, cpu, memory_mib, disk_gib, position)
-            VALUES (@Id, @Lab, @Name, @State, @Generation, @Image, @ImageVersion, @Cpu, @MemoryMiB, @DiskGiB, @Position)
+            INSERT INTO machines (id, lab_id, name, state, generation, image, image_version, cpu, memory_mib, disk_gib, cards, position)
+            VALUES (@Id, @Lab, @Name, @State, @Generation, @Image, @ImageVersion, @Cpu, @MemoryMiB, @DiskGiB, @Cards, @Position)
             """,
             lab.Machines.Select((machine, position) => new
             {
@@ -53,6 +54,7 @@ public static class LabStore
                 machine.Cpu,
                 machine.MemoryMiB,
                 machine.DiskGiB,
+                Cards = StoredJson.Write(machine.Cards),
                 Position = position,
             }).ToList());
     }
@@ -171,7 +173,7 @@ public static class LabStore
         """;
 
     private static string Machines(Session session) => $"""
-        SELECT id, lab_id AS lab, name, state, generation, image, image_version, cpu, memory_mib, disk_gib, pool_id AS pool, host, external_id, addresses
+        SELECT id, lab_id AS lab, name, state, generation, image, image_version, cpu, memory_mib, disk_gib, pool_id AS pool, host, external_id, addresses, cards
         FROM machines WHERE {session.Dialect.AnyOf("lab_id", "ids")} ORDER BY position
         """;
 
@@ -265,6 +267,7 @@ public static class LabStore
         public string? Host { get; init; }
         public string? ExternalId { get; init; }
         public string Addresses { get; init; } = "";
+        public string Cards { get; init; } = "";
 
         public Machine ToMachine() => new()
         {
@@ -282,6 +285,7 @@ public static class LabStore
             Host = Host,
             ExternalId = ExternalId,
             Addresses = StoredJson.Read<string[]>(Addresses),
+            Cards = StoredJson.Read<Card[]>(Cards),
         };
     }
 }

@@ -239,6 +239,7 @@ public sealed class Base0001 : ForwardOnlyMigration
             host text,
             external_id text,
             addresses text NOT NULL DEFAULT '[]',
+            cards text NOT NULL DEFAULT '[{"network":"shared"}]',
             position integer NOT NULL,
             building_since bigint,
             CONSTRAINT machines_name UNIQUE (lab_id, name)

@@ -63,6 +63,15 @@ public static class CapacityStore
         return pools is [var only] ? only : null;
     }
 
+    /// <summary>Where a lab was placed whose networks keep its machines on one host; empty where it was not yet.</summary>
+    public static async Task<StoredPlacement?> PlaceOfLabAsync(Session session, LabId lab)
+        => await session.FindAsync<PlacementRow>("""
+            SELECT placements.pool_id AS pool, placements.host, placements.why FROM placements JOIN machines ON machines.id = placements.machine_id
+            WHERE machines.lab_id = @lab ORDER BY placements.at, machines.position LIMIT 1
+            """, new { lab }) is { } row
+            ? new StoredPlacement(row.Pool, row.Host, row.Why)
+            : null;
+
     private sealed class PlacementRow
     {
         public PoolId Pool { get; init; }

@@ -2,6 +2,7 @@ using System.Globalization;
 using System.Text.Json.Serialization;
 using System.Text.RegularExpressions;
 using LabPortal.Domain.Leases;
+using LabPortal.Domain.Networks;
 
 namespace LabPortal.Domain.Blueprints;
 
@@ -17,6 +18,12 @@ public sealed record Blueprint
     public IReadOnlyList<string> Teams { get; init; } = [];
     public IReadOnlyList<Parameter> Parameters { get; init; } = [];
     public required IReadOnlyList<MachineTemplate> Machines { get; init; }
+
+    /// <summary>The networks that each of its labs has for itself.</summary>
+    public IReadOnlyList<Network> Networks { get; init; } = [];
+
+    /// <summary>Who may begin to talk to whom. Empty: no firewall; a list without rules lets nothing pass.</summary>
+    public IReadOnlyList<FirewallRule>? Firewall { get; init; }
     public PlacementRules Placement { get; init; } = new([], []);
     public required LeaseRules Lease { get; init; }
 
@@ -38,6 +45,7 @@ public sealed record MachineTemplate
     public int? Cpu { get; init; }
     public int? MemoryMiB { get; init; }
     public int? DiskGiB { get; init; }
+    public IReadOnlyList<Card> Cards { get; init; } = Card.Usual;
     public IReadOnlyDictionary<string, object> UserData { get; init; } = new Dictionary<string, object>();
 }
 

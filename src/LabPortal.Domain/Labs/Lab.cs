@@ -35,6 +35,12 @@ public sealed record Lab
     public Instant? ReadyAt { get; init; }
     public Instant? EndedAt { get; init; }
     public IReadOnlyList<Machine> Machines { get; init; } = [];
+
+    /// <summary>The names of the networks of its own that its machines have cards on. They keep all its machines on one host.</summary>
+    public IReadOnlyList<string> Networks => [.. Machines.SelectMany(machine => machine.Cards).Where(card => !card.IsShared).Select(card => card.Network).Distinct()];
+
+    /// <summary>The owner under which its networks are made. They stay where they were made first, so there is one generation of them.</summary>
+    public Owner OwnerIn(InstallationId installation) => new(installation, Id, null, 1);
 }
 
 /// <summary>A code with arguments, stored with what it explains; the sentence is made where it is shown.</summary>

@@ -1,3 +1,5 @@
+using LabPortal.Domain.Networks;
+
 namespace LabPortal.Domain.Machines;
 
 public enum MachineState
@@ -40,6 +42,10 @@ public sealed record Machine
     public string? Host { get; init; }
     public string? ExternalId { get; init; }
     public IReadOnlyList<string> Addresses { get; init; } = [];
+    public IReadOnlyList<Card> Cards { get; init; } = Card.Usual;
+
+    /// <summary>It has a card on the pool's own network. Without one its consoles are the only way in.</summary>
+    public bool IsReachable => Cards.Any(card => card.IsShared);
 
     /// <summary>The owner under which this generation is made at the provider.</summary>
     public Owner OwnerIn(InstallationId installation) => new(installation, Lab, Id, Generation);

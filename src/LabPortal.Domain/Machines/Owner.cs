@@ -35,6 +35,9 @@ public readonly record struct Owner(InstallationId Installation, LabId Lab, Mach
             ? new SnapshotId(id)
             : null;
 
+    /// <summary>The name of a network of this lab, <c>lp-INSTALLATION-ID-gN.NAME</c>.</summary>
+    public string NetworkName(string network) => $"{ResourceName}.{network}";
+
     /// <summary>What the names of all resources of one installation begin with, ending in a dash.</summary>
     public static string InstallationPrefix(InstallationId installation)
     {

@@ -1,5 +1,6 @@
 using System.Net;
 using LabPortal.Domain.Machines;
+using LabPortal.Domain.Networks;
 using NodaTime;
 
 namespace LabPortal.Domain.Pools;
@@ -9,7 +10,7 @@ namespace LabPortal.Domain.Pools;
 /// (<see cref="OperationCanceledException"/>), and reports a broken world as <see cref="ProviderFault"/>.
 /// What a pool can do beyond these verbs it shows by implementing one of the ability interfaces
 /// (<see cref="IPowerAbility"/>, <see cref="ISnapshotAbility"/>, <see cref="ICapacityAbility"/>, <see cref="IImagesAbility"/>, <see cref="ISerialLogAbility"/>,
-/// <see cref="ISerialConsoleAbility"/>).
+/// <see cref="ISerialConsoleAbility"/>, <see cref="INetworkAbility"/>).
 /// </summary>
 public interface IProvider : IAsyncDisposable
 {
@@ -101,6 +102,26 @@ public interface ISnapshotAbility
 
 /// <summary>One machine's part of a snapshot. <paramref name="WithMemory"/>: it ran when it was taken, and runs on from there when it is reverted to. Size only where the provider knows it.</summary>
 public sealed record MachineSnapshot(SnapshotId Snapshot, string ExternalId, Instant TakenAt, bool WithMemory, long? Bytes);
+
+/// <summary>
+/// Networks of a lab's own: machines on one of them reach each other and nothing else; no host has an address there, and nothing hands out any, so that
+/// every lab may use the same. They are lab-scope resources: their names are <see cref="Owner.NetworkName"/>, <see cref="IProvider.ListOwnedAsync"/> gives
+/// them, and <see cref="IProvider.EnsureGoneAsync"/> with the lab's owner removes all of them. A machine's cards are in its <see cref="MachineSpec.Cards"/>.
+/// </summary>
+public interface INetworkAbility
+{
+    /// <summary>
+    /// Makes these networks on one host, or adopts what a cut-off call left. Returns once machines may be joined to them. A repeated call changes nothing.
+    /// They stay when the host is started anew.
+    /// </summary>
+    Task EnsureNetworksAsync(LabNetworks networks, CancellationToken cancellation);
+}
+
+/// <summary>The networks of one lab on one host. <paramref name="Title"/> is free text for people.</summary>
+public sealed record LabNetworks(Owner Owner, string? Host, string Title, IReadOnlyList<string> Names)
+{
+    public ResourceRef Reference => new(Owner, Host);
+}
 
 /// <summary>How much each host of the pool has. A host that does not answer is listed with <see cref="HostCapacity.Problem"/>, never left out.</summary>
 public interface ICapacityAbility
@@ -239,6 +260,18 @@ public sealed record MachineSpec(
     GuestSeed Seed)
 {
     public ResourceRef Reference => new(Owner, Host);
+
+    public IReadOnlyList<CardSpec> Cards { get; init; } = [CardSpec.Shared];
+}
+
+/// <summary>
+/// A card of the machine, with the MAC address <see cref="Owner.DerivedMac"/> of its <paramref name="Number"/>: 0 is that on the pool's own network, from which it
+/// gets its address; others are on the network of this name (<see cref="Owner.NetworkName"/>) with this address. Where there are <paramref name="Openings"/>,
+/// nothing else may be begun through it, and nothing passes under another address than its own.
+/// </summary>
+public sealed record CardSpec(int Number, string? Network, IPAddress? Address, int PrefixLength, IReadOnlyList<Opening>? Openings)
+{
+    public static readonly CardSpec Shared = new(0, null, null, 0, null);
 }
 
 /// <summary>What a pool calls an image: the provider's own keys (<c>volume</c>, <c>ami</c>, <c>vhdx</c>), from the catalogue.</summary>

@@ -53,4 +53,7 @@ public static class RunArguments
 
     /// <summary>snapshot, revert, delete-snapshot, and a provision that ends with one: the snapshot's id.</summary>
     public const string Snapshot = "snapshot";
+
+    /// <summary>provision, end: the lab has networks of its own; their names.</summary>
+    public const string Networks = "networks";
 }

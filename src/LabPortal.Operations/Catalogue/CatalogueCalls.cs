@@ -7,6 +7,7 @@ using LabPortal.Domain;
 using LabPortal.Domain.Blueprints;
 using LabPortal.Domain.Costs;
 using LabPortal.Domain.Images;
+using LabPortal.Domain.Networks;
 using LabPortal.Domain.People;
 using LabPortal.Domain.Pools;
 using LabPortal.Operations.Audit;
@@ -24,7 +25,7 @@ public sealed record BlueprintView(Blueprint Blueprint, IReadOnlyList<MachineAmo
     public CatalogueDocument Document => YamlTree.Of(Blueprint);
 }
 
-public sealed record MachineAmount(string Name, string Image, int Cpu, int MemoryMiB, int DiskGiB);
+public sealed record MachineAmount(string Name, string Image, int Cpu, int MemoryMiB, int DiskGiB, IReadOnlyList<Card> Cards);
 
 /// <summary>Something was applied or would be: <c>kind/name</c> each.</summary>
 public sealed record Applied(IReadOnlyList<string> Created, IReadOnlyList<string> Changed, IReadOnlyList<string> Unchanged, IReadOnlyList<string> Pruned);
@@ -134,7 +135,7 @@ public sealed partial class CatalogueCalls(Database database, TimeProvider time,
         var machines = blueprint.Machines.Select(machine =>
         {
             var size = machine.Size is { } name ? sizes.GetValueOrDefault(name) : null;
-            return new MachineAmount(machine.Name, machine.Image, size?.Cpu ?? machine.Cpu ?? 0, size?.MemoryMiB ?? machine.MemoryMiB ?? 0, size?.DiskGiB ?? machine.DiskGiB ?? 0);
+            return new MachineAmount(machine.Name, machine.Image, size?.Cpu ?? machine.Cpu ?? 0, size?.MemoryMiB ?? machine.MemoryMiB ?? 0, size?.DiskGiB ?? machine.DiskGiB ?? 0, machine.Cards);
         }).ToList();
         return new BlueprintView(blueprint, machines, machines.Sum(machine => machine.Cpu), machines.Sum(machine => machine.MemoryMiB), machines.Sum(machine => machine.DiskGiB));
     }

@@ -221,6 +221,7 @@ internal sealed partial class Declarations(YamlReading reading, IReadOnlyDiction
         var parameters = fields.Maps("parameters").Select(ReadParameter).ToList();
         foreach (var twice in parameters.GroupBy(parameter => parameter.Name).Where(group => group.Key.Length > 0 && group.Count() > 1))
             fields.Tell("parameters", "parameter.twice", ("name", twice.Key));
+        var networks = ReadNetworks(fields);
         var machines = fields.Maps("machines", required: true).Select(ReadMachine).ToList();
         if (fields.Node("machines") is YamlList { Items.Count: 0 or > MostMachines }) fields.Tell("machines", "yaml.length", ("min", 1), ("max", MostMachines));
         var placement = new PlacementRules([], []);
@@ -237,6 +238,7 @@ internal sealed partial class Declarations(YamlReading reading, IReadOnlyDiction
                 fields.Reading.Tell(fields.Document, YamlData.LineOf(fields.Document.Root, $"machines[{i}].name"), $"machines[{i}].name", "machine.twice", ("name", machine.Name));
         }
 
+        CheckCards(fields, networks, machines);
         return new Blueprint
         {
             Name = fields.Document.Name,
@@ -245,6 +247,8 @@ internal sealed partial class Declarations(YamlReading reading, IReadOnlyDiction
             Teams = teams,
             Parameters = parameters,
             Machines = machines,
+            Networks = networks,
+            Firewall = ReadFirewall(fields, machines),
             Placement = placement,
             Lease = ReadLease(fields),
             SnapshotAtReady = fields.Boolean("snapshotAtReady"),
@@ -309,9 +313,10 @@ internal sealed partial class Declarations(YamlReading reading, IReadOnlyDiction
             if (fields.Has("size") == fields.Has(own)) fields.Tell(own, fields.Has("size") ? "machine.size-and-amounts" : "machine.size-or-amounts");
         }
 
+        var cards = ReadCards(fields);
         var data = fields.Map("userData") is null ? [] : (Dictionary<string, object>)YamlData.ToPlain(fields.Node("userData")!);
         fields.Close();
-        return new MachineTemplate { Name = name ?? "", Image = image ?? "", Size = size, Cpu = cpu, MemoryMiB = memory, DiskGiB = disk, UserData = data };
+        return new MachineTemplate { Name = name ?? "", Image = image ?? "", Size = size, Cpu = cpu, MemoryMiB = memory, DiskGiB = disk, Cards = cards, UserData = data };
     }
 
     private static LeaseRules ReadLease(YamlFields fields)

@@ -99,7 +99,7 @@ public sealed partial class LabCalls(Database database, TimeProvider time, Runs 
             var plan = planned.Value;
             var ledger = await QuotaHoldStore.ReadAsync(session, plan.Team.Id, now);
             var hours = (decimal)(plan.To - plan.Lab.Lease.Grace - plan.From).TotalHours;
-            var considered = await placing.ConsiderAsync(session, plan.Blueprint.Placement, plan.Needs, plan.Lab.AskedPool, now);
+            var considered = await placing.ConsiderAsync(session, plan.Blueprint.Placement, plan.Needs, plan.Lab.AskedPool, now, plan.Lab.Networks.Count > 0);
             return new QuoteView(
                 [.. considered.Select(pool => new PoolQuote(
                     pool.Name, pool.Chosen, pool.Why, pool.ReadyBy is { } by ? Instant.Max(by, by + (plan.From - now)) : null, pool.PricePerHour,
@@ -132,7 +132,7 @@ public sealed partial class LabCalls(Database database, TimeProvider time, Runs 
 
     private async Task<Refusal?> NowhereAsync(Session session, LabPlan plan)
     {
-        var nowhere = await placing.NowhereAsync(session, plan.Blueprint.Placement, plan.Needs, plan.Lab.AskedPool);
+        var nowhere = await placing.NowhereAsync(session, plan.Blueprint.Placement, plan.Needs, plan.Lab.AskedPool, plan.Lab.Networks.Count > 0);
         return nowhere.Count == 0
             ? null
             : Refusal.Invalid([.. nowhere.Select(machine => new FieldError(

@@ -137,6 +137,7 @@ internal sealed record LabPlan(Blueprint Blueprint, Team Team, PersonId Owner, L
                 Cpu = template.Cpu ?? size?.Cpu ?? 1,
                 MemoryMiB = template.MemoryMiB ?? size?.MemoryMiB ?? 1,
                 DiskGiB = template.DiskGiB ?? size?.DiskGiB ?? 1,
+                Cards = template.Cards,
             });
         }
 

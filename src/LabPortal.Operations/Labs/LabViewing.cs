@@ -35,9 +35,9 @@ internal static class LabViewing
         var passwords = await ProtectedTextStore.ExistingAsync(session, ids.Select(GuestSeeds.PasswordName));
         var clean = await SnapshotStore.HavingAsync(session, ids, Snapshot.Clean);
         var meter = await MeterStore.OfLabsAsync(session, ids);
-        var titles = new Dictionary<(string, int), string>();
+        var blueprints = new Dictionary<(string, int), Blueprint?>();
         foreach (var key in labs.Select(lab => (lab.Blueprint, lab.BlueprintVersion)).Distinct())
-            titles[key] = (await BlueprintStore.FindAsync(session, key.Blueprint, key.BlueprintVersion))?.Title ?? key.Blueprint;
+            blueprints[key] = await BlueprintStore.FindAsync(session, key.Blueprint, key.BlueprintVersion);
         var images = new Dictionary<(string, string), Image?>();
         foreach (var key in labs.SelectMany(lab => lab.Machines).Select(machine => (machine.Image, machine.ImageVersion)).Distinct())
             images[key] = await ImageStore.FindAsync(session, key.Image, key.ImageVersion);
@@ -56,12 +56,13 @@ internal static class LabViewing
         {
             var run = runs.GetValueOrDefault(lab.Id);
             var team = teams.GetValueOrDefault(lab.Team, "");
+            var blueprint = blueprints[(lab.Blueprint, lab.BlueprintVersion)];
             return new LabView
             {
                 Id = lab.Id,
                 Name = lab.Name,
                 Blueprint = lab.Blueprint,
-                BlueprintTitle = titles[(lab.Blueprint, lab.BlueprintVersion)],
+                BlueprintTitle = blueprint?.Title ?? lab.Blueprint,
                 BlueprintVersion = lab.BlueprintVersion,
                 TeamId = lab.Team,
                 Team = team,
@@ -78,6 +79,8 @@ internal static class LabViewing
                 ReadyAt = lab.ReadyAt,
                 EndedAt = lab.EndedAt,
                 Machines = [.. lab.Machines.Select(machine => OfMachine(machine, pools, images[(machine.Image, machine.ImageVersion)], whyHere))],
+                Networks = blueprint?.Networks ?? [],
+                Firewall = blueprint?.Firewall,
                 Run = runView.GetValueOrDefault(lab.Id),
                 Verbs = VerbsOf(actor, lab, run),
                 HasClean = clean.Contains(lab.Id),
@@ -106,6 +109,8 @@ internal static class LabViewing
         Host = machine.Host,
         ExternalId = machine.ExternalId,
         Addresses = machine.Addresses,
+        Cards = [.. machine.Cards.Where(card => !card.IsShared)],
+        ConsoleOnly = !machine.IsReachable,
         Cpu = machine.Cpu,
         MemoryMiB = machine.MemoryMiB,
         DiskGiB = machine.DiskGiB,

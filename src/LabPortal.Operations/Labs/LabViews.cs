@@ -3,6 +3,7 @@ using LabPortal.Domain.Costs;
 using LabPortal.Domain.Labs;
 using LabPortal.Domain.Leases;
 using LabPortal.Domain.Machines;
+using LabPortal.Domain.Networks;
 using LabPortal.Domain.Workflows;
 using NodaTime;
 
@@ -56,6 +57,12 @@ public sealed record LabView
     public required Instant? EndedAt { get; init; }
     public required IReadOnlyList<MachineView> Machines { get; init; }
 
+    /// <summary>The networks that it has for itself.</summary>
+    public IReadOnlyList<Network> Networks { get; init; } = [];
+
+    /// <summary>Who may begin to talk to whom; empty where everybody may.</summary>
+    public IReadOnlyList<FirewallRule>? Firewall { get; init; }
+
     /// <summary>The live run, or the last one where none is live.</summary>
     public required RunView? Run { get; init; }
 
@@ -81,6 +88,12 @@ public sealed record MachineView
     public required string? Host { get; init; }
     public required string? ExternalId { get; init; }
     public required IReadOnlyList<string> Addresses { get; init; }
+
+    /// <summary>Its cards on networks of the lab's own, with their addresses there.</summary>
+    public IReadOnlyList<Card> Cards { get; init; } = [];
+
+    /// <summary>It has no card on the pool's own network: its consoles are the only way in.</summary>
+    public bool ConsoleOnly { get; init; }
     public required int Cpu { get; init; }
     public required int MemoryMiB { get; init; }
     public required int DiskGiB { get; init; }

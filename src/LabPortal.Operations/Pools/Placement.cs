@@ -87,6 +87,23 @@ internal static class Placement
         return new PlacementDecision(chosen, verdicts);
     }
 
+    /// <summary>One host for several machines: it fits where it fits for each of these questions, and of those it is the choice of the first.</summary>
+    public static PlacementDecision DecideTogether(IReadOnlyList<(PlacementQuestion Question, IReadOnlyList<PoolNow> Pools)> asked)
+    {
+        var (first, pools) = asked[0];
+        var no = asked.Skip(1).SelectMany(one => Decide(one.Question, one.Pools).Verdicts).Where(verdict => !verdict.Fits).DistinctBy(verdict => (verdict.Pool.Id, verdict.Host)).ToList();
+        var decision = Decide(first, Without(pools, (pool, host) => no.Exists(verdict => verdict.Pool.Id == pool && (verdict.Host is null || verdict.Host == host))));
+        return decision with { Verdicts = [.. decision.Verdicts, .. no] };
+    }
+
+    /// <summary>What is left of these pools. One of which no host is left is not there, and not one without hosts.</summary>
+    public static IReadOnlyList<PoolNow> Without(IReadOnlyList<PoolNow> pools, Func<PoolId, string?, bool> leftOut) =>
+    [
+        .. pools.Select(pool => (Was: pool, Is: pool with { Hosts = [.. pool.Hosts.Where(host => !leftOut(pool.Pool.Id, host.Capacity.Host))] }))
+            .Where(pool => pool.Was.Hosts.Count == 0 ? !leftOut(pool.Was.Pool.Id, null) : pool.Is.Hosts.Count > 0)
+            .Select(pool => pool.Is),
+    ];
+
     /// <summary>How much of a host may be promised.</summary>
     public static (double Cpu, double MemoryMiB, long DiskGiB) LimitOf(Pool pool, HostCapacity host)
         => (Math.Floor(host.Cpu * pool.Overcommit.Cpu), Math.Floor(host.MemoryMiB * pool.Overcommit.Memory), host.DiskGiB);

@@ -15,6 +15,9 @@ namespace LabPortal.Operations.Pools;
 /// <summary>Chooses pool and host for a machine and holds the capacity, under the pool's lock.</summary>
 public sealed class Placing
 {
+    private const int FirstGeneration = 1;
+    private const string OnOneHost = " The lab's networks keep its machines on one host.";
+
     /// <summary>
     /// Places this machine in generation <paramref name="generation"/> and writes the capacity hold and the explanation. Calling it again
     /// for the same generation gives the same answer. <paramref name="full"/> names the pool/host pairs that answered <i>no capacity</i>
@@ -24,23 +27,40 @@ public sealed class Placing
     {
         if (await CapacityStore.FindPlacementAsync(session, machine.Id, generation) is { } before) return new Placed(before.Pool, before.Host, null, CanWait: false, before.Why);
 
-        var need = new MachineNeed(machine.Image, machine.ImageVersion, machine.Cpu, machine.MemoryMiB, machine.DiskGiB);
-        var kinds = await KindsOfAsync(session, need);
-        var rules = (await BlueprintStore.FindAsync(session, lab.Blueprint, lab.BlueprintVersion))?.Placement ?? new PlacementRules([], []);
-
-        // Only pools that could take it are locked; they are read after that, so that what is seen free stays free.
-        await CapacityStore.LockPoolsAsync(session, (await PoolStore.ListAsync(session))
-            .Where(pool => kinds.Contains(pool.Provider) && (lab.AskedPool ?? pool.Name) == pool.Name).Select(pool => pool.Id));
+        var need = NeedOf(machine);
+        var ground = await StandAsync(session, lab, [need]);
         var together = await CapacityStore.PoolOfLabAsync(session, lab.Id, machine.Id);
-        var question = new PlacementQuestion(need, kinds, rules, lab.AskedPool, full, together, await PoolStore.ListLargestDisksAsync(session));
-        var decision = Placement.Decide(question, await PoolsNowAsync(session, need, await CapacityStore.ListHeldAsync(session)));
-        if (decision.Chosen is not { } chosen)
+        var question = new PlacementQuestion(need, ground.Kinds[0], ground.Rules, lab.AskedPool, full, together, ground.LargestDisks);
+        var pools = await PoolsNowAsync(session, need, ground.Held);
+        var bound = lab.Networks.Count > 0 ? await CapacityStore.PlaceOfLabAsync(session, lab.Id) : null;
+        if (bound is not null) pools = Placement.Without(pools, (pool, host) => (pool, host) != (bound.Pool, bound.Host));
+        var decision = Placement.Decide(question, pools);
+        if (decision.Chosen is not { } chosen) return Nowhere(machine, decision, onOneHost: bound is not null);
+        await CapacityStore.HoldAsync(session, machine.Id, generation, new StoredPlacement(chosen.Pool.Id, chosen.Host, decision.Why), machine.Cpu, machine.MemoryMiB, machine.DiskGiB, now);
+        return new Placed(chosen.Pool.Id, chosen.Host, null, CanWait: false, decision.Why);
+    }
+
+    /// <summary>
+    /// Places all machines of a lab on one host, each in its first generation: <see cref="PlaceAsync"/> finds them there. Calling it again gives the same
+    /// answer. Where no host has room for all of them it writes nothing.
+    /// </summary>
+    public async Task<Placed> PlaceTogetherAsync(Session session, Lab lab, Instant now)
+    {
+        if (await CapacityStore.PlaceOfLabAsync(session, lab.Id) is { } before) return new Placed(before.Pool, before.Host, null, CanWait: false, before.Why);
+
+        var needs = Together([.. lab.Machines.Select(NeedOf)]);
+        var ground = await StandAsync(session, lab, needs);
+        var asked = new List<(PlacementQuestion, IReadOnlyList<PoolNow>)>();
+        foreach (var (need, kinds) in needs.Zip(ground.Kinds))
+            asked.Add((new PlacementQuestion(need, kinds, ground.Rules, lab.AskedPool, [], null, ground.LargestDisks), await PoolsNowAsync(session, need, ground.Held)));
+        var decision = Placement.DecideTogether(asked);
+        if (decision.Chosen is not { } chosen) return Nowhere(lab.Machines[0], decision, onOneHost: true);
+        foreach (var machine in lab.Machines)
         {
-            var whyNot = new Reason(decision.CanWait ? "placement.wait" : "placement.nowhere", ("machine", machine.Name), ("why", decision.Why));
-            return new Placed(null, null, whyNot, decision.CanWait, decision.Why);
+            await CapacityStore.HoldAsync(
+                session, machine.Id, FirstGeneration, new StoredPlacement(chosen.Pool.Id, chosen.Host, decision.Why + OnOneHost), machine.Cpu, machine.MemoryMiB, machine.DiskGiB, now);
         }
 
-        await CapacityStore.HoldAsync(session, machine.Id, generation, new StoredPlacement(chosen.Pool.Id, chosen.Host, decision.Why), machine.Cpu, machine.MemoryMiB, machine.DiskGiB, now);
         return new Placed(chosen.Pool.Id, chosen.Host, null, CanWait: false, decision.Why);
     }
 
@@ -51,16 +71,15 @@ public sealed class Placing
     /// The same decision for all machines of a lab that is not there yet, without writing or locking: every pool, whether it would be
     /// chosen (several may be), and why or why not.
     /// </summary>
-    public async Task<IReadOnlyList<PoolConsidered>> ConsiderAsync(Session session, PlacementRules rules, IReadOnlyList<MachineNeed> machines, string? askedPool, Instant now)
+    public async Task<IReadOnlyList<PoolConsidered>> ConsiderAsync(Session session, PlacementRules rules, IReadOnlyList<MachineNeed> machines, string? askedPool, Instant now, bool onOneHost = false)
     {
         var held = (await CapacityStore.ListHeldAsync(session)).ToList();
         var chosen = new Dictionary<PoolId, List<MachineNeed>>();
         var explained = new Dictionary<string, string>();
         PoolId? together = null;
-        foreach (var need in machines)
+        foreach (var needs in onOneHost ? [machines] : machines.Select(need => (IReadOnlyList<MachineNeed>)[need]))
         {
-            var decision = Placement.Decide(
-                new PlacementQuestion(need, await KindsOfAsync(session, need), rules, askedPool, [], together), await PoolsNowAsync(session, need, held));
+            var decision = await DecideAsync(session, needs, rules, askedPool, together, held);
 
             // A pool is explained by the first machine that it does not take.
             foreach (var pool in decision.Verdicts.Select(verdict => verdict.Pool).DistinctBy(pool => pool.Id))
@@ -72,8 +91,8 @@ public sealed class Placing
             if (decision.Chosen is not { } place) continue;
             together ??= place.Pool.Id;
             if (!chosen.TryGetValue(place.Pool.Id, out var there)) chosen[place.Pool.Id] = there = [];
-            there.Add(need);
-            held.Add(new Held(place.Pool.Id, place.Host ?? "", need.Cpu, need.MemoryMiB, need.DiskGiB, 1));
+            there.AddRange(needs);
+            held.AddRange(needs.Select(need => new Held(place.Pool.Id, place.Host ?? "", need.Cpu, need.MemoryMiB, need.DiskGiB, 1)));
         }
 
         var building = await BuildStore.BuildingAsync(session);
@@ -90,18 +109,56 @@ public sealed class Placing
     }
 
     /// <summary>The machines (by their place in the list) that no pool could ever take as the catalogue is now, each with why; those that only have to wait are not among them.</summary>
-    public async Task<IReadOnlyList<(int Machine, string Why)>> NowhereAsync(Session session, PlacementRules rules, IReadOnlyList<MachineNeed> machines, string? askedPool)
+    public async Task<IReadOnlyList<(int Machine, string Why)>> NowhereAsync(Session session, PlacementRules rules, IReadOnlyList<MachineNeed> machines, string? askedPool, bool onOneHost = false)
     {
         var nowhere = new List<(int, string)>();
-        for (var i = 0; i < machines.Count; i++)
+        for (var i = 0; i < (onOneHost ? 1 : machines.Count); i++)
         {
-            var question = new PlacementQuestion(machines[i], await KindsOfAsync(session, machines[i]), rules, askedPool, [], null);
-            var decision = Placement.Decide(question, await PoolsNowAsync(session, machines[i], []));
-            if (decision.Chosen is null && !decision.CanWait) nowhere.Add((i, decision.Why));
+            var decision = await DecideAsync(session, onOneHost ? machines : [machines[i]], rules, askedPool, null, []);
+            if (decision.Chosen is null && !decision.CanWait) nowhere.Add((i, decision.Why + (onOneHost ? OnOneHost : "")));
         }
 
         return nowhere;
     }
+
+    private static async Task<PlacementDecision> DecideAsync(Session session, IReadOnlyList<MachineNeed> machines, PlacementRules rules, string? askedPool, PoolId? together, IReadOnlyList<Held> held)
+    {
+        var asked = new List<(PlacementQuestion, IReadOnlyList<PoolNow>)>();
+        foreach (var need in Together(machines))
+            asked.Add((new PlacementQuestion(need, await KindsOfAsync(session, need), rules, askedPool, [], together), await PoolsNowAsync(session, need, held)));
+        return Placement.DecideTogether(asked);
+    }
+
+    /// <summary>What machines ask of a host that takes all of them: their sum, with each of their images.</summary>
+    private static IReadOnlyList<MachineNeed> Together(IReadOnlyList<MachineNeed> machines) =>
+    [
+        .. machines.DistinctBy(machine => (machine.Image, machine.ImageVersion)).Select(machine => machine with
+        {
+            Cpu = machines.Sum(each => each.Cpu), MemoryMiB = machines.Sum(each => each.MemoryMiB), DiskGiB = machines.Sum(each => each.DiskGiB),
+        }),
+    ];
+
+    private static MachineNeed NeedOf(Machine machine) => new(machine.Image, machine.ImageVersion, machine.Cpu, machine.MemoryMiB, machine.DiskGiB);
+
+    private static Placed Nowhere(Machine machine, PlacementDecision decision, bool onOneHost)
+    {
+        var why = decision.Why + (onOneHost ? OnOneHost : "");
+        return new Placed(null, null, new Reason(decision.CanWait ? "placement.wait" : "placement.nowhere", ("machine", machine.Name), ("why", why)), decision.CanWait, why);
+    }
+
+    /// <summary>What a decision stands on. Only pools that could take it are locked; they are read after that, so that what is seen free stays free.</summary>
+    private static async Task<Ground> StandAsync(Session session, Lab lab, IReadOnlyList<MachineNeed> needs)
+    {
+        var kinds = new List<IReadOnlyCollection<string>>();
+        foreach (var need in needs) kinds.Add(await KindsOfAsync(session, need));
+        var rules = (await BlueprintStore.FindAsync(session, lab.Blueprint, lab.BlueprintVersion))?.Placement ?? new PlacementRules([], []);
+        await CapacityStore.LockPoolsAsync(session, (await PoolStore.ListAsync(session))
+            .Where(pool => kinds.TrueForAll(some => some.Contains(pool.Provider)) && (lab.AskedPool ?? pool.Name) == pool.Name).Select(pool => pool.Id));
+        return new Ground(kinds, rules, await PoolStore.ListLargestDisksAsync(session), await CapacityStore.ListHeldAsync(session));
+    }
+
+    private sealed record Ground(
+        IReadOnlyList<IReadOnlyCollection<string>> Kinds, PlacementRules Rules, IReadOnlyDictionary<(PoolId Pool, string Host), long> LargestDisks, IReadOnlyList<Held> Held);
 
     /// <summary>
     /// What each of these groups of machines would cost per hour where it would be placed now; nothing where it has no place, no price, or several

@@ -14,6 +14,7 @@ internal static class End
         Steps =
         [
             new Remove(),
+            new RemoveNetworks(),
             new LetGo(),
         ],
     };

@@ -14,6 +14,7 @@ internal static class Provision
         Version = 1,
         Steps =
         [
+            new MakeNetworks(),
             new Place(),
             new Create(),
             new Boot(),

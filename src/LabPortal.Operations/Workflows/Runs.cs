@@ -130,6 +130,8 @@ public sealed class Runs(RegisteredWorkflows workflows, TimeProvider time)
 
     private async Task<Run> InsertAsync(Session session, Lab lab, string name, IReadOnlyDictionary<string, string> arguments, string askedBy, Instant now, string? within = null)
     {
+        if (name is WorkflowNames.Provision or WorkflowNames.End && lab.Networks is { Count: > 0 } networks)
+            arguments = new Dictionary<string, string>(arguments) { [RunArguments.Networks] = string.Join(' ', networks) };
         var workflow = workflows.Current(name);
         using var begun = PortalTrace.Begin(workflow.Name, within);
         var run = new Run

@@ -79,7 +79,7 @@ internal sealed record LookAtMachines(List<Sought> Machines, bool Networks, Time
         var leases = network is null ? [] : wire.ListLeases(network);
         foreach (var machine in Machines.Where(machine => running.Contains(machine.Name)))
             view.Addresses[machine.Name] = Texts(leases.Where(lease => string.Equals(lease.Mac, machine.Mac, StringComparison.OrdinalIgnoreCase)).Select(lease => lease.Address));
-        AskAgents(wire, view);
+        AskAgents(wire, view, Machines.ToDictionary(machine => machine.Name, machine => machine.Mac));
         return view;
     }
 
@@ -87,7 +87,7 @@ internal sealed record LookAtMachines(List<Sought> Machines, bool Networks, Time
     /// Those that have no lease are asked themselves. A guest can make its agent hang, and must not hide the others of its host by it: all of
     /// them together get so long, and the one that is being asked then; who comes first is another one each time.
     /// </summary>
-    private void AskAgents(LibvirtWire wire, HostView view)
+    private void AskAgents(LibvirtWire wire, HostView view, Dictionary<string, string> macs)
     {
         var asked = view.Addresses.Where(machine => machine.Value.Count == 0).Select(machine => machine.Key).ToArray();
         RandomNumberGenerator.Shuffle<string>(asked);
@@ -95,14 +95,14 @@ internal sealed record LookAtMachines(List<Sought> Machines, bool Networks, Time
         foreach (var name in asked.TakeWhile(_ => watch.Elapsed < Agents))
         {
             using var domain = wire.FindDomain(name);
-            if (domain is not null) view.Addresses[name] = Texts(wire.AskAgentForAddresses(domain));
+            if (domain is not null) view.Addresses[name] = Texts(wire.AskAgentForAddresses(domain, macs[name]));
         }
     }
 
     private static List<string> Texts(IEnumerable<IPAddress> addresses) => [.. addresses.Select(address => address.ToString()).Distinct()];
 }
 
-internal sealed record HostNames(List<DomainState> Domains, List<string> Networks, List<string> Volumes, List<string> Snapshots);
+internal sealed record HostNames(List<DomainState> Domains, List<string> Networks, List<string> Filters, List<string> Volumes, List<string> Snapshots);
 
 /// <summary>Everything whose name begins so.</summary>
 internal sealed record ListNames(string Prefix) : LibvirtCall<HostNames>
@@ -116,6 +116,7 @@ internal sealed record ListNames(string Prefix) : LibvirtCall<HostNames>
         return new HostNames(
             [.. wire.ListDomains().Where(domain => IsOurs(domain.Name))],
             [.. wire.ListNetworks().Where(IsOurs)],
+            [.. wire.ListFilters().Where(IsOurs)],
             [.. wire.ListVolumes(pool).Where(IsOurs)],
             [.. wire.ListSnapshotNames().Where(IsOurs)]);
     }

@@ -23,6 +23,7 @@ internal enum LibvirtError
     NoPool = 49,
     NoVolume = 50,
     OperationInvalid = 55,
+    NoFilter = 62,
     ConfigUnsupported = 67,
     OperationTimeout = 68,
     NoDomainSnapshot = 72,

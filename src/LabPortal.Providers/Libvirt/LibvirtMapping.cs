@@ -64,11 +64,7 @@ internal static partial class LibvirtMapping
             new XElement("name", owner.ResourceName),
             new XElement("uuid", owner.DerivedUuid("domain").ToString("D")),
             new XElement("title", OneLine(machine.Title)),
-            new XElement("metadata", new XElement(Lab + "owner",
-                new XAttribute("installation", owner.Installation.ToString()),
-                new XAttribute("lab", owner.Lab.ToString()),
-                new XAttribute("machine", owner.Machine?.ToString() ?? ""),
-                new XAttribute("generation", owner.Generation))),
+            new XElement("metadata", Tag(owner)),
             new XElement("memory", new XAttribute("unit", "MiB"), machine.MemoryMiB),
             new XElement("vcpu", machine.Cpu),
             new XElement("os", new XElement("type", new XAttribute("arch", "x86_64"), new XAttribute("machine", "pc"), "hvm"), new XElement("boot", new XAttribute("dev", "hd"))),
@@ -83,10 +79,7 @@ internal static partial class LibvirtMapping
                 VolumeDisk(host, SeedName(owner), "raw", SeedDevice, new XElement("readonly")),
                 // Without a USB controller, which no guest of a lab needs, an emulated boot is shorter.
                 new XElement("controller", new XAttribute("type", "usb"), new XAttribute("model", "none")),
-                new XElement("interface", new XAttribute("type", "network"),
-                    new XElement("mac", new XAttribute("address", owner.DerivedMac(0))),
-                    new XElement("source", new XAttribute("network", host.Network)),
-                    new XElement("model", new XAttribute("type", "virtio"))),
+                machine.Cards.Select(card => Interface(machine, host, card)),
                 // A terminal that may be opened, with a log of all that goes through it, whether somebody has it open or not.
                 new XElement("serial", new XAttribute("type", "pty"),
                     new XElement("log", new XAttribute("append", "on")),
@@ -122,14 +115,7 @@ internal static partial class LibvirtMapping
     [
         ("meta-data", Text(new JsonObject { ["instance-id"] = machine.Owner.ResourceName, ["local-hostname"] = machine.HostName })),
         ("user-data", Text(UserData(machine.Seed), "#cloud-config\n")),
-        ("network-config", Text(new JsonObject
-        {
-            ["version"] = 2,
-            ["ethernets"] = new JsonObject
-            {
-                ["first"] = new JsonObject { ["match"] = new JsonObject { ["macaddress"] = machine.Owner.DerivedMac(0) }, ["dhcp4"] = true },
-            },
-        })),
+        ("network-config", Text(NetworkConfig(machine))),
     ]);
 
     /// <summary>The caller's own data, with our user in front of its users. JSON, which is YAML as well.</summary>

@@ -9,7 +9,7 @@ using NodaTime;
 namespace LabPortal.Providers.Libvirt;
 
 /// <summary>The flow over a pool's hosts: what is asked of which, and what their answers mean. What is done on one host is in its calls.</summary>
-internal sealed class LibvirtProvider : IProvider, IPowerAbility, ISnapshotAbility, ICapacityAbility, IImagesAbility, ISerialLogAbility, ISerialConsoleAbility
+internal sealed partial class LibvirtProvider : IProvider, IPowerAbility, ISnapshotAbility, ICapacityAbility, IImagesAbility, ISerialLogAbility, ISerialConsoleAbility, INetworkAbility
 {
     private const string Others = "It belongs to another installation, which alone may look after it.";
     private const int PausedByError = 5;
@@ -67,14 +67,15 @@ internal sealed class LibvirtProvider : IProvider, IPowerAbility, ISnapshotAbili
         var acceleration = await _accelerations[host.Name].ReadAsync(cancellation);
         var image = new SoughtImage(machine.Image.Image, machine.Image.Require("volume"), MendImage(machine.Image, host.Name));
         await host.RunAsync(new MakeMachine(machine.Owner.ResourceName, image, (long)machine.DiskGiB << 30, LibvirtMapping.Seed(machine),
-            LibvirtMapping.Domain(machine, host.Settings, acceleration).ToString()), cancellation);
+            LibvirtMapping.Domain(machine, host.Settings, acceleration).ToString(),
+            [.. machine.Cards.Where(card => card.Openings is not null).Select(card => LibvirtMapping.Filter(machine.Owner, card).ToString())]), cancellation);
     }
 
     public async Task EnsureGoneAsync(ResourceRef reference, CancellationToken cancellation)
     {
         RefuseOthers(reference.Owner);
         var name = reference.Owner.ResourceName;
-        LibvirtCall<bool> call = reference.Owner.Machine is null ? new RemoveNetwork(name) : new RemoveMachine(name);
+        LibvirtCall<bool> call = reference.Owner.Machine is null ? new RemoveNetworks(name) : new RemoveMachine(name);
         await Task.WhenAll(HostsOf(reference).Select(host => host.RunAsync(call, cancellation)));
     }
 
@@ -212,6 +213,7 @@ internal sealed class LibvirtProvider : IProvider, IPowerAbility, ISnapshotAbili
         [
             .. names.Domains.SelectMany(domain => Read(domain.Name, domain.Uuid, _ => ResourceKind.Machine)),
             .. names.Networks.SelectMany(network => Read(network, network, _ => ResourceKind.Network)),
+            .. names.Filters.SelectMany(filter => Read(filter, filter, _ => ResourceKind.Card)),
             .. names.Snapshots.SelectMany(snapshot => Read(snapshot, snapshot, _ => ResourceKind.Snapshot)),
             .. names.Volumes.SelectMany(volume => Read(volume, volume, name => LibvirtMapping.KindOf(name.Suffix))),
         ];
@@ -282,7 +284,7 @@ internal sealed class LibvirtProvider : IProvider, IPowerAbility, ISnapshotAbili
                 return new Observation.Present(reference, power, domain.Uuid, sight.Host, [.. sight.View.Addresses.GetValueOrDefault(name, []).Select(IPAddress.Parse)], problem);
             }
 
-            if (sight.View.Networks.Contains(name)) return new Observation.Present(reference, PowerState.Running, name, sight.Host, []);
+            if (reference.Owner.Machine is null && sight.View.Networks.Exists(network => RemoveNetworks.IsOf(name, network))) return new Observation.Present(reference, PowerState.Running, name, sight.Host, []);
         }
 
         // One host that does not answer may be the one that has it.

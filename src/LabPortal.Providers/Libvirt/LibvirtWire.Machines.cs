@@ -96,8 +96,11 @@ internal sealed unsafe partial class LibvirtWire
         Did(Native.virDomainUndefineFlags(domain, UndefineAll), "remove the machine", LibvirtError.NoDomain);
     }
 
-    /// <summary>What the guest's own agent says; empty where none runs, or where it does not answer at once.</summary>
-    public IReadOnlyList<IPAddress> AskAgentForAddresses(DomainHandle domain)
+    /// <summary>
+    /// What the guest's own agent says of this card; empty where none runs, or where it does not answer at once. What its others have is of another network,
+    /// where the same address may be somebody else's.
+    /// </summary>
+    public IReadOnlyList<IPAddress> AskAgentForAddresses(DomainHandle domain, string mac)
     {
         // Left to itself libvirt waits five seconds for an agent that is stopped, and for ever for one that only says hello.
         Native.DomainInterface** cards = null;
@@ -113,7 +116,7 @@ internal sealed unsafe partial class LibvirtWire
         var addresses = new List<IPAddress>();
         for (var i = 0; i < count; i++)
         {
-            for (var j = 0; j < cards[i]->Count; j++)
+            for (var j = 0; j < cards[i]->Count && string.Equals(Native.Text(cards[i]->Mac), mac, StringComparison.OrdinalIgnoreCase); j++)
             {
                 if (IPAddress.TryParse(Native.Text(cards[i]->Addresses[j].Address), out var address)
                     && !IPAddress.IsLoopback(address) && !address.IsIPv6LinkLocal)

@@ -17,7 +17,7 @@ internal sealed record FindMachine(string Name) : LibvirtCall<bool>
 }
 
 /// <summary>
-/// Disk, seed, log, power, definition: in this order. What does not run and is not defined has never run, and may be written anew;
+/// Disk, seed, filters, log, power, definition: in this order. What does not run and is not defined has never run, and may be written anew;
 /// what is defined has been started once, and is left as it is, running or not.
 /// </summary>
 /// <param name="Name">The domain's, and what the names of its volumes begin with.</param>
@@ -25,7 +25,8 @@ internal sealed record FindMachine(string Name) : LibvirtCall<bool>
 /// <param name="DiskBytes">How large its disk is, where the image is not larger.</param>
 /// <param name="Seed">The seed's content, which may hold a password.</param>
 /// <param name="Domain">Its XML, where the log's path, which the host alone knows, is still missing.</param>
-internal sealed record MakeMachine(string Name, SoughtImage Image, long DiskBytes, byte[] Seed, string Domain) : LibvirtCall<bool>
+/// <param name="Filters">The XML of its cards' filters, to which that refers.</param>
+internal sealed record MakeMachine(string Name, SoughtImage Image, long DiskBytes, byte[] Seed, string Domain, List<string> Filters) : LibvirtCall<bool>
 {
     public override string Doing => "make the machine";
 
@@ -38,6 +39,7 @@ internal sealed record MakeMachine(string Name, SoughtImage Image, long DiskByte
         {
             MakeDisk(wire, pool);
             wire.Fill(pool, Name + LibvirtMapping.SeedSuffix, Seed);
+            foreach (var filter in Filters) wire.DefineFilter(filter);
         }
 
         var log = Name + LibvirtMapping.LogSuffix;
@@ -105,6 +107,8 @@ internal sealed record RemoveMachine(string Name) : LibvirtCall<bool>
             }
         }
 
+        foreach (var filter in wire.ListFilters().Where(filter => filter.StartsWith(Name + LibvirtMapping.CardSuffix, StringComparison.Ordinal))) wire.RemoveFilter(filter);
+
         using var pool = wire.Pool();
         wire.Refresh(pool);
         foreach (var volume in wire.ListVolumes(pool).Where(volume => volume.StartsWith(Name + ".", StringComparison.Ordinal)))
@@ -113,18 +117,6 @@ internal sealed record RemoveMachine(string Name) : LibvirtCall<bool>
             if (handle is not null) wire.Delete(handle);
         }
 
-        return true;
-    }
-}
-
-internal sealed record RemoveNetwork(string Name) : LibvirtCall<bool>
-{
-    public override string Doing => "remove the network";
-
-    protected override bool Do(LibvirtWire wire)
-    {
-        using var network = wire.FindNetwork(Name);
-        if (network is not null) wire.Remove(network);
         return true;
     }
 }

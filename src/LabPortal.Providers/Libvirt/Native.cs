@@ -159,6 +159,33 @@ internal static unsafe partial class Native
     public static partial int virNetworkFree(nint network);
 
     [LibraryImport(Library, StringMarshalling = StringMarshalling.Utf8)]
+    public static partial NetworkHandle virNetworkDefineXML(ConnectHandle connection, string xml);
+
+    [LibraryImport(Library)]
+    public static partial int virNetworkCreate(NetworkHandle network);
+
+    [LibraryImport(Library)]
+    public static partial int virNetworkSetAutostart(NetworkHandle network, int autostart);
+
+    [LibraryImport(Library, StringMarshalling = StringMarshalling.Utf8)]
+    public static partial FilterHandle virNWFilterDefineXML(ConnectHandle connection, string xml);
+
+    [LibraryImport(Library, StringMarshalling = StringMarshalling.Utf8)]
+    public static partial FilterHandle virNWFilterLookupByName(ConnectHandle connection, string name);
+
+    [LibraryImport(Library)]
+    public static partial int virConnectListAllNWFilters(ConnectHandle connection, out nint* filters, uint flags);
+
+    [LibraryImport(Library)]
+    public static partial nint virNWFilterGetName(FilterHandle filter);
+
+    [LibraryImport(Library)]
+    public static partial int virNWFilterUndefine(FilterHandle filter);
+
+    [LibraryImport(Library)]
+    public static partial int virNWFilterFree(nint filter);
+
+    [LibraryImport(Library, StringMarshalling = StringMarshalling.Utf8)]
     public static partial PoolHandle virStoragePoolLookupByName(ConnectHandle connection, string name);
 
     [LibraryImport(Library)]
@@ -383,6 +410,19 @@ internal sealed class NetworkHandle : SafeHandleZeroOrMinusOneIsInvalid
         : base(ownsHandle: true) => SetHandle(network);
 
     protected override bool ReleaseHandle() => Native.virNetworkFree(handle) == 0;
+}
+
+internal sealed class FilterHandle : SafeHandleZeroOrMinusOneIsInvalid
+{
+    public FilterHandle()
+        : base(ownsHandle: true)
+    {
+    }
+
+    public FilterHandle(nint filter)
+        : base(ownsHandle: true) => SetHandle(filter);
+
+    protected override bool ReleaseHandle() => Native.virNWFilterFree(handle) == 0;
 }
 
 internal sealed class PoolHandle() : SafeHandleZeroOrMinusOneIsInvalid(ownsHandle: true)

@@ -12,8 +12,8 @@ using NodaTime;
 namespace LabPortal.Providers.Simulated;
 
 /// <summary>The flow: which calls over the simulated wire each verb of the contract makes, and what each does to the world.</summary>
-internal sealed class SimulatedProvider(PoolContext pool, SimulatedSettings settings, SimulatedWorld world)
-    : IProvider, IPowerAbility, ISnapshotAbility, ICapacityAbility, IImagesAbility, ISerialLogAbility, ISerialConsoleAbility
+internal sealed partial class SimulatedProvider(PoolContext pool, SimulatedSettings settings, SimulatedWorld world)
+    : IProvider, IPowerAbility, ISnapshotAbility, ICapacityAbility, IImagesAbility, ISerialLogAbility, ISerialConsoleAbility, INetworkAbility
 {
     private readonly ConcurrentDictionary<string, SimulatedLine> _lines = new();
 
@@ -50,13 +50,18 @@ internal sealed class SimulatedProvider(PoolContext pool, SimulatedSettings sett
         // The disk chooses the host where placement did not; what an earlier call left has chosen already.
         var host = await CallAsync(WireVerb.CreateDisk, [owner], rows => CreateDisk(rows, machine), cancellation);
         await CallAsync(WireVerb.CreateSeed, [owner], rows => CreateNamed(rows, owner, Part.Seed, host), cancellation);
-        await CallAsync(WireVerb.CreateAddress, [owner], rows => CreateAddress(rows, owner, host), cancellation);
+        if (machine.Cards.Any(card => card.Network is null)) await CallAsync(WireVerb.CreateAddress, [owner], rows => CreateAddress(rows, owner, host), cancellation);
         await CallAsync(WireVerb.CreateMachine, [owner], rows => CreateMachine(rows, machine, host), cancellation);
     }
 
     public async Task EnsureGoneAsync(ResourceRef reference, CancellationToken cancellation)
     {
         var owner = Ours(reference.Owner);
+        if (owner.Machine is null)
+        {
+            await RemoveNetworksAsync(reference, cancellation);
+            return;
+        }
 
         // The machine first, since it uses the rest.
         await CallAsync(WireVerb.DeleteMachine, [owner], rows => Delete(rows, reference, Part.Machine, Part.Log), cancellation);
@@ -290,6 +295,7 @@ internal sealed class SimulatedProvider(PoolContext pool, SimulatedSettings sett
         var name = machine.Owner.ResourceName;
         if (IsThere(rows, name)) return default;
 
+        RequireNetworks(rows, machine, host);
         if (WhatIsShort(rows, host, machine) is { } shortage) throw new ProviderFault(FaultKind.NoCapacity, shortage);
         var now = world.Now;
         var drawn = Dice.Draw(settings.Seed, rows.Value<long>("SELECT calls FROM counter"), 1);
@@ -357,6 +363,8 @@ internal sealed class SimulatedProvider(PoolContext pool, SimulatedSettings sett
         for (var i = 0; i < answers.Length; i++)
         {
             var reference = references[i];
+            if (reference.Owner is { Machine: null } && reference.Owner.Installation == pool.Installation && ObserveNetworks(rows, reference) is Observation.Present networks)
+                answers[i] = away.ContainsKey(networks.Host!) ? new Observation.Unknown(reference, $"Host {networks.Host} does not answer.") : networks;
             answers[i] ??= reference.Owner.Installation != pool.Installation ? new Observation.Unknown(reference, "It belongs to another installation.")
                 : (reference.Host is { } host ? away.ContainsKey(host) : away.Count > 0) ? new Observation.Unknown(reference, "A host that may have it does not answer.")
                 : new Observation.Absent(reference);

@@ -23,6 +23,8 @@ public enum WireVerb
     TakeSnapshot,
     Revert,
     DeleteSnapshot,
+    CreateNetwork,
+    DeleteNetworks,
     ImportImage,
     Check,
     Observe,

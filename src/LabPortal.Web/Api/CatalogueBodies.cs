@@ -2,6 +2,7 @@ using System.Text.Json;
 using LabPortal.Domain;
 using LabPortal.Domain.Blueprints;
 using LabPortal.Domain.Images;
+using LabPortal.Domain.Networks;
 using LabPortal.Domain.People;
 using LabPortal.Operations.Catalogue;
 using LabPortal.Operations.People;
@@ -21,6 +22,12 @@ internal sealed record BlueprintBody
     public required IReadOnlyList<string> Teams { get; init; }
     public required IReadOnlyList<ParameterBody> Parameters { get; init; }
     public required IReadOnlyList<BlueprintMachineBody> Machines { get; init; }
+
+    /// <summary>The networks that each of its labs has for itself.</summary>
+    public required IReadOnlyList<Network> Networks { get; init; }
+
+    /// <summary>Who may begin to talk to whom; null: everybody.</summary>
+    public required IReadOnlyList<FirewallRuleBody>? Firewall { get; init; }
     public required IReadOnlyList<string> Require { get; init; }
     public required IReadOnlyList<string> Prefer { get; init; }
     public required LeaseRulesBody Lease { get; init; }
@@ -46,7 +53,9 @@ internal sealed record BlueprintBody
         Description = view.Blueprint.Description,
         Teams = view.Blueprint.Teams,
         Parameters = [.. view.Blueprint.Parameters.Select(ParameterBody.Of)],
-        Machines = [.. view.Machines.Select(machine => new BlueprintMachineBody(machine.Name, machine.Image, machine.Cpu, machine.MemoryMiB, machine.DiskGiB))],
+        Machines = [.. view.Machines.Select(machine => new BlueprintMachineBody(machine.Name, machine.Image, machine.Cpu, machine.MemoryMiB, machine.DiskGiB, machine.Cards))],
+        Networks = view.Blueprint.Networks,
+        Firewall = FirewallRuleBody.Of(view.Blueprint.Firewall),
         Require = view.Blueprint.Placement.Require,
         Prefer = view.Blueprint.Placement.Prefer,
         Lease = new LeaseRulesBody(Hours(view.Blueprint.Lease.Default), Hours(view.Blueprint.Lease.Max), Hours(view.Blueprint.Lease.Grace)),
@@ -94,7 +103,8 @@ internal sealed record ParameterBody
     };
 }
 
-internal sealed record BlueprintMachineBody(string Name, string Image, int Cpu, int MemoryMiB, int DiskGiB);
+/// <summary>A card on <c>shared</c>, the pool's own network, gets its address there.</summary>
+internal sealed record BlueprintMachineBody(string Name, string Image, int Cpu, int MemoryMiB, int DiskGiB, IReadOnlyList<Card> Cards);
 
 /// <summary>Decimal hours. The ceiling counts the whole life, extensions included.</summary>
 internal sealed record LeaseRulesBody(decimal DefaultHours, decimal MaxHours, decimal GraceHours);

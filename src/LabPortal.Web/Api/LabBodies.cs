@@ -1,5 +1,6 @@
 using LabPortal.Domain;
 using LabPortal.Domain.Labs;
+using LabPortal.Domain.Networks;
 using LabPortal.Domain.Workflows;
 using LabPortal.Operations.Labs;
 using LabPortal.Web.Texts;
@@ -32,6 +33,12 @@ internal sealed record LabBody
     public required Instant? EndedAt { get; init; }
     public required LeaseBody Lease { get; init; }
     public required IReadOnlyList<MachineView> Machines { get; init; }
+
+    /// <summary>The networks that it has for itself, with the same addresses in every copy.</summary>
+    public required IReadOnlyList<Network> Networks { get; init; }
+
+    /// <summary>Who may begin to talk to whom; null: everybody.</summary>
+    public required IReadOnlyList<FirewallRuleBody>? Firewall { get; init; }
     public required RunBody? Run { get; init; }
 
     /// <summary>What this caller may ask for now.</summary>
@@ -59,10 +66,19 @@ internal sealed record LabBody
         EndedAt = lab.EndedAt,
         Lease = new LeaseBody(lab.Lease.Start, lab.Lease.End, lab.Lease.GraceUntil, lab.Lease.Zone),
         Machines = lab.Machines,
+        Networks = lab.Networks,
+        Firewall = FirewallRuleBody.Of(lab.Firewall),
         Run = lab.Run is { } run ? RunBody.Of(run) : null,
         Verbs = lab.Verbs,
         Usage = new UsageBody(lab.Usage.MachineHours, lab.Usage.Cost?.Amount, lab.Usage.Cost?.Currency),
     };
+}
+
+/// <summary>Without a protocol everything is meant, without ports all of them (<c>443</c>, <c>8000-8100</c>).</summary>
+internal sealed record FirewallRuleBody(string From, string To, Protocol? Protocol, IReadOnlyList<string> Ports)
+{
+    public static IReadOnlyList<FirewallRuleBody>? Of(IReadOnlyList<FirewallRule>? rules)
+        => rules is null ? null : [.. rules.Select(rule => new FirewallRuleBody(rule.From, rule.To, rule.Protocol, [.. rule.Ports.Select(ports => ports.ToString())]))];
 }
 
 /// <summary>At <paramref name="End"/> the lab is stopped, at <paramref name="GraceUntil"/> it is deleted; both are empty until it is ready, for a lease in hours.</summary>

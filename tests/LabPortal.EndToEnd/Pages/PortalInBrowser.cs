@@ -31,9 +31,11 @@ public sealed class PortalInBrowser : IAsyncLifetime
         kind: Blueprint
         name: resettable
         title: Two machines that can be reset
+        networks: [{ name: inner, subnet: 10.0.0.0/24 }]
         machines:
-          - { name: web, image: tiny, cpu: 1, memoryMiB: 128, diskGiB: 1 }
-          - { name: db, image: tiny, cpu: 1, memoryMiB: 128, diskGiB: 1 }
+          - { name: web, image: tiny, cpu: 1, memoryMiB: 128, diskGiB: 1, cards: [{ network: shared }, { network: inner, address: 10.0.0.10 }] }
+          - { name: db, image: tiny, cpu: 1, memoryMiB: 128, diskGiB: 1, cards: [{ network: inner, address: 10.0.0.20 }] }
+        firewall: [{ from: web, to: db, protocol: tcp, ports: [22, 5000-6000] }, { from: web, to: outside }]
         lease: { default: 4h, max: 72h, grace: 0 }
         snapshotAtReady: true
         ---

@@ -90,6 +90,20 @@ public sealed class WalksTests(PortalInBrowser portal)
     {
         var page = await portal.OpenAsync(theme, width, height);
         var lab = await page.RequestAsync("resettable");
+
+        // What it has of its own: the same in every copy.
+        var (web, db) = (Machine("web"), Machine("db"));
+        await web.Sees().ToContainTextAsync("inner 10.0.0.10");
+        await web.GetByText("ssh root@").Sees().ToBeVisibleAsync();
+        await db.Sees().ToContainTextAsync("inner 10.0.0.20");
+        await db.Sees().ToContainTextAsync("Console only");
+        await db.GetByText("ssh root@").Sees().ToHaveCountAsync(0);
+        var networks = page.Locator("section.card", new() { Has = page.GetByRole(AriaRole.Heading, new() { Name = "Networks" }) });
+        await networks.Sees().ToContainTextAsync("10.0.0.0/24");
+        await networks.Sees().ToContainTextAsync("tcp 22 5000-6000");
+        await page.HoldAsync("networks");
+        ILocator Machine(string name) => page.Locator("article.machine", new() { Has = page.GetByRole(AriaRole.Heading, new() { Name = name, Exact = true }) });
+
         await page.Button("Reset to clean").ClickAsync();
         await page.Asked().Sees().ToContainTextAsync("Everything that was written on them since is lost");
         await page.HoldAsync("reset to clean");

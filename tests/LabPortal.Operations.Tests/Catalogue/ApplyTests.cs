@@ -4,6 +4,7 @@ using LabPortal.Data.People;
 using LabPortal.Data.Pools;
 using LabPortal.Domain;
 using LabPortal.Domain.Leases;
+using LabPortal.Domain.Networks;
 using LabPortal.Domain.People;
 using LabPortal.Domain.Pools;
 using LabPortal.Operations.Catalogue;
@@ -251,6 +252,49 @@ public sealed class ApplyTests(TestDatabases databases)
         Assert.Equal(2, (await calls.BlueprintAsync(s_admin, "pair", Cancellation)).Value.Blueprint.Version);
     }
 
+    [Fact]
+    public async Task All_mistakes_in_networks_cards_and_rules_are_told_at_once()
+    {
+        await using var database = await databases.CreateAsync(Engine.Sqlite);
+        const string Text = """
+            kind: Blueprint
+            name: walled
+            title: Walled
+            networks:
+              - { name: shared, subnet: 10.0.0.0/24 }
+              - { name: a, subnet: 10.1.0.1/24 }
+              - { name: b, subnet: 8.8.8.0/24 }
+              - { name: c, subnet: 10.2.0.0/24 }
+              - { name: d, subnet: 10.2.0.128/25 }
+              - { name: c, subnet: 10.3.0.0/24, gateway: 10.3.0.1 }
+            machines:
+              - { name: one, image: tiny, size: tiny, cards: [{ network: shared, address: 10.0.0.4 }, { network: shared }, { network: c, address: 10.2.0.4 }] }
+              - { name: two, image: tiny, size: tiny, cards: [{ network: c }, { network: nowhere, address: 10.0.0.4 }] }
+              - { name: three, image: tiny, size: tiny, cards: [{ network: c, address: 10.2.0.255 }, { network: d, address: 10.2.0.4 }] }
+              - { name: four, image: tiny, size: tiny, cards: [{ network: c, address: 10.2.0.4 }] }
+              - { name: outside, image: tiny, size: tiny, cards: [] }
+            firewall:
+              - { from: one, to: five }
+              - { from: one, to: outside, ports: [22] }
+              - { from: outside, to: four, protocol: tcp, ports: [0, 70000, 9-8, http] }
+              - { from: four, to: four, protocol: gre }
+              - { from: one, to: outside }
+            lease: { default: 1h, max: 3d, grace: 0 }
+            """;
+        var errors = (await Calls(database).ApplyAsync(s_admin, Text, false, false, Cancellation)).Refusal!.Errors!;
+        Assert.Equal(
+            [
+                "card.address-form machines[2].cards[0].address", "card.address-form machines[2].cards[1].address", "card.address-missing machines[1].cards[0]",
+                "card.address-of-shared machines[0].cards[0].address", "card.address-taken machines[3].cards[0].address", "card.twice machines[0].cards[1].network",
+                "card.unknown-network machines[1].cards[1].network", "firewall.no-way-out firewall[2].to", "firewall.outside-name firewall",
+                "firewall.port-form firewall[2].ports[0]", "firewall.port-form firewall[2].ports[1]", "firewall.port-form firewall[2].ports[2]", "firewall.port-form firewall[2].ports[3]",
+                "firewall.ports-of-what firewall[1].ports", "firewall.same-end firewall[3].to", "firewall.unknown-end firewall[0].to",
+                "network.overlap networks[4].subnet", "network.shared networks[0].name", "network.subnet-form networks[1].subnet", "network.subnet-form networks[2].subnet",
+                "yaml.length machines[4].cards", "yaml.one-of firewall[3].protocol", "yaml.twice networks[5].name", "yaml.unknown-key networks[5].gateway",
+            ],
+            errors.Where(error => error.Code != "reference.unknown").Select(error => $"{error.Code} {error.Arguments!.Single(argument => argument.Name == "path").Value}").Order(StringComparer.Ordinal));
+    }
+
     [Theory, InlineData(Engine.Sqlite), InlineData(Engine.Postgres)]
     public async Task The_sample_catalogues_apply_and_rich_blueprints_come_back_unchanged(Engine engine)
     {
@@ -277,6 +321,17 @@ public sealed class ApplyTests(TestDatabases databases)
         var lease = (await calls.BlueprintAsync(s_admin, "rich", Cancellation)).Value.Blueprint.Lease;
         Assert.Equal((Duration.FromMinutes(90), Duration.Zero, new LocalTime(19, 0)), (lease.Default, lease.Grace, lease.Daily!.Stop));
         Assert.Equal([IsoDayOfWeek.Monday, IsoDayOfWeek.Tuesday], lease.Daily.Days);
+
+        var isolated = (await calls.BlueprintAsync(s_admin, "isolated", Cancellation)).Value.Blueprint;
+        Assert.Equal([new Network("inner", "10.0.0.0/24")], isolated.Networks);
+        Assert.Equal([[Network.Shared, "inner"], ["inner"]], isolated.Machines.Select(machine => machine.Cards.Select(card => card.Network)));
+        Assert.Equal(
+            ["In - Tcp 22", "Out - - -", "In - Tcp 80", "In - Tcp 443"],
+            Firewall.OpeningsOf(isolated, "web", isolated.Machines[0].Cards[0])!.Select(Say).OrderBy(text => text.EndsWith("80", StringComparison.Ordinal)).ThenBy(text => text.EndsWith("443", StringComparison.Ordinal)));
+        Assert.Equal(["Out 10.0.0.20 Tcp 22", "Out 10.0.0.20 Tcp 5432"], Firewall.OpeningsOf(isolated, "web", isolated.Machines[0].Cards[1])!.Select(Say));
+        Assert.Equal(["In 10.0.0.10 Tcp 22", "In 10.0.0.10 Tcp 5432"], Firewall.OpeningsOf(isolated, "db", isolated.Machines[1].Cards[0])!.Select(Say));
+
+        static string Say(Opening opening) => $"{opening.Way} {opening.Peer?.ToString() ?? "-"} {opening.Protocol?.ToString() ?? "-"} {opening.Ports?.ToString() ?? "-"}";
     }
 
     [Theory, InlineData(Engine.Sqlite), InlineData(Engine.Postgres)]

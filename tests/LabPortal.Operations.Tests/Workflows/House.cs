@@ -13,6 +13,7 @@ using LabPortal.Domain.Images;
 using LabPortal.Domain.Labs;
 using LabPortal.Domain.Leases;
 using LabPortal.Domain.Machines;
+using LabPortal.Domain.Networks;
 using LabPortal.Domain.Pools;
 using LabPortal.Domain.Quotas;
 using LabPortal.Domain.Workflows;
@@ -66,6 +67,8 @@ internal sealed class House : IAsyncDisposable
     public TeamId Team { get; } = new(Guid.NewGuid());
     public PersonId Person { get; } = new(Guid.NewGuid());
     public Pool Pool { get; private set; } = null!;
+    /// <summary>Labs that are asked for from now on have a network of their own; their <c>db</c> is on no other.</summary>
+    public bool Isolated { get; set; }
     public Instant Now => Time.Now();
 
     public static async Task<House> BuildAsync(TestDatabases databases, Engine engine, string settings = "{}", PoolLimits? limits = null, RegisteredWorkflows? workflows = null, TimeProvider? time = null, EngineSettings? engineSettings = null, string? connection = null)
@@ -105,6 +108,15 @@ internal sealed class House : IAsyncDisposable
                     Lease = new LeaseRules(Duration.FromHours(4), Duration.FromHours(8), Duration.FromHours(24)),
                     Machines = [.. Names(20).Select(name => new MachineTemplate { Name = name, Image = "tiny", Cpu = 1, MemoryMiB = 128, DiskGiB = 1 })],
                 }, house.Now);
+                await BlueprintStore.AddVersionAsync(session, new Blueprint
+                {
+                    Name = "isolated",
+                    Title = "Isolated",
+                    Lease = new LeaseRules(Duration.FromHours(4), Duration.FromHours(8), Duration.FromHours(24)),
+                    Networks = [new Network("inner", "10.0.0.0/24")],
+                    Firewall = [new FirewallRule("web", "db", Protocol.Tcp, [new PortRange(22, 22)])],
+                    Machines = [.. MachineNames.Select(name => new MachineTemplate { Name = name, Image = "tiny", Cpu = 1, MemoryMiB = 128, DiskGiB = 1, Cards = CardsOf(name) })],
+                }, house.Now);
             },
             CancellationToken.None);
         return house;
@@ -116,6 +128,8 @@ internal sealed class House : IAsyncDisposable
 
     private static string WorldIn(string folder) => Path.Combine(folder, "world");
 
+    private static IReadOnlyList<Card> CardsOf(string machine) => machine == "web" ? [new(Network.Shared), new("inner", "10.0.0.10")] : [new("inner", "10.0.0.20")];
+
     private static IEnumerable<string> Names(int machines) => Enumerable.Range(0, machines).Select(i => MachineNames.ElementAtOrDefault(i) ?? $"m{i}");
 
     /// <summary>A lab that was asked for; a provision run of it is due.</summary>
@@ -126,7 +140,7 @@ internal sealed class House : IAsyncDisposable
         {
             Id = id,
             Name = "lab",
-            Blueprint = "pair",
+            Blueprint = Isolated ? "isolated" : "pair",
             BlueprintVersion = 1,
             Team = Team,
             Owner = Person,
@@ -137,6 +151,7 @@ internal sealed class House : IAsyncDisposable
             Machines = [.. Names(machines).Select(name => new Machine
             {
                 Id = new MachineId(Ids.New(Time)), Lab = id, Name = name, State = MachineState.Pending, Generation = 0, Image = "tiny", ImageVersion = "1", Cpu = 1, MemoryMiB = 128, DiskGiB = 1,
+                Cards = Isolated ? CardsOf(name) : Card.Usual,
             })],
         };
         await Database.WriteAsync(
@@ -201,7 +216,7 @@ internal sealed class House : IAsyncDisposable
 
     public Task<IReadOnlyList<JournalEntry>> JournalAsync(RunId run) => Database.ReadAsync(session => JournalStore.ReadAsync(session, run), CancellationToken.None);
 
-    /// <summary>The resources of a lab's machines that the world really has, by name.</summary>
+    /// <summary>The resources of a lab and its machines that the world really has, by name.</summary>
     public async Task<IReadOnlyList<string>> ResourcesAsync(Lab lab, bool snapshots)
         => [.. (await ResourcesAsync(lab)).Where(name => snapshots || !name.Contains(Owner.SnapshotSuffix, StringComparison.Ordinal))];
 
@@ -241,7 +256,7 @@ internal sealed class House : IAsyncDisposable
     };
 
     public async Task<IReadOnlyList<string>> ResourcesAsync(Lab lab)
-        => [.. (await World.ResourcesAsync(CancellationToken.None)).Select(resource => resource.Name).Where(name => lab.Machines.Any(machine => name.Contains($"{machine.Id.Value:n}", StringComparison.Ordinal))).Order()];
+        => [.. (await World.ResourcesAsync(CancellationToken.None)).Select(resource => resource.Name).Where(name => lab.Machines.Select(machine => machine.Id.Value).Append(lab.Id.Value).Any(id => name.Contains($"{id:n}", StringComparison.Ordinal))).Order()];
 
     /// <summary>How many machines of the lab the world ever saw made, and removed.</summary>
     public async Task<(int Made, int Removed)> MachinesMadeAsync(Lab lab)

@@ -127,7 +127,8 @@ internal sealed record Law(Func<House, Task<Lab>> BeginAsync, LabState Done, Mac
     private static async Task<bool> HasPasswordAsync(House house, Lab lab) => await house.Secrets.FindAsync(GuestSeeds.PasswordName(lab.Id), CancellationToken.None) is not null;
 
     private static List<string> Everything(House house, Lab lab) => [.. lab.Machines
-        .SelectMany(machine => new[] { "", ".disk", ".seed", ".address", ".log" }.Select(part => machine.OwnerIn(house.Identity.Installation).ResourceName + part)).Order()];
+        .SelectMany(machine => new[] { "", ".disk", ".seed", ".address", ".log" }.Where(part => part != ".address" || machine.IsReachable).Select(part => machine.OwnerIn(house.Identity.Installation).ResourceName + part))
+        .Concat(lab.Networks.Select(lab.OwnerIn(house.Identity.Installation).NetworkName)).Order()];
 
     private static async Task<Lab> AfterAsync(House house, string workflow, string? first, params (string, string)[] arguments)
     {

@@ -18,7 +18,7 @@ internal sealed class CutWire : IAsyncDisposable
     /// domain, take its power, undefine it; refresh a pool; make, delete and fill a volume; take a
     /// snapshot, revert to it, delete it.
     /// </summary>
-    private static readonly HashSet<uint> Changes = [10, 350, 234, 231, 83, 93, 94, 208, 185, 192, 193];
+    private static readonly HashSet<uint> Changes = [10, 350, 234, 231, 83, 93, 94, 208, 185, 192, 193, 39, 41, 42, 48, 49, 180, 181];
 
     private readonly Socket _listener = new(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified);
     private readonly CancellationTokenSource _end = new();

@@ -30,7 +30,7 @@ public class LibvirtConformance(LibvirtPeer peer) : ProviderConformance
     protected override int FewestWireCallsOfACreate => 12;
 
     protected override IReadOnlySet<Type> Abilities { get; } =
-        new HashSet<Type> { typeof(IPowerAbility), typeof(ISnapshotAbility), typeof(ICapacityAbility), typeof(IImagesAbility), typeof(ISerialLogAbility), typeof(ISerialConsoleAbility) };
+        new HashSet<Type> { typeof(IPowerAbility), typeof(ISnapshotAbility), typeof(ICapacityAbility), typeof(IImagesAbility), typeof(ISerialLogAbility), typeof(ISerialConsoleAbility), typeof(INetworkAbility) };
 
     protected override IReadOnlyDictionary<Type, string> CannotHave { get; } = new Dictionary<Type, string>
     {
@@ -93,6 +93,8 @@ public class LibvirtConformance(LibvirtPeer peer) : ProviderConformance
         var networks = Rows(await Libvirt.VirshAsync(cancellation, "net-list", "--all", "--name"))
             .Where(row => row[0] != "lab")
             .Select(row => new PeerResource(ResourceKind.Network, row[0], row[0]));
+        var filters = Rows(await Libvirt.VirshAsync(cancellation, "nwfilter-list")).Where(row => row.Length == 2 && !row[0].StartsWith("--", StringComparison.Ordinal))
+            .Select(row => new PeerResource(ResourceKind.Card, row[1], row[1]));
         // The folder itself, which libvirt does not always see.
         var volumes = Directory.EnumerateFiles(Libvirt.Volumes).Select(file => Path.GetFileName(file))
             .Select(name => new PeerResource(
@@ -105,7 +107,7 @@ public class LibvirtConformance(LibvirtPeer peer) : ProviderConformance
             if (exit == 0) snapshots.AddRange(Rows(names).Select(row => new PeerResource(ResourceKind.Snapshot, row[0], row[0])));
         }
 
-        return [.. domains, .. networks, .. volumes, .. snapshots];
+        return [.. domains, .. networks, .. filters, .. volumes, .. snapshots];
     }
 
     protected override async Task RemoveImageAsync(ImageBinding image, CancellationToken cancellation)

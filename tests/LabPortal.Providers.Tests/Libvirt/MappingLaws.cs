@@ -1,8 +1,10 @@
+using System.Net;
 using System.Text;
 using System.Text.Json;
 using System.Xml.Linq;
 using LabPortal.Domain;
 using LabPortal.Domain.Machines;
+using LabPortal.Domain.Networks;
 using LabPortal.Domain.Pools;
 using LabPortal.Providers.Libvirt;
 using LabPortal.Testing;
@@ -74,6 +76,27 @@ public sealed class MappingLaws
         Assert.Equal(
             [Somebody.Installation.ToString(), Somebody.Lab.ToString(), Somebody.Machine.ToString()!, "3"],
             ((string[])["installation", "lab", "machine", "generation"]).Select(name => owner.Attribute(name)!.Value));
+    }
+
+    [Fact]
+    public void A_card_with_rules_lets_pass_what_they_name_and_drops_the_rest()
+    {
+        var card = new CardSpec(1, "net", IPAddress.Parse("10.0.0.10"), 24,
+            [new Opening(OpeningWay.Out, IPAddress.Parse("10.0.0.20"), Protocol.Tcp, new PortRange(7000, 7010)), new Opening(OpeningWay.In, null, null, null)]);
+        var machine = Machine() with { Cards = [CardSpec.Shared, card] };
+        var interfaces = LibvirtMapping.Domain(machine, Host, Acceleration.Emulated).Descendants("interface").ToList();
+        Assert.Equal([(Host.Network, null, Somebody.DerivedMac(0)), ("net", $"{Somebody.ResourceName}.card1", Somebody.DerivedMac(1))], interfaces.Select(each => (
+            each.Element("source")!.Attribute("network")!.Value, each.Element("filterref")?.Attribute("filter")?.Value, each.Element("mac")!.Attribute("address")!.Value)));
+
+        var rules = LibvirtMapping.Filter(Somebody, card).Elements("rule").OrderBy(rule => (int)rule.Attribute("priority")!).Select(rule =>
+            string.Join(' ', rule.Attributes().Where(each => each.Name != "priority").Select(each => each.Value).Append(rule.Elements().Single().Name.LocalName).Concat(rule.Elements().Single().Attributes().Select(each => $"{each.Name}={each.Value}")))).ToList();
+        Assert.Equal(
+            [
+                $"drop out mac srcmacaddr={Somebody.DerivedMac(1)} match=no", "drop out arp arpsrcipaddr=10.0.0.10 match=no", "drop out ip srcipaddr=10.0.0.10 match=no",
+                "accept inout mac protocolid=arp", "accept inout mac protocolid=ipv4", "accept out tcp dstipaddr=10.0.0.20 dstportstart=7000 dstportend=7010", "accept in all",
+                "drop inout mac", "drop inout all",
+            ],
+            rules);
     }
 
     [Fact]

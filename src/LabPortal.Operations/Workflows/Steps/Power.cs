@@ -43,7 +43,7 @@ internal static class Power
         var seen = await LookAsync(context, pool, cancellation);
         switch (seen.Power)
         {
-            case PowerState.Running when seen.Addresses.Count > 0:
+            case PowerState.Running when seen.Addresses.Count > 0 || !context.Machine.IsReachable:
                 return StepAnswer.DoneWith((session, now) => MachineChanges.SaveAsync(session, context.Lab,
                     context.Machine with { State = MachineState.Running, Addresses = [.. seen.Addresses.Select(address => address.ToString())], ExternalId = seen.ExternalId, Host = seen.Host ?? context.Machine.Host },
                     now, context.Tools.Time));

@@ -27,7 +27,7 @@ internal sealed class Boot(bool takesBack = false, bool onlyFromGrace = false) :
         => Before.Of(context)?.Ran(context.Machine) == true ? StepAnswer.Done : await Power.StopAsync(context, cancellation);
 }
 
-/// <summary>Waits until the machine runs and has an address.</summary>
+/// <summary>Waits until the machine runs and has an address, where it is on a network that gives it one.</summary>
 internal sealed class WaitForAddress(bool onlyFromGrace = false, bool onlyWithMemory = false) : Step("address")
 {
     public override SlotKind? Frees => SlotKind.Boot;
@@ -47,7 +47,7 @@ internal sealed class WaitForSsh(bool onlyFromGrace = false, bool onlyWithMemory
     public override async Task<StepAnswer> DoAsync(StepContext context, CancellationToken cancellation)
     {
         var pool = (await context.OpenPoolAsync(cancellation)).Pool;
-        if (pool.Settings["reach"]?.GetValue<string>() != "direct") return StepAnswer.Done;
+        if (!context.Machine.IsReachable || pool.Settings["reach"]?.GetValue<string>() != "direct") return StepAnswer.Done;
         return context.Machine.Addresses is [var address, ..] && await context.Tools.Reach.AnswersAsync(address, cancellation) ? StepAnswer.Done : StepAnswer.NotYet(context.Pause);
     }
 }

@@ -18,16 +18,26 @@ internal static class Vanishing
     /// Ensures that these generations are gone. Once that is confirmed, releases their capacity and does <paramref name="then"/>, in the
     /// transaction of the outcome. The note remembers since when all were absent; whatever else is seen in between forgets it.
     /// </summary>
-    public static async Task<StepAnswer> ConfirmAsync(
+    public static Task<StepAnswer> ConfirmAsync(
         StepContext context, IReadOnlyList<PlacedGeneration> generations, Func<Session, Instant, Task<StepAnswer>> then, CancellationToken cancellation)
+        => ConfirmAsync(
+            context, [.. generations.Select(placed => (placed.Pool, new ResourceRef((context.Machine with { Generation = placed.Generation }).OwnerIn(context.Tools.Identity.Installation), placed.Host)))],
+            async (session, now) =>
+            {
+                foreach (var placed in generations) await Placing.ReleaseAsync(session, context.Machine.Id, placed.Generation, now);
+                return await then(session, now);
+            }, cancellation);
+
+    /// <summary>The same for whatever else was made: a lab's networks.</summary>
+    public static async Task<StepAnswer> ConfirmAsync(
+        StepContext context, IReadOnlyList<(PoolId Pool, ResourceRef Reference)> made, Func<Session, Instant, Task<StepAnswer>> then, CancellationToken cancellation)
     {
         var since = context.Note is { } note && note.StartsWith(AbsentSince, StringComparison.Ordinal) ? Instants.Read(note[AbsentSince.Length..]) : (Instant?)null;
         var settling = Duration.Zero;
-        foreach (var placed in generations)
+        foreach (var (id, reference) in made)
         {
-            var pool = await context.Tools.Pools.OpenAsync(placed.Pool, cancellation);
+            var pool = await context.Tools.Pools.OpenAsync(id, cancellation);
             settling = Duration.Max(settling, pool.Provider.SettlingTime);
-            var reference = new ResourceRef((context.Machine with { Generation = placed.Generation }).OwnerIn(context.Tools.Identity.Installation), placed.Host);
             if (since is null) await PortalTrace.CallAsync("ensure gone", pool.Pool, () => pool.Provider.EnsureGoneAsync(reference, cancellation));
             pool.Observations.Invalidate(reference);
             switch (await pool.Observations.ObserveAsync(reference, cancellation))
@@ -39,14 +49,10 @@ internal static class Vanishing
             }
         }
 
-        if (generations.Count > 0 && since is null && settling == Duration.Zero) return await ConfirmAsync(context with { Note = AbsentSince + Instants.Write(context.Now) }, generations, then, cancellation);
-        if (generations.Count > 0 && since is null) return StepAnswer.NotYet(settling, AbsentSince + Instants.Write(context.Now));
+        if (made.Count > 0 && since is null && settling == Duration.Zero) return await ConfirmAsync(context with { Note = AbsentSince + Instants.Write(context.Now) }, made, then, cancellation);
+        if (made.Count > 0 && since is null) return StepAnswer.NotYet(settling, AbsentSince + Instants.Write(context.Now));
         if (since is { } first && context.Now - first < settling) return StepAnswer.NotYet(settling - (context.Now - first));
-        return StepAnswer.Within(async (session, now) =>
-        {
-            foreach (var placed in generations) await Placing.ReleaseAsync(session, context.Machine.Id, placed.Generation, now);
-            return await then(session, now);
-        });
+        return StepAnswer.Within(then);
     }
 
     /// <summary>All generations that may exist: those whose capacity is held.</summary>
