@@ -253,6 +253,8 @@ public static class LabStore
 
     private sealed class MachineRow
     {
+        private static readonly string s_usual = StoredJson.Write(Card.Usual);
+
         public MachineId Id { get; init; }
         public LabId Lab { get; init; }
         public string Name { get; init; } = "";
@@ -285,7 +287,8 @@ public static class LabStore
             Host = Host,
             ExternalId = ExternalId,
             Addresses = StoredJson.Read<string[]>(Addresses),
-            Cards = StoredJson.Read<Card[]>(Cards),
+            // Most machines have the one card, and there are many in a list.
+            Cards = Cards == s_usual ? Card.Usual : StoredJson.Read<Card[]>(Cards),
         };
     }
 }
