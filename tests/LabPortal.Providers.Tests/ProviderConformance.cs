@@ -67,6 +67,9 @@ public abstract partial class ProviderConformance : IAsyncLifetime
     /// <summary>Set (one sentence) where the machines of these tests have no guest that obeys, prints or asks for an address.</summary>
     protected virtual string? WhyGuestsAreMute => null;
 
+    /// <summary>Set (one sentence) where making a warm state cannot be cut off at each wire call.</summary>
+    protected virtual string? WhyWarmStatesAreNotCut => null;
+
     /// <summary>How long what was ordered may take to show.</summary>
     protected virtual TimeSpan Patience => TimeSpan.FromMinutes(3);
 
@@ -492,7 +495,7 @@ public abstract partial class ProviderConformance : IAsyncLifetime
     public async Task The_abilities_are_those_that_the_kind_claims()
     {
         await using var provider = Open(NewInstallation());
-        Type[] known = [typeof(IPowerAbility), typeof(ISnapshotAbility), typeof(ICapacityAbility), typeof(IImagesAbility), typeof(ISerialLogAbility), typeof(ISerialConsoleAbility)];
+        Type[] known = [typeof(IPowerAbility), typeof(ISnapshotAbility), typeof(ICapacityAbility), typeof(IImagesAbility), typeof(ISerialLogAbility), typeof(ISerialConsoleAbility), typeof(IWarmStartAbility)];
         Assert.Equal(known.Where(Abilities.Contains), known.Where(ability => ability.IsInstanceOfType(provider)));
         Assert.All(Abilities, ability => Assert.Contains(ability, known));
     }

@@ -11,12 +11,12 @@ public static class ImageStore
     {
         await session.ExecuteAsync("UPDATE images SET current = false WHERE name = @Name", new { image.Name });
         await session.ExecuteAsync("""
-            INSERT INTO images (name, version, os, guest_user, bindings, declared, current, created_at)
-            VALUES (@Name, @Version, @Os, @User, @Bindings, @Declared, true, @now)
-            ON CONFLICT (name, version) DO UPDATE SET os = excluded.os, guest_user = excluded.guest_user, bindings = excluded.bindings,
+            INSERT INTO images (name, version, os, guest_user, warm, bindings, declared, current, created_at)
+            VALUES (@Name, @Version, @Os, @User, @Warm, @Bindings, @Declared, true, @now)
+            ON CONFLICT (name, version) DO UPDATE SET os = excluded.os, guest_user = excluded.guest_user, warm = excluded.warm, bindings = excluded.bindings,
                 declared = excluded.declared, current = true
             """,
-            new { image.Name, image.Version, image.Os, image.User, Bindings = StoredJson.Write(image.Bindings), image.Declared, now });
+            new { image.Name, image.Version, image.Os, image.User, image.Warm, Bindings = StoredJson.Write(image.Bindings), image.Declared, now });
     }
 
     public static async Task<Image?> FindAsync(Session session, string name, string version)
@@ -47,7 +47,7 @@ public static class ImageStore
     private static async Task<IReadOnlyList<Image>> ReadAsync(Session session, string tail, object parameters) => [.. (await RowsAsync(session, tail, parameters)).Select(Image)];
 
     private static Task<IReadOnlyList<Row>> RowsAsync(Session session, string tail, object parameters)
-        => session.QueryAsync<Row>($"SELECT name, version, os, guest_user, bindings, declared, current, created_at FROM images {tail}", parameters);
+        => session.QueryAsync<Row>($"SELECT name, version, os, guest_user, warm, bindings, declared, current, created_at FROM images {tail}", parameters);
 
     private static Image Image(Row row) => new()
     {
@@ -55,6 +55,7 @@ public static class ImageStore
         Version = row.Version,
         Os = row.Os,
         User = row.GuestUser,
+        Warm = row.Warm,
         Bindings = StoredJson.Read<Dictionary<string, Dictionary<string, string>>>(row.Bindings).ToDictionary(pair => pair.Key, pair => (IReadOnlyDictionary<string, string>)pair.Value),
         Declared = row.Declared,
     };
@@ -65,6 +66,7 @@ public static class ImageStore
         public string Version { get; init; } = "";
         public string Os { get; init; } = "";
         public string GuestUser { get; init; } = "";
+        public bool Warm { get; init; }
         public string Bindings { get; init; } = "";
         public bool Declared { get; init; }
         public bool Current { get; init; }

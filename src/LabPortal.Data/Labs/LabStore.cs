@@ -39,8 +39,8 @@ public static class LabStore
                 lab.RequestedAt,
             });
         await session.ExecuteAsync("""
-            INSERT INTO machines (id, lab_id, name, state, generation, image, image_version, cpu, memory_mib, disk_gib, cards, position)
-            VALUES (@Id, @Lab, @Name, @State, @Generation, @Image, @ImageVersion, @Cpu, @MemoryMiB, @DiskGiB, @Cards, @Position)
+            INSERT INTO machines (id, lab_id, name, state, generation, image, image_version, cpu, memory_mib, disk_gib, cards, warm_start, position)
+            VALUES (@Id, @Lab, @Name, @State, @Generation, @Image, @ImageVersion, @Cpu, @MemoryMiB, @DiskGiB, @Cards, @WarmStart, @Position)
             """,
             lab.Machines.Select((machine, position) => new
             {
@@ -55,6 +55,7 @@ public static class LabStore
                 machine.MemoryMiB,
                 machine.DiskGiB,
                 Cards = StoredJson.Write(machine.Cards),
+                machine.WarmStart,
                 Position = position,
             }).ToList());
     }
@@ -108,7 +109,7 @@ public static class LabStore
 
     /// <summary>Writes the machine's changeable columns.</summary>
     public static Task SaveMachineAsync(Session session, Machine machine) => session.ExecuteAsync("""
-        UPDATE machines SET state = @State, generation = @Generation, pool_id = @Pool, host = @Host, external_id = @ExternalId, addresses = @Addresses
+        UPDATE machines SET state = @State, generation = @Generation, pool_id = @Pool, host = @Host, external_id = @ExternalId, addresses = @Addresses, start = @Start
         WHERE id = @Id
         """,
         new
@@ -120,6 +121,7 @@ public static class LabStore
             machine.Host,
             machine.ExternalId,
             Addresses = StoredJson.Write(machine.Addresses),
+            Start = machine.Start is null ? null : StoredJson.Write(machine.Start),
         });
 
     /// <summary>
@@ -173,7 +175,7 @@ public static class LabStore
         """;
 
     private static string Machines(Session session) => $"""
-        SELECT id, lab_id AS lab, name, state, generation, image, image_version, cpu, memory_mib, disk_gib, pool_id AS pool, host, external_id, addresses, cards
+        SELECT id, lab_id AS lab, name, state, generation, image, image_version, cpu, memory_mib, disk_gib, pool_id AS pool, host, external_id, addresses, cards, warm_start, start
         FROM machines WHERE {session.Dialect.AnyOf("lab_id", "ids")} ORDER BY position
         """;
 
@@ -270,6 +272,8 @@ public static class LabStore
         public string? ExternalId { get; init; }
         public string Addresses { get; init; } = "";
         public string Cards { get; init; } = "";
+        public bool WarmStart { get; init; }
+        public string? Start { get; init; }
 
         public Machine ToMachine() => new()
         {
@@ -289,6 +293,8 @@ public static class LabStore
             Addresses = StoredJson.Read<string[]>(Addresses),
             // Most machines have the one card, and there are many in a list.
             Cards = Cards == s_usual ? Card.Usual : StoredJson.Read<Card[]>(Cards),
+            WarmStart = WarmStart,
+            Start = StoredJson.ReadOrDefault<MachineStart>(Start),
         };
     }
 }

@@ -149,6 +149,7 @@ public sealed class Base0001 : ForwardOnlyMigration
             version text NOT NULL,
             os text NOT NULL,
             guest_user text NOT NULL,
+            warm boolean NOT NULL DEFAULT false,
             bindings text NOT NULL,
             declared boolean NOT NULL DEFAULT false,
             current boolean NOT NULL DEFAULT true,
@@ -240,6 +241,8 @@ public sealed class Base0001 : ForwardOnlyMigration
             external_id text,
             addresses text NOT NULL DEFAULT '[]',
             cards text NOT NULL DEFAULT '[{"network":"shared"}]',
+            warm_start boolean NOT NULL DEFAULT false,
+            start text,
             position integer NOT NULL,
             building_since bigint,
             CONSTRAINT machines_name UNIQUE (lab_id, name)

@@ -46,6 +46,9 @@ public sealed record MachineTemplate
     public int? MemoryMiB { get; init; }
     public int? DiskGiB { get; init; }
     public IReadOnlyList<Card> Cards { get; init; } = Card.Usual;
+
+    /// <summary>Started from a warm state where its pool has one; its image is made for that (<see cref="Images.Image.Warm"/>).</summary>
+    public bool WarmStart { get; init; }
     public IReadOnlyDictionary<string, object> UserData { get; init; } = new Dictionary<string, object>();
 }
 

@@ -12,6 +12,9 @@ public sealed record Image
 
     /// <summary>The account that the seed's keys and password are for.</summary>
     public string User { get; init; } = "root";
+
+    /// <summary>Made for warm start: its guest waits where it is told to, before it looks at anything that is one machine's own.</summary>
+    public bool Warm { get; init; }
     public required IReadOnlyDictionary<string, IReadOnlyDictionary<string, string>> Bindings { get; init; }
     public bool Declared { get; init; }
 }

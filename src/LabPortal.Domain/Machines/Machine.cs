@@ -46,6 +46,10 @@ public sealed record Machine
 
     /// <summary>It has a card on the pool's own network. Without one its consoles are the only way in.</summary>
     public bool IsReachable => Cards.Any(card => card.IsShared);
+    public bool WarmStart { get; init; }
+
+    /// <summary>How this generation was started when it was made; empty where it asks for no warm start, or is not made yet.</summary>
+    public MachineStart? Start { get; init; }
 
     /// <summary>The owner under which this generation is made at the provider.</summary>
     public Owner OwnerIn(InstallationId installation) => new(installation, Lab, Id, Generation);

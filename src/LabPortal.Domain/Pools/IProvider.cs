@@ -10,7 +10,7 @@ namespace LabPortal.Domain.Pools;
 /// (<see cref="OperationCanceledException"/>), and reports a broken world as <see cref="ProviderFault"/>.
 /// What a pool can do beyond these verbs it shows by implementing one of the ability interfaces
 /// (<see cref="IPowerAbility"/>, <see cref="ISnapshotAbility"/>, <see cref="ICapacityAbility"/>, <see cref="IImagesAbility"/>, <see cref="ISerialLogAbility"/>,
-/// <see cref="ISerialConsoleAbility"/>, <see cref="INetworkAbility"/>).
+/// <see cref="ISerialConsoleAbility"/>, <see cref="INetworkAbility"/>, <see cref="IWarmStartAbility"/>).
 /// </summary>
 public interface IProvider : IAsyncDisposable
 {
@@ -230,6 +230,9 @@ public enum ResourceKind
     Address,
     Group,
     Snapshot,
+
+    /// <summary>Of the installation as a whole, not of a machine: <see cref="IWarmStartAbility"/>.</summary>
+    WarmState,
 }
 
 /// <summary>One object at the provider that carries our installation id. <paramref name="Id"/> is the machine's or lab's, as its name or tag says.</summary>
@@ -262,6 +265,9 @@ public sealed record MachineSpec(
     public ResourceRef Reference => new(Owner, Host);
 
     public IReadOnlyList<CardSpec> Cards { get; init; } = [CardSpec.Shared];
+
+    /// <summary>Start it from a warm state where the pool has one (<see cref="IWarmStartAbility"/>).</summary>
+    public bool WarmStart { get; init; }
 }
 
 /// <summary>

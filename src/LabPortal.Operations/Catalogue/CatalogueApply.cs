@@ -93,11 +93,19 @@ internal sealed class CatalogueApply(
             {
                 Refer(document, $"machines[{i}].image", Kind.Image, machine.Image);
                 Refer(document, $"machines[{i}].size", Kind.Size, machine.Size);
+                if (machine.WarmStart && FindImage(machine.Image) is { Warm: false })
+                {
+                    var path = $"machines[{i}].warmStart";
+                    reading.Tell(document, YamlData.LineOf(document.Root, path), path, "machine.image-not-warm", ("image", machine.Image));
+                }
             }
 
             foreach (var team in blueprint.Teams) Refer(document, "teams", Kind.Team, team);
         }
     }
+
+    private Image? FindImage(string name) => declared.Where(declaration => declaration.Kind == Kind.Image && declaration.Name == name).Select(declaration => (Image)declaration.Value).FirstOrDefault()
+        ?? _images.FirstOrDefault(image => image.Name == name);
 
     private void Refer(YamlDocument document, string path, Kind kind, string? name)
     {

@@ -93,6 +93,7 @@ internal sealed partial class Declarations(YamlReading reading, IReadOnlyDiction
         if (os is not ("linux" or "windows" or "other")) fields.Tell("os", "yaml.one-of", ("allowed", "linux, windows, other"));
         var user = fields.Text("user") ?? "root";
         if (!UserForm().IsMatch(user)) fields.Tell("user", "image.user-form");
+        var warm = fields.Boolean("warm");
         var bindings = new Dictionary<string, IReadOnlyDictionary<string, string>>(StringComparer.Ordinal);
         if (fields.Map("bindings", required: true) is { } all)
         {
@@ -113,7 +114,7 @@ internal sealed partial class Declarations(YamlReading reading, IReadOnlyDiction
             }
         }
 
-        return new Image { Name = fields.Document.Name, Version = version, Os = os, User = user, Bindings = bindings, Declared = declared };
+        return new Image { Name = fields.Document.Name, Version = version, Os = os, User = user, Warm = warm, Bindings = bindings, Declared = declared };
     }
 
     private static DeclaredTeam ReadTeam(YamlFields fields)
@@ -315,8 +316,9 @@ internal sealed partial class Declarations(YamlReading reading, IReadOnlyDiction
 
         var cards = ReadCards(fields);
         var data = fields.Map("userData") is null ? [] : (Dictionary<string, object>)YamlData.ToPlain(fields.Node("userData")!);
+        var warmStart = fields.Boolean("warmStart");
         fields.Close();
-        return new MachineTemplate { Name = name ?? "", Image = image ?? "", Size = size, Cpu = cpu, MemoryMiB = memory, DiskGiB = disk, Cards = cards, UserData = data };
+        return new MachineTemplate { Name = name ?? "", Image = image ?? "", Size = size, Cpu = cpu, MemoryMiB = memory, DiskGiB = disk, Cards = cards, WarmStart = warmStart, UserData = data };
     }
 
     private static LeaseRules ReadLease(YamlFields fields)

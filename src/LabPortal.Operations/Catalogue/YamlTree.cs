@@ -17,7 +17,7 @@ internal static class YamlTree
         .With("cpu", $"{size.Cpu}", plain: true).With("memoryMiB", $"{size.MemoryMiB}", plain: true).With("diskGiB", $"{size.DiskGiB}", plain: true);
 
     public static CatalogueDocument Of(Image image) => CatalogueDocument.Of(Map(
-        ("kind", Text("Image")), ("name", Text(image.Name)), ("version", Text(image.Version)), ("os", Text(image.Os)), ("user", Text(image.User)),
+        ("kind", Text("Image")), ("name", Text(image.Name)), ("version", Text(image.Version)), ("os", Text(image.Os)), ("user", Text(image.User)), ("warm", image.Warm ? new YamlScalar(0, "true", true) : null),
         ("bindings", Map([.. image.Bindings.Select(binding => (binding.Key, (YamlNode?)Map([.. binding.Value.Select(pair => (pair.Key, (YamlNode?)Text(pair.Value)))])))]))));
 
     /// <summary>

@@ -138,6 +138,7 @@ internal sealed record LabPlan(Blueprint Blueprint, Team Team, PersonId Owner, L
                 MemoryMiB = template.MemoryMiB ?? size?.MemoryMiB ?? 1,
                 DiskGiB = template.DiskGiB ?? size?.DiskGiB ?? 1,
                 Cards = template.Cards,
+                WarmStart = template.WarmStart && image is { Warm: true },
             });
         }
 

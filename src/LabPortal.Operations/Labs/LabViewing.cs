@@ -115,6 +115,7 @@ internal static class LabViewing
         MemoryMiB = machine.MemoryMiB,
         DiskGiB = machine.DiskGiB,
         Access = machine.State == MachineState.Running && image is { Os: not "windows" } ? [.. machine.Addresses.Select(address => new AccessView("ssh", "direct", address, 22, image.User))] : [],
+        Start = machine.Start,
         WhyHere = whyHere.GetValueOrDefault((machine.Id, machine.Generation)),
     };
 

@@ -99,6 +99,9 @@ public sealed record MachineView
     public required int DiskGiB { get; init; }
     public required IReadOnlyList<AccessView> Access { get; init; }
 
+    /// <summary>How it was started, where it asked for a warm start; empty before.</summary>
+    public required MachineStart? Start { get; init; }
+
     /// <summary>Why here, as placement explained it; empty before.</summary>
     public required string? WhyHere { get; init; }
 }

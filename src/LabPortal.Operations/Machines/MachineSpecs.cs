@@ -25,6 +25,7 @@ public sealed class MachineSpecs(Database database, GuestSeeds seeds, PortalIden
             await seeds.OfAsync(lab, machine, cancellation))
         {
             Cards = CardSpecs.Of(blueprint, machine.Name, machine.Cards, lab.OwnerIn(identity.Installation)),
+            WarmStart = machine.WarmStart,
         };
     }
 }

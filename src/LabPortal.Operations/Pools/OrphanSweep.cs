@@ -80,7 +80,8 @@ public sealed class OrphanSweep
     {
         if (listed.Count == 0) return [];
         var owners = await _database.ReadAsync(session => OrphanStore.OwnersAsync(session, listed.Select(resource => resource.Id)), cancellation);
-        return [.. listed.Where(resource => !owners.TryGetValue(resource.Id, out var owner) || !owner.Accounts(resource.Generation))];
+        // Warm states have no owner among labs; they come and go by a sweep of their own.
+        return [.. listed.Where(resource => resource.Kind != ResourceKind.WarmState).Where(resource => !owners.TryGetValue(resource.Id, out var owner) || !owner.Accounts(resource.Generation))];
     }
 
     private Task WriteAsync(Pool pool, IReadOnlyList<OwnedResource> listed, IReadOnlyList<OwnedResource> strangers, Instant first, CancellationToken cancellation) => _database.WriteAsync(

@@ -56,7 +56,7 @@ public sealed class PoolCalls(Database database, OpenPools pools, PoolSweep swee
         {
             var owner = owners.GetValueOrDefault(resource.Id);
             return new ResourceView(resource.Kind.Word(), resource.ExternalId, resource.Name, owner?.Lab, owner?.LabName, owner?.Machine, owner?.MachineName, resource.Generation, resource.Host,
-                owner?.Accounts(resource.Generation) == true);
+                resource.Kind == ResourceKind.WarmState || owner?.Accounts(resource.Generation) == true);
         }).ToList();
     }
 

@@ -37,6 +37,7 @@ internal static partial class LibvirtMapping
     public static ResourceKind KindOf(string suffix) => suffix switch
     {
         SeedSuffix => ResourceKind.Seed,
+        _ when WarmMapping.IsPart(suffix) => ResourceKind.WarmState,
         _ when suffix == LogSuffix || suffix.StartsWith(LogSuffix + ".", StringComparison.Ordinal) => ResourceKind.Log,
         _ => ResourceKind.Disk,
     };
@@ -65,6 +66,7 @@ internal static partial class LibvirtMapping
             new XElement("uuid", owner.DerivedUuid("domain").ToString("D")),
             new XElement("title", OneLine(machine.Title)),
             new XElement("metadata", Tag(owner)),
+            machine.WarmStart ? WarmMapping.Sysinfo() : null,
             new XElement("memory", new XAttribute("unit", "MiB"), machine.MemoryMiB),
             new XElement("vcpu", machine.Cpu),
             new XElement("os", new XElement("type", new XAttribute("arch", "x86_64"), new XAttribute("machine", "pc"), "hvm"), new XElement("boot", new XAttribute("dev", "hd"))),
@@ -102,6 +104,24 @@ internal static partial class LibvirtMapping
         new XElement("disks",
             new XElement("disk", new XAttribute("name", DiskDevice), new XAttribute("snapshot", "internal")),
             new XElement("disk", new XAttribute("name", SeedDevice), new XAttribute("snapshot", "no"))));
+
+    /// <summary>How it was started, beside whose it is.</summary>
+    public static XElement WithStart(XElement domain, MachineStart start)
+    {
+        var owner = domain.Element("metadata")!.Element(Lab + "owner")!;
+        owner.SetAttributeValue("start", start.Warm ? "warm" : "cold");
+        owner.SetAttributeValue("why", start.Why is null ? null : OneLine(start.Why));
+        return domain;
+    }
+
+    public static MachineStart? StartOf(XElement domain) => domain.Element("metadata")?.Element(Lab + "owner") is { } owner
+        ? owner.Attribute("start")?.Value switch
+        {
+            "warm" => MachineStart.FromState,
+            "cold" => MachineStart.Cold(owner.Attribute("why")?.Value ?? ""),
+            _ => null,
+        }
+        : null;
 
     /// <summary>The log volume's path on the host: a serial port takes no volume.</summary>
     public static XElement WithLog(XElement domain, string path)

@@ -9,7 +9,8 @@ using NodaTime;
 namespace LabPortal.Providers.Libvirt;
 
 /// <summary>The flow over a pool's hosts: what is asked of which, and what their answers mean. What is done on one host is in its calls.</summary>
-internal sealed partial class LibvirtProvider : IProvider, IPowerAbility, ISnapshotAbility, ICapacityAbility, IImagesAbility, ISerialLogAbility, ISerialConsoleAbility, INetworkAbility
+internal sealed partial class LibvirtProvider
+    : IProvider, IPowerAbility, ISnapshotAbility, ICapacityAbility, IImagesAbility, ISerialLogAbility, ISerialConsoleAbility, INetworkAbility, IWarmStartAbility
 {
     private const string Others = "It belongs to another installation, which alone may look after it.";
     private const int PausedByError = 5;
@@ -25,6 +26,8 @@ internal sealed partial class LibvirtProvider : IProvider, IPowerAbility, ISnaps
     {
         _installation = pool.Installation;
         _deadline = settings.CallDeadline;
+        _warmStates = settings.WarmStates;
+        _time = pool.Time;
         foreach (var host in settings.Hosts)
         {
             if (_hosts.ContainsKey(host.Name))
@@ -68,7 +71,7 @@ internal sealed partial class LibvirtProvider : IProvider, IPowerAbility, ISnaps
         var image = new SoughtImage(machine.Image.Image, machine.Image.Require("volume"), MendImage(machine.Image, host.Name));
         await host.RunAsync(new MakeMachine(machine.Owner.ResourceName, image, (long)machine.DiskGiB << 30, LibvirtMapping.Seed(machine),
             LibvirtMapping.Domain(machine, host.Settings, acceleration).ToString(),
-            [.. machine.Cards.Where(card => card.Openings is not null).Select(card => LibvirtMapping.Filter(machine.Owner, card).ToString())]), cancellation);
+            [.. machine.Cards.Where(card => card.Openings is not null).Select(card => LibvirtMapping.Filter(machine.Owner, card).ToString())], WishOf(machine)), cancellation);
     }
 
     public async Task EnsureGoneAsync(ResourceRef reference, CancellationToken cancellation)
@@ -211,7 +214,7 @@ internal sealed partial class LibvirtProvider : IProvider, IPowerAbility, ISnaps
         var names = await host.RunAsync(new ListNames(Owner.InstallationPrefix(_installation)), cancellation);
         return
         [
-            .. names.Domains.SelectMany(domain => Read(domain.Name, domain.Uuid, _ => ResourceKind.Machine)),
+            .. names.Domains.SelectMany(domain => Read(domain.Name, domain.Uuid, name => name.Suffix == WarmMapping.Suffix ? ResourceKind.WarmState : ResourceKind.Machine)),
             .. names.Networks.SelectMany(network => Read(network, network, _ => ResourceKind.Network)),
             .. names.Filters.SelectMany(filter => Read(filter, filter, _ => ResourceKind.Card)),
             .. names.Snapshots.SelectMany(snapshot => Read(snapshot, snapshot, _ => ResourceKind.Snapshot)),

@@ -6,7 +6,7 @@ namespace LabPortal.Providers.Libvirt;
 /// <summary>One hypervisor: what the pool calls it, where its libvirtd is, and which storage pool and network of it are ours to use.</summary>
 internal sealed record LibvirtHostSettings(string Name, string Uri, string StoragePool, string Network);
 
-internal sealed record LibvirtSettings(IReadOnlyList<LibvirtHostSettings> Hosts, string Acceleration, TimeSpan CallDeadline)
+internal sealed record LibvirtSettings(IReadOnlyList<LibvirtHostSettings> Hosts, string Acceleration, TimeSpan CallDeadline, int WarmStates)
 {
     public static readonly SettingsSchema Schema = new(
     [
@@ -25,6 +25,8 @@ internal sealed record LibvirtSettings(IReadOnlyList<LibvirtHostSettings> Hosts,
             Default: Libvirt.Acceleration.Auto, OneOf: [Libvirt.Acceleration.Auto, Libvirt.Acceleration.Kvm, Libvirt.Acceleration.Emulated]),
         new Setting("callSeconds", SettingKind.Integer, "Deadline of a call", "After so many seconds a call that a host does not answer is given up and tried again later.",
             Default: 30, Min: 2, Max: 600),
+        new Setting("warmStates", SettingKind.Integer, "Warm states", "So many saved memories a host keeps, from which machines are started warm where their blueprint says so; each takes at the most as much disk as such a machine has memory. 0: every machine boots.",
+            Default: 4, Min: 0, Max: 100),
     ]);
 
     public static LibvirtSettings Read(JsonObject value)
@@ -37,6 +39,7 @@ internal sealed record LibvirtSettings(IReadOnlyList<LibvirtHostSettings> Hosts,
             host["uri"]!.GetValue<string>(),
             host["pool"]?.GetValue<string>() ?? pool,
             host["network"]?.GetValue<string>() ?? network));
-        return new LibvirtSettings([.. hosts], filled["acceleration"]!.GetValue<string>(), TimeSpan.FromSeconds(double.Parse(filled["callSeconds"]!.ToJsonString(), System.Globalization.CultureInfo.InvariantCulture)));
+        return new LibvirtSettings([.. hosts], filled["acceleration"]!.GetValue<string>(), TimeSpan.FromSeconds(double.Parse(filled["callSeconds"]!.ToJsonString(), System.Globalization.CultureInfo.InvariantCulture)),
+            int.Parse(filled["warmStates"]!.ToJsonString(), System.Globalization.CultureInfo.InvariantCulture));
     }
 }

@@ -1,6 +1,7 @@
 using System.Text.Json;
 using System.Text.Json.Serialization;
 using System.Text.Json.Serialization.Metadata;
+using LabPortal.Domain.Machines;
 using LabPortal.Domain.Pools;
 
 namespace LabPortal.Providers.Libvirt;
@@ -60,11 +61,17 @@ internal abstract record LibvirtCall<T> : LibvirtCall
 [JsonSerializable(typeof(ListSnapshots))]
 [JsonSerializable(typeof(RevertMachine))]
 [JsonSerializable(typeof(DeleteSnapshot))]
+[JsonSerializable(typeof(KeepWarmStates))]
+[JsonSerializable(typeof(MakeWarmState))]
+[JsonSerializable(typeof(ReadStart))]
 [JsonSerializable(typeof(ReadLog))]
 [JsonSerializable(typeof(FindImage))]
 [JsonSerializable(typeof(ReadDigest))]
 [JsonSerializable(typeof(ImportImage))]
 [JsonSerializable(typeof(bool))]
+[JsonSerializable(typeof(string))]
+[JsonSerializable(typeof(List<int>))]
+[JsonSerializable(typeof(MachineStart))]
 [JsonSerializable(typeof(byte[]))]
 [JsonSerializable(typeof(TimeSpan?))]
 [JsonSerializable(typeof(List<PoolProblem>))]

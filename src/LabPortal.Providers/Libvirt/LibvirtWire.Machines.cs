@@ -51,9 +51,9 @@ internal sealed unsafe partial class LibvirtWire
     }
 
     /// <summary>Starts a machine that is not defined: it is running, or it is not there.</summary>
-    public DomainHandle StartUndefined(string xml)
+    public DomainHandle StartUndefined(string xml, bool dieWithConnection = false)
     {
-        var domain = Native.virDomainCreateXML(connection, xml, 0);
+        var domain = Native.virDomainCreateXML(connection, xml, dieWithConnection ? StartAutodestroy : 0);
         return domain.IsInvalid ? throw Fault("start the machine") : domain;
     }
 

@@ -1,4 +1,6 @@
 using System.Xml.Linq;
+using LabPortal.Domain;
+using LabPortal.Domain.Machines;
 using LabPortal.Domain.Pools;
 
 namespace LabPortal.Providers.Libvirt;
@@ -26,28 +28,53 @@ internal sealed record FindMachine(string Name) : LibvirtCall<bool>
 /// <param name="Seed">The seed's content, which may hold a password.</param>
 /// <param name="Domain">Its XML, where the log's path, which the host alone knows, is still missing.</param>
 /// <param name="Filters">The XML of its cards' filters, to which that refers.</param>
-internal sealed record MakeMachine(string Name, SoughtImage Image, long DiskBytes, byte[] Seed, string Domain, List<string> Filters) : LibvirtCall<bool>
+/// <param name="Warm">Where it asks for a warm start.</param>
+internal sealed record MakeMachine(string Name, SoughtImage Image, long DiskBytes, byte[] Seed, string Domain, List<string> Filters, WarmWish? Warm) : LibvirtCall<bool>
 {
     public override string Doing => "make the machine";
+
+    /// <summary>A memory is read, and its copy written before.</summary>
+    public override TimeSpan Patience(TimeSpan deadline) => Warm is { Never: null } ? 4 * deadline : deadline;
 
     protected override bool Do(LibvirtWire wire)
     {
         using var there = wire.FindDomain(Name);
         if (there is not null && wire.IsDefined(there)) return true;
         using var pool = wire.Pool();
+        VolumeDescription? image = null;
         if (there is null)
         {
-            MakeDisk(wire, pool);
+            image = MakeDisk(wire, pool);
             wire.Fill(pool, Name + LibvirtMapping.SeedSuffix, Seed);
             foreach (var filter in Filters) wire.DefineFilter(filter);
         }
 
         var log = Name + LibvirtMapping.LogSuffix;
         using var logVolume = wire.CreateVolume(pool, LibvirtMapping.Raw(log, 0).ToString()) ?? wire.Again(pool, log);
-        var xml = LibvirtMapping.WithLog(XElement.Parse(Domain), wire.ReadPath(logVolume)).ToString();
-        if (there is null) Start(wire, xml);
-        wire.Define(xml).Dispose();
+        var domain = LibvirtMapping.WithLog(XElement.Parse(Domain), wire.ReadPath(logVolume));
+        if (image is not null) Start(wire, pool, domain, image);
+        if (Warm is not null) NoteStart(wire, domain);
+        wire.Define(domain.ToString()).Dispose();
         return true;
+    }
+
+    private void Start(LibvirtWire wire, PoolHandle pool, XElement domain, VolumeDescription image)
+    {
+        if (Warm is null)
+        {
+            Start(wire, domain.ToString());
+            return;
+        }
+
+        var why = Warm.Never ?? WarmState.TryResume(wire, pool, new InstallationId(Warm.Installation), Name, LibvirtMapping.WithStart(new XElement(domain), MachineStart.FromState), image);
+        if (why is not null) Start(wire, LibvirtMapping.WithStart(new XElement(domain), MachineStart.Cold(why)).ToString());
+    }
+
+    /// <summary>Whoever started it, this call or one that was cut off: what runs says how.</summary>
+    private void NoteStart(LibvirtWire wire, XElement domain)
+    {
+        using var running = wire.FindDomain(Name);
+        if (running is not null && LibvirtMapping.StartOf(wire.Describe(running)) is { } start) LibvirtMapping.WithStart(domain, start);
     }
 
     private void Start(LibvirtWire wire, string xml)
@@ -64,28 +91,35 @@ internal sealed record MakeMachine(string Name, SoughtImage Image, long DiskByte
         }
     }
 
-    private void MakeDisk(LibvirtWire wire, PoolHandle pool)
+    public static VolumeDescription ReadImage(LibvirtWire wire, PoolHandle pool, SoughtImage sought)
     {
         var host = wire.Host.Name;
-        var image = FindImage.Find(wire, pool, Image.Volume)
-            ?? throw new ProviderFault(FaultKind.Rejected, $"Image \"{Image.Name}\" is not on host \"{host}\". {Image.Mend}");
+        var image = FindImage.Find(wire, pool, sought.Volume)
+            ?? throw new ProviderFault(FaultKind.Rejected, $"Image \"{sought.Name}\" is not on host \"{host}\". {sought.Mend}");
         if (image.Format is not ("qcow2" or "raw") || image.BackingPath is { Length: > 0 })
         {
-            throw new ProviderFault(FaultKind.Rejected, $"Image \"{Image.Name}\" on host \"{host}\" "
+            throw new ProviderFault(FaultKind.Rejected, $"Image \"{sought.Name}\" on host \"{host}\" "
                 + (image.BackingPath is null ? $"is of the format \"{image.Format}\"; only qcow2 and raw are taken." : "has a backing file; flatten it with \"qemu-img convert -O qcow2\"."));
         }
 
+        return image;
+    }
+
+    private VolumeDescription MakeDisk(LibvirtWire wire, PoolHandle pool)
+    {
+        var image = ReadImage(wire, pool, Image);
         var name = Name + LibvirtMapping.DiskSuffix;
         var bytes = Math.Max(DiskBytes, image.Capacity);
         var xml = LibvirtMapping.Disk(name, bytes, image).ToString();
         using var made = wire.CreateVolume(pool, xml);
-        if (made is not null) return;
+        if (made is not null) return image;
         using var there = wire.Again(pool, name);
         var disk = wire.Describe(there);
-        if (disk.Format == "qcow2" && disk.BackingPath == image.Path && disk.Capacity == bytes) return;
+        if (disk.Format == "qcow2" && disk.BackingPath == image.Path && disk.Capacity == bytes) return image;
         // Half made, by a daemon that died in between: no machine has ever run from it.
         wire.Delete(there);
         using var again = wire.CreateVolume(pool, xml);
+        return image;
     }
 }
 
@@ -164,13 +198,17 @@ internal sealed record ReadLog(string Name, int MaxBytes) : LibvirtCall<byte[]?>
     protected override byte[]? Do(LibvirtWire wire)
     {
         using var pool = wire.Pool();
-        var log = ReadEnd(wire, pool, Name, MaxBytes);
+        var log = MachineLog.ReadEnd(wire, pool, Name, MaxBytes);
         if (log is null || log.Length == MaxBytes) return log;
         wire.Refresh(pool);
-        return [.. ReadEnd(wire, pool, Name + ".0", MaxBytes - log.Length) ?? [], .. log];
+        return [.. MachineLog.ReadEnd(wire, pool, Name + ".0", MaxBytes - log.Length) ?? [], .. log];
     }
+}
 
-    private static byte[]? ReadEnd(LibvirtWire wire, PoolHandle pool, string name, int bytes)
+internal static class MachineLog
+{
+    /// <summary>Null where there is no such log.</summary>
+    public static byte[]? ReadEnd(LibvirtWire wire, PoolHandle pool, string name, int bytes)
     {
         using var volume = wire.FindVolume(pool, name);
         if (volume is null) return null;

@@ -38,6 +38,10 @@ internal static unsafe partial class Native
     [LibraryImport(Library)]
     public static partial int virConnectGetLibVersion(ConnectHandle connection, out nuint version);
 
+    /// <summary>QEMU's own version.</summary>
+    [LibraryImport(Library)]
+    public static partial int virConnectGetVersion(ConnectHandle connection, out nuint version);
+
     [LibraryImport(Library)]
     public static partial int virConnectIsAlive(ConnectHandle connection);
 
@@ -106,6 +110,21 @@ internal static unsafe partial class Native
 
     [LibraryImport(Library)]
     public static partial int virConnectListAllDomains(ConnectHandle connection, out nint* domains, uint flags);
+
+    [LibraryImport(Library)]
+    public static partial nint virDomainGetXMLDesc(DomainHandle domain, uint flags);
+
+    [LibraryImport(Library, StringMarshalling = StringMarshalling.Utf8)]
+    public static partial int virDomainSaveFlags(DomainHandle domain, string file, string? xml, uint flags);
+
+    [LibraryImport(Library, StringMarshalling = StringMarshalling.Utf8)]
+    public static partial int virDomainRestoreFlags(ConnectHandle connection, string file, string? xml, uint flags);
+
+    [LibraryImport(Library, StringMarshalling = StringMarshalling.Utf8)]
+    public static partial int virDomainBlockStats(DomainHandle domain, string disk, out BlockStats stats, nuint size);
+
+    [LibraryImport(Library)]
+    public static partial int virDomainSetTime(DomainHandle domain, long seconds, uint nanoseconds, uint flags);
 
     [LibraryImport(Library, StringMarshalling = StringMarshalling.Utf8)]
     public static partial SnapshotHandle virDomainSnapshotCreateXML(DomainHandle domain, string xml, uint flags);
@@ -212,6 +231,9 @@ internal static unsafe partial class Native
     [LibraryImport(Library, StringMarshalling = StringMarshalling.Utf8)]
     public static partial VolumeHandle virStorageVolCreateXML(PoolHandle pool, string xml, uint flags);
 
+    [LibraryImport(Library, StringMarshalling = StringMarshalling.Utf8)]
+    public static partial VolumeHandle virStorageVolCreateXMLFrom(PoolHandle pool, string xml, VolumeHandle source, uint flags);
+
     [LibraryImport(Library)]
     public static partial nint virStorageVolGetName(VolumeHandle volume);
 
@@ -303,6 +325,16 @@ internal static unsafe partial class Native
         public uint Sockets;
         public uint Cores;
         public uint Threads;
+    }
+
+    [StructLayout(LayoutKind.Sequential)]
+    public struct BlockStats
+    {
+        public long Reads;
+        public long BytesRead;
+        public long Writes;
+        public long BytesWritten;
+        public long Errors;
     }
 
     [InlineArray(32)]

@@ -71,6 +71,8 @@ internal sealed record RevertMachine(string Machine, string Name) : SnapshotCall
         using var snapshot = wire.FindSnapshot(domain, Name);
         if (snapshot is null) return Reverting.NoSnapshot;
         wire.Revert(snapshot);
+        // Its clock stood still since the snapshot was taken; a guest without an agent sees that by itself, or stays behind.
+        if (wire.ReadState(domain) is { State: LifeState.Running }) wire.SetClock(domain);
         return Reverting.Done;
     }
 }

@@ -27,6 +27,8 @@ internal sealed class SimulatedKind : IProviderKind
         new("throttleRate", SettingKind.Number, "Throttle rate", "The share of calls that are told to come back later.", Default: 0, Min: 0, Max: 1),
         new("throttleSeconds", SettingKind.Number, "Throttle seconds", "How much later a throttled call is told to come back.", Default: 1, Min: 0, Max: 3_600),
         new("failedBuildRate", SettingKind.Number, "Failed build rate", "The share of machines that are made and then show as failed.", Default: 0, Min: 0, Max: 1),
+        new("warmStates", SettingKind.Integer, "Warm states", "So many saved memories a host keeps, from which machines are started warm where their blueprint says so, in a fifth of the time. 0: every machine boots.",
+            Default: 4, Min: 0, Max: 100),
         new("missingImages", SettingKind.List, "Missing images", "Images that are not there until they are imported; every other image is on every host.", Items:
         [
             new("image", SettingKind.Text, "Image", "The image's name in the catalogue.", Required: true),
@@ -48,7 +50,7 @@ internal sealed class SimulatedKind : IProviderKind
 internal sealed record SimulatedSettings(
     long Seed, long Create, long Boot, long Stop, long Delete, long Settling, TimeSpan Call,
     IReadOnlyList<string> Hosts, int HostCpu, long HostMemoryMiB, long HostDiskGiB, double CpuOvercommit,
-    WireOdds Odds, double FailedBuildRate, IReadOnlyList<MissingImage> MissingImages)
+    WireOdds Odds, double FailedBuildRate, int WarmStates, IReadOnlyList<MissingImage> MissingImages)
 {
     public static SimulatedSettings Read(JsonObject settings)
     {
@@ -58,7 +60,7 @@ internal sealed record SimulatedSettings(
             [.. Enumerable.Range(1, (int)Number("hosts")).Select(n => $"h{n}")],
             (int)Number("hostCpu"), (long)Number("hostMemoryMiB"), (long)Number("hostDiskGiB"), Number("cpuOvercommit"),
             new WireOdds((long)Number("seed"), Number("failureRate"), Number("lostReplyRate"), Number("throttleRate"), TimeSpan.FromSeconds(Number("throttleSeconds"))),
-            Number("failedBuildRate"),
+            Number("failedBuildRate"), (int)Number("warmStates"),
             [.. (settings["missingImages"] as JsonArray ?? []).OfType<JsonObject>().Select(item => new MissingImage(item["image"]!.GetValue<string>(), item["host"]?.GetValue<string>()))]);
 
         // A value may be an int, a long or a double, by whether it came from JSON, YAML or code.

@@ -13,7 +13,7 @@ namespace LabPortal.Providers.Simulated;
 
 /// <summary>The flow: which calls over the simulated wire each verb of the contract makes, and what each does to the world.</summary>
 internal sealed partial class SimulatedProvider(PoolContext pool, SimulatedSettings settings, SimulatedWorld world)
-    : IProvider, IPowerAbility, ISnapshotAbility, ICapacityAbility, IImagesAbility, ISerialLogAbility, ISerialConsoleAbility, INetworkAbility
+    : IProvider, IPowerAbility, ISnapshotAbility, ICapacityAbility, IImagesAbility, ISerialLogAbility, ISerialConsoleAbility, INetworkAbility, IWarmStartAbility
 {
     private readonly ConcurrentDictionary<string, SimulatedLine> _lines = new();
 
@@ -298,12 +298,13 @@ internal sealed partial class SimulatedProvider(PoolContext pool, SimulatedSetti
         RequireNetworks(rows, machine, host);
         if (WhatIsShort(rows, host, machine) is { } shortage) throw new ProviderFault(FaultKind.NoCapacity, shortage);
         var now = world.Now;
+        var boot = Start(rows, machine, host) is { Warm: true } ? settings.Boot / 5 : settings.Boot;
         var drawn = Dice.Draw(settings.Seed, rows.Value<long>("SELECT calls FROM counter"), 1);
         rows.Run("""
             INSERT INTO resources (name, kind, external_id, host, cpu, memory_mib, host_name, image, problem, made_at, ready_at, booted_at)
             VALUES (@0, 'Machine', @1, @2, @3, @4, @5, @6, @7, @8, @9, @10)
             """, name, Ids.Canonical(machine.Owner.DerivedUuid("machine")), host, machine.Cpu, machine.MemoryMiB, machine.HostName, machine.Image.Image,
-            drawn < settings.FailedBuildRate ? "The simulated build failed." : null, now, now + settings.Create, now + settings.Create + settings.Boot);
+            drawn < settings.FailedBuildRate ? "The simulated build failed." : null, now, now + settings.Create, now + settings.Create + boot);
         return new Effect<int>(0, Changed: true, Machines: 1, Resources: 1 + CreateNamed(rows, machine.Owner, Part.Log, host).Resources);
     }
 

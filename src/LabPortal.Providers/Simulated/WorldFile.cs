@@ -63,6 +63,7 @@ internal sealed class WorldFile(string path) : IAsyncDisposable
             PRIMARY KEY (image, version, host)) WITHOUT ROWID;
         CREATE TABLE IF NOT EXISTS contents (disk TEXT PRIMARY KEY, content TEXT NOT NULL) WITHOUT ROWID;
         CREATE TABLE IF NOT EXISTS snapshots (name TEXT PRIMARY KEY, content TEXT NOT NULL, memory INTEGER NOT NULL) WITHOUT ROWID;
+        CREATE TABLE IF NOT EXISTS starts (machine TEXT PRIMARY KEY, warm INTEGER NOT NULL, why TEXT) WITHOUT ROWID;
         CREATE TABLE IF NOT EXISTS away (host TEXT PRIMARY KEY, why TEXT NOT NULL) WITHOUT ROWID;
         """;
 

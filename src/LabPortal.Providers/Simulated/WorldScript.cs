@@ -34,6 +34,9 @@ public enum WireVerb
     ReadLog,
     ReadImage,
     ListSnapshots,
+    MakeWarmState,
+    DeleteWarmState,
+    ReadStart,
 }
 
 /// <summary>What a scripted fault does.</summary>

@@ -148,6 +148,7 @@ internal static class PortalHosting
         services.AddSweep<ObservationSweep>("observation sweep", TimeSpan.FromSeconds(5), sweep => sweep.RunAsync);
         services.AddSweep<OrphanSweep>("orphan sweep", TimeSpan.FromSeconds(5), sweep => sweep.RunAsync);
         services.AddSweep<ImportSweep>("import sweep", TimeSpan.FromSeconds(5), sweep => sweep.RunAsync);
+        services.AddSweep<WarmStateSweep>("warm state sweep", TimeSpan.FromSeconds(2), sweep => sweep.RunAsync);
         services.AddSweep<WebhookSweep>("webhook sweep", TimeSpan.FromSeconds(2), sweep => sweep.PassAsync);
         services.AddHostedService<BackgroundWork>();
     }

@@ -152,7 +152,7 @@ public sealed class ApplyTests(TestDatabases databases)
             title: Pair
             teams: [nobody]
             machines:
-              - { name: Web_1, image: tiny, cpu: 1, memoryMiB: 128, diskGiB: 1 }
+              - { name: Web_1, image: tiny, cpu: 1, memoryMiB: 128, diskGiB: 1, warmStart: true }
               - { name: db, image: gone, size: huge, cpu: 2 }
               - { name: db, image: tiny }
             lease: { default: 4 hours, max: 1h }
@@ -171,7 +171,7 @@ public sealed class ApplyTests(TestDatabases databases)
         string[] expected =
         [
             "7 provider.unknown", "8 yaml.unknown-key", "14 secret.as-text", "16 setting.not-text", "20 yaml.required", "20 yaml.unknown-key", "24 zone.unknown", "26 email.form",
-            "26 yaml.one-of", "31 reference.unknown", "33 machine.name-form", "34 reference.unknown", "34 machine.size-and-amounts", "35 machine.twice", "35 machine.size-or-amounts",
+            "26 yaml.one-of", "31 reference.unknown", "33 machine.image-not-warm", "33 machine.name-form", "34 reference.unknown", "34 machine.size-and-amounts", "35 machine.twice", "35 machine.size-or-amounts",
             "36 duration.form", "39 yaml.declared-twice", "41 yaml.length", "42 lease.default-over-max", "42 yaml.key-twice", "44 yaml.unknown-kind",
         ];
         Assert.Equal(expected.Order(StringComparer.Ordinal), told.Order(StringComparer.Ordinal));

@@ -100,7 +100,7 @@ internal sealed class House : IAsyncDisposable
                     [new HostCapacity("h1", 100_000, 100_000_000, 1_000_000, 1_000_000, null, null), new HostCapacity("h2", 100_000, 100_000_000, 1_000_000, 1_000_000, null, null)], house.Now);
                 await PoolStore.SetProblemsAsync(session, house.Pool.Id, [], house.Now);
                 await ImageStore.SaveAsync(session,
-                    new Image { Name = "tiny", Bindings = new Dictionary<string, IReadOnlyDictionary<string, string>> { ["simulated"] = new Dictionary<string, string>() } }, house.Now);
+                    new Image { Name = "tiny", Warm = true, Bindings = new Dictionary<string, IReadOnlyDictionary<string, string>> { ["simulated"] = new Dictionary<string, string>() } }, house.Now);
                 await BlueprintStore.AddVersionAsync(session, new Blueprint
                 {
                     Name = "pair",
@@ -133,7 +133,7 @@ internal sealed class House : IAsyncDisposable
     private static IEnumerable<string> Names(int machines) => Enumerable.Range(0, machines).Select(i => MachineNames.ElementAtOrDefault(i) ?? $"m{i}");
 
     /// <summary>A lab that was asked for; a provision run of it is due.</summary>
-    public async Task<Lab> RequestAsync(int machines = 2, string? snapshotAtReady = null)
+    public async Task<Lab> RequestAsync(int machines = 2, string? snapshotAtReady = null, bool warmStart = false)
     {
         var id = new LabId(Ids.New(Time));
         var lab = new Lab
@@ -152,6 +152,7 @@ internal sealed class House : IAsyncDisposable
             {
                 Id = new MachineId(Ids.New(Time)), Lab = id, Name = name, State = MachineState.Pending, Generation = 0, Image = "tiny", ImageVersion = "1", Cpu = 1, MemoryMiB = 128, DiskGiB = 1,
                 Cards = Isolated ? CardsOf(name) : Card.Usual,
+                WarmStart = warmStart,
             })],
         };
         await Database.WriteAsync(

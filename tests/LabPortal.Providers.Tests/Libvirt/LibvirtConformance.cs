@@ -30,7 +30,7 @@ public class LibvirtConformance(LibvirtPeer peer) : ProviderConformance
     protected override int FewestWireCallsOfACreate => 12;
 
     protected override IReadOnlySet<Type> Abilities { get; } =
-        new HashSet<Type> { typeof(IPowerAbility), typeof(ISnapshotAbility), typeof(ICapacityAbility), typeof(IImagesAbility), typeof(ISerialLogAbility), typeof(ISerialConsoleAbility), typeof(INetworkAbility) };
+        new HashSet<Type> { typeof(IPowerAbility), typeof(ISnapshotAbility), typeof(ICapacityAbility), typeof(IImagesAbility), typeof(ISerialLogAbility), typeof(ISerialConsoleAbility), typeof(INetworkAbility), typeof(IWarmStartAbility) };
 
     protected override IReadOnlyDictionary<Type, string> CannotHave { get; } = new Dictionary<Type, string>
     {
@@ -42,6 +42,8 @@ public class LibvirtConformance(LibvirtPeer peer) : ProviderConformance
 
     /// <summary>Whether a cut counts every call, or only those that change something at the peer.</summary>
     protected virtual bool CutsReads => true;
+
+    protected override string? WhyWarmStatesAreNotCut => "Each of some thirty calls would cost a boot; where it costs most it is cut in LibvirtWarm.";
 
     protected PrivateLibvirt Libvirt => peer.Libvirt;
 

@@ -92,10 +92,24 @@ public sealed class LibvirtGuests(LibvirtPeer peer) : IAsyncLifetime
             await snapshots.TakeSnapshotAsync(machine.Reference, stopped, Cancellation);
             await snapshots.RevertAsync(machine.Reference, running, Cancellation);
             Assert.Equal("before", await SayAsync("cat file"));
+
+            // Its memory is older than the stop was long: it sees by its clock's chip how late it is.
+            await AwaitClockAsync(() => SayAsync("date +%s"));
             await snapshots.RevertAsync(machine.Reference, stopped, Cancellation);
             await AwaitAsync(provider, machine, present => present.Power == PowerState.Stopped);
             await power.StartAsync(machine.Reference, Cancellation);
             Assert.Equal("stopped", await SayAsync("cat file"));
+
+            // QEMU is killed in the middle of taking one: there is none, and nothing else is lost.
+            var lost = new SnapshotId(Ids.New(TimeProvider.System));
+            Assert.Equal(FaultKind.Transient, (await KillWhileTakingAsync(snapshots, machine, lost)).Kind);
+            await AwaitAsync(provider, machine, present => present.Power == PowerState.Stopped);
+            Assert.Equal(new[] { running, stopped }.OrderBy(id => id.Value), (await snapshots.ListSnapshotsAsync(machine.Reference, Cancellation)).Select(seen => seen.Snapshot).OrderBy(id => id.Value));
+            await power.StartAsync(machine.Reference, Cancellation);
+            Assert.Equal("stopped", await SayAsync("cat file"));
+            await snapshots.TakeSnapshotAsync(machine.Reference, lost, Cancellation);
+            await snapshots.RevertAsync(machine.Reference, running, Cancellation);
+            Assert.Equal("before", await SayAsync("cat file"));
         }
         finally
         {
@@ -189,6 +203,40 @@ public sealed class LibvirtGuests(LibvirtPeer peer) : IAsyncLifetime
 
         throw new InvalidOperationException($"Nobody could sign in: {said}");
     }
+
+    private static async Task AwaitClockAsync(Func<Task<string>> tellAsync)
+    {
+        var behind = long.MaxValue;
+        for (var watch = Stopwatch.StartNew(); watch.Elapsed < TimeSpan.FromSeconds(30); await Task.Delay(500, Cancellation))
+        {
+            behind = TimeProvider.System.GetUtcNow().ToUnixTimeSeconds() - long.Parse(await tellAsync(), System.Globalization.CultureInfo.InvariantCulture);
+            // As late as an answer comes from a busy machine, and no more.
+            if (Math.Abs(behind) <= 3) return;
+        }
+
+        throw new InvalidOperationException($"Its clock is {behind} s behind.");
+    }
+
+    /// <summary>kill -9 of the machine's QEMU once it has written some of its memory; where it was done before that, the snapshot is deleted and taken again.</summary>
+    private static async Task<ProviderFault> KillWhileTakingAsync(ISnapshotAbility snapshots, MachineSpec machine, SnapshotId snapshot)
+    {
+        var emulator = (await Tool.RunAsync(Cancellation, "pgrep", "-f", $"guest={machine.Owner.ResourceName}")).Split('\n')[0];
+        for (var attempt = 0; attempt < 10; attempt++)
+        {
+            var written = Written(emulator);
+            var taking = snapshots.TakeSnapshotAsync(machine.Reference, snapshot, Cancellation);
+            while (!taking.IsCompleted && Written(emulator) < written + (8 << 20)) await Task.Delay(1, Cancellation);
+            if (!taking.IsCompleted) await Tool.TryAsync(Cancellation, "kill", "-9", emulator);
+            if (await Record.ExceptionAsync(() => taking) is { } fault) return Assert.IsType<ProviderFault>(fault);
+            await snapshots.DeleteSnapshotAsync(machine.Reference, snapshot, Cancellation);
+        }
+
+        throw new InvalidOperationException("Each snapshot was taken before QEMU could be killed.");
+    }
+
+    /// <summary>proc(5): bytes that this process has written.</summary>
+    private static long Written(string process) => long.Parse(
+        File.ReadLines($"/proc/{process}/io").Single(line => line.StartsWith("wchar:", StringComparison.Ordinal)).Split(' ')[1], System.Globalization.CultureInfo.InvariantCulture);
 
     private static async Task<string> AwaitLogAsync(IProvider provider, MachineSpec machine, string last)
     {

@@ -1,8 +1,10 @@
-using LabPortal.Data.Workflows;
 using LabPortal.Data;
+using LabPortal.Data.Pools;
+using LabPortal.Data.Workflows;
 using LabPortal.Domain.Machines;
 using LabPortal.Domain.Pools;
 using LabPortal.Operations.Machines;
+using LabPortal.Operations.Pools;
 using LabPortal.Operations.Telemetry;
 using NodaTime;
 
@@ -34,13 +36,31 @@ internal class Create() : Step("create")
         return await pool.Observations.ObserveAsync(context.Reference, cancellation) switch
         {
             Observation.Present { Power: PowerState.Failed } failed => throw new ProviderFault(FaultKind.Broken, failed.Problem ?? "The provider says that it failed, and not why."),
-            Observation.Present { Power: not PowerState.Building } made => StepAnswer.DoneWith((session, now) => MachineChanges.SaveAsync(session, context.Lab,
-                context.Machine with { State = MachineState.Building, ExternalId = made.ExternalId, Host = made.Host ?? context.Machine.Host }, now, context.Tools.Time)),
+            Observation.Present { Power: not PowerState.Building } made => await DoneAsync(context, pool, made, cancellation),
             Observation.Unknown unknown => throw new ProviderFault(FaultKind.Transient, unknown.Why),
             // Absent: reads may lag behind what was just ordered; ordering again does no harm.
             Observation.Absent => StepAnswer.NotYet(Duration.Max(context.Pause, pool.Provider.SettlingTime), "absent"),
             _ => StepAnswer.NotYet(context.Pause, Ordered),
         };
+    }
+
+    private static async Task<StepAnswer> DoneAsync(StepContext context, OpenPool pool, Observation.Present made, CancellationToken cancellation)
+    {
+        var start = await StartAsync(context, pool, cancellation);
+        return StepAnswer.DoneWith(async (session, now) =>
+        {
+            await MachineChanges.SaveAsync(session, context.Lab,
+                context.Machine with { State = MachineState.Building, ExternalId = made.ExternalId, Host = made.Host ?? context.Machine.Host, Start = start }, now, context.Tools.Time);
+            // The next one is to find a warm state.
+            if (start is { Warm: false }) await PoolSweepStore.SetDueAsync(session, WarmStateSweep.Name, pool.Pool.Id, now);
+        });
+    }
+
+    private static async Task<MachineStart?> StartAsync(StepContext context, OpenPool pool, CancellationToken cancellation)
+    {
+        if (!context.Machine.WarmStart) return null;
+        if (pool.Provider is not IWarmStartAbility warm) return MachineStart.Cold($"Pools of the kind {pool.Pool.Provider} start no machine warm.");
+        return await PortalTrace.CallAsync("read start", pool.Pool, () => warm.ReadStartAsync(context.Reference, cancellation));
     }
 
     public override async Task<StepAnswer> UndoAsync(StepContext context, CancellationToken cancellation)

@@ -35,7 +35,7 @@ internal sealed class Place() : Step("place")
             if (placed.Pool is null)
                 return placed.CanWait && now - context.FirstAt < Deadline ? StepAnswer.NotYet(Duration.Max(context.Pause, s_roomPause), why: placed.WhyNot) : throw new StepFailed(placed.WhyNot!);
             await MachineChanges.SaveAsync(session, context.Lab,
-                machine with { Generation = context.Attempt, Pool = placed.Pool, Host = placed.Host, State = MachineState.Pending, ExternalId = null, Addresses = [] }, now, context.Tools.Time);
+                machine with { Generation = context.Attempt, Pool = placed.Pool, Host = placed.Host, State = MachineState.Pending, ExternalId = null, Addresses = [], Start = null }, now, context.Tools.Time);
             return StepAnswer.Done;
         }, cancellation);
     }
