@@ -56,7 +56,12 @@ public abstract partial class ProviderConformance
     [Fact]
     public Task Warm_states_cut_off_at_any_wire_call_are_finished_by_the_next() => WithAsync<IWarmStartAbility>(async (warm, provider, installation) =>
     {
-        Assert.SkipWhen(WhyWarmStatesAreNotCut is not null, WhyWarmStatesAreNotCut ?? "");
+        if (WhyWarmStatesAreNotCut is { } why)
+        {
+            AssertSentence(why);
+            return;
+        }
+
         var machine = NewWarm(installation);
         await ForEachCutAsync(1, async cut =>
         {
