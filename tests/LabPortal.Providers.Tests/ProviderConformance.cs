@@ -495,7 +495,7 @@ public abstract partial class ProviderConformance : IAsyncLifetime
     public async Task The_abilities_are_those_that_the_kind_claims()
     {
         await using var provider = Open(NewInstallation());
-        Type[] known = [typeof(IPowerAbility), typeof(ISnapshotAbility), typeof(ICapacityAbility), typeof(IImagesAbility), typeof(ISerialLogAbility), typeof(ISerialConsoleAbility), typeof(IWarmStartAbility)];
+        Type[] known = [typeof(IPowerAbility), typeof(ISnapshotAbility), typeof(ICapacityAbility), typeof(IImagesAbility), typeof(ISerialLogAbility), typeof(ISerialConsoleAbility), typeof(IWarmStartAbility), typeof(IScreenAbility)];
         Assert.Equal(known.Where(Abilities.Contains), known.Where(ability => ability.IsInstanceOfType(provider)));
         Assert.All(Abilities, ability => Assert.Contains(ability, known));
     }
@@ -726,6 +726,34 @@ public abstract partial class ProviderConformance : IAsyncLifetime
         await ReadToEndAsync(second);
         await AwaitPowerAsync(provider, machine, PowerState.Stopped);
         Assert.Equal(FaultKind.Rejected, (await Assert.ThrowsAsync<ProviderFault>(() => consoles.OpenSerialConsoleAsync(machine.Reference, takeOver: false, Cancellation))).Kind);
+    });
+
+    [Fact]
+    public Task A_screen_shows_itself_to_two_at_once_takes_keys_and_ends_with_the_machine() => WithAsync<IScreenAbility>(async (screens, provider, installation) =>
+    {
+        var machine = NewMachine(installation);
+        await Assert.ThrowsAsync<ProviderFault>(() => screens.OpenScreenAsync(machine.Reference, Cancellation));
+        await CreateAsync(provider, machine);
+        var present = await AwaitPowerAsync(provider, machine, PowerState.Running);
+        var reference = machine.Reference with { Host = present.Host };
+        Assert.True(screens.HasScreen(reference));
+        await using var first = await ScreenViewer.OpenAsync(await screens.OpenScreenAsync(reference, Cancellation), Cancellation);
+        await using var second = await ScreenViewer.OpenAsync(await screens.OpenScreenAsync(reference, Cancellation), Cancellation);
+        // Something is painted; and what one types (a guest that is not so far hears nothing: it is asked again), the other sees.
+        await EventuallyAsync(async () => Assert.True((await second.LookAsync(Cancellation)).Distinct().Skip(1).Any()));
+        var before = await second.LookAsync(Cancellation);
+        await EventuallyAsync(async () =>
+        {
+            await first.TypeAsync('x', Cancellation);
+            await Task.Delay(200, Cancellation);
+            Assert.NotEqual(before, await second.LookAsync(Cancellation));
+        });
+        if (provider is not IPowerAbility power) return;
+        await power.StopAsync(reference, StopMode.Hard, Cancellation);
+        await ReadToEndAsync(first.Line);
+        await ReadToEndAsync(second.Line);
+        await AwaitPowerAsync(provider, machine, PowerState.Stopped);
+        Assert.Equal(FaultKind.Rejected, (await Assert.ThrowsAsync<ProviderFault>(() => screens.OpenScreenAsync(reference, Cancellation))).Kind);
     });
 
     private static async Task ReadForAsync(Stream line, StringBuilder into, TimeSpan length)

@@ -5,7 +5,10 @@ using System.Net.Sockets;
 
 namespace LabPortal.Testing;
 
-/// <summary>Debian's sshd on a loopback port, with keys of its own: whoever has <see cref="KeyFile"/> comes in as root, nobody else.</summary>
+/// <summary>
+/// Debian's sshd on a loopback port, with keys of its own: whoever has <see cref="KeyFile"/> comes in as root, nobody else. It may see the files as
+/// another process does (<c>seeAs</c>), as on a host whose daemon has not hidden its folders.
+/// </summary>
 public sealed class LoopbackSshd : IAsyncDisposable
 {
     private readonly Process _process;
@@ -28,7 +31,7 @@ public sealed class LoopbackSshd : IAsyncDisposable
     /// <summary>A key that this sshd does not know.</summary>
     public string StrangersKeyFile => _folder["stranger"];
 
-    public static async Task<LoopbackSshd> StartAsync(CancellationToken cancellation)
+    public static async Task<LoopbackSshd> StartAsync(CancellationToken cancellation, int? seeAs = null)
     {
         var own = new TestFolder();
         var folder = own.Path;
@@ -54,8 +57,9 @@ public sealed class LoopbackSshd : IAsyncDisposable
             KexAlgorithms curve25519-sha256
             """, cancellation);
         // sshd's own folder, which its init script makes elsewhere.
-        Directory.CreateDirectory("/run/sshd");
-        var start = new ProcessStartInfo("/usr/sbin/sshd", ["-D", "-e", "-f", Path.Combine(folder, "config")]) { UseShellExecute = false, RedirectStandardError = true };
+        Directory.CreateDirectory(seeAs is { } process ? $"/proc/{process}/root/run/sshd" : "/run/sshd");
+        string[] command = [.. seeAs is { } other ? ["nsenter", "--mount", "--target", $"{other}"] : Array.Empty<string>(), "/usr/sbin/sshd", "-D", "-e", "-f", Path.Combine(folder, "config")];
+        var start = new ProcessStartInfo(command[0], command[1..]) { UseShellExecute = false, RedirectStandardError = true };
         var sshd = new LoopbackSshd(own, port, Process.Start(start)!);
         sshd._process.ErrorDataReceived += (_, _) => { };
         sshd._process.BeginErrorReadLine();

@@ -250,7 +250,7 @@ public sealed class Base0001 : ForwardOnlyMigration
         CREATE INDEX machines_pool ON machines (pool_id) WHERE pool_id IS NOT NULL;
         CREATE TABLE console_tokens (
             token_hash text PRIMARY KEY,
-            kind text NOT NULL CONSTRAINT console_tokens_kind CHECK (kind IN ('vnc', 'serial', 'ssh')),
+            kind text NOT NULL CONSTRAINT console_tokens_kind CHECK (kind IN ('vnc', 'serial', 'ssh', 'terminal')),
             lab_id text NOT NULL REFERENCES labs (id),
             machine_id text NOT NULL REFERENCES machines (id),
             generation integer NOT NULL,

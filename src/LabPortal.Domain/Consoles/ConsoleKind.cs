@@ -11,4 +11,7 @@ public enum ConsoleKind
 
     /// <summary>A tunnel to its SSH port; who speaks SSH is at the other end of it.</summary>
     Ssh,
+
+    /// <summary>A shell over SSH, where the portal itself speaks it; whoever is at the other end sees a terminal.</summary>
+    Terminal,
 }

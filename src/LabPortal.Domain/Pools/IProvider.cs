@@ -10,7 +10,7 @@ namespace LabPortal.Domain.Pools;
 /// (<see cref="OperationCanceledException"/>), and reports a broken world as <see cref="ProviderFault"/>.
 /// What a pool can do beyond these verbs it shows by implementing one of the ability interfaces
 /// (<see cref="IPowerAbility"/>, <see cref="ISnapshotAbility"/>, <see cref="ICapacityAbility"/>, <see cref="IImagesAbility"/>, <see cref="ISerialLogAbility"/>,
-/// <see cref="ISerialConsoleAbility"/>, <see cref="INetworkAbility"/>, <see cref="IWarmStartAbility"/>).
+/// <see cref="ISerialConsoleAbility"/>, <see cref="INetworkAbility"/>, <see cref="IWarmStartAbility"/>, <see cref="IScreenAbility"/>).
 /// </summary>
 public interface IProvider : IAsyncDisposable
 {
@@ -178,6 +178,19 @@ public interface ISerialConsoleAbility
     /// does not run is <see cref="FaultKind.Rejected"/>.
     /// </summary>
     Task<Stream?> OpenSerialConsoleAsync(ResourceRef machine, bool takeOver, CancellationToken cancellation);
+}
+
+/// <summary>A running machine's screen, keyboard and mouse over RFB 3.8 (RFC 6143) without a password: who may is decided before.</summary>
+public interface IScreenAbility
+{
+    /// <summary>Is there a way to this machine's screen at all? Of a pool's hosts some may have none. Asks nobody.</summary>
+    bool HasScreen(ResourceRef machine);
+
+    /// <summary>
+    /// Opens a line, on which the machine's end speaks first; whoever gets it disposes it. Several may be open at once. It ends (a read gives
+    /// nothing) when the machine stops. A machine that is not there, does not run or has no screen is <see cref="FaultKind.Rejected"/>.
+    /// </summary>
+    Task<Stream> OpenScreenAsync(ResourceRef machine, CancellationToken cancellation);
 }
 
 /// <summary>

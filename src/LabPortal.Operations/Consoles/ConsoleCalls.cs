@@ -23,8 +23,8 @@ public sealed record ConsoleTicket(ConsoleKind Kind, string Token, Instant Expir
     public override string ToString() => $"{Kind} until {ExpiresAt}";
 }
 
-/// <summary>Somebody who was let in: to which machine, in which generation.</summary>
-public sealed record ConsolePass(ConsoleKind Kind, Actor Actor, LabId Lab, string LabName, TeamId Team, Machine Machine);
+/// <summary>Somebody who was let in: to which machine, in which generation; to do something there, or only to watch.</summary>
+public sealed record ConsolePass(ConsoleKind Kind, Actor Actor, LabId Lab, string LabName, TeamId Team, Machine Machine, bool MayType);
 
 /// <summary>How a console was used; counted from the person's side.</summary>
 public sealed record ConsoleUse(Duration Length, long BytesTyped, long BytesShown, string Why);
@@ -52,10 +52,10 @@ public sealed class ConsoleCalls(Database database, TimeProvider time, OpenPools
         var offered = await OfferedAsync(actor, id, machine, cancellation);
         return await _audited.DoAsync<ConsoleTicket>(actor, draft, async (session, now) =>
         {
-            var allowed = await AllowAsync(session, actor, id, draft);
+            var allowed = await AllowAsync(session, actor, id, kind, draft);
             if (allowed.Refusal is { } no) return no;
-            if (allowed.Value.Machines.FirstOrDefault(found => found.Name == machine) is not { } one) return Refusal.NotFound("machine", machine);
-            if (WhyNot(allowed.Value, one) is { } closed) return closed;
+            if (allowed.Value.Lab.Machines.FirstOrDefault(found => found.Name == machine) is not { } one) return Refusal.NotFound("machine", machine);
+            if (WhyNot(allowed.Value.Lab, one) is { } closed) return closed;
             if (!offered.Contains(kind)) return Refusal.Conflict(kind == ConsoleKind.Ssh ? "console.no-address" : "console.not-here", ("machine", machine), ("kind", kind.Word()));
             if (actor is not { Person: { } person, Session: { } asked }) return new Refusal(RefusalKind.Forbidden, "console.no-session");
             var ticket = new ConsoleTicket(kind, token, now + TokenLife);
@@ -64,12 +64,15 @@ public sealed class ConsoleCalls(Database database, TimeProvider time, OpenPools
         }, cancellation);
     }
 
-    /// <summary>The ways into a machine that its pool has, while it runs.</summary>
+    /// <summary>The ways into a machine that its pool has, while it runs; also those that the caller may only watch.</summary>
     public async Task<IReadOnlyList<ConsoleKind>> OfferedAsync(Actor actor, LabId id, string machine, CancellationToken cancellation)
     {
-        var found = await database.ReadAsync(
-            async session => (await AllowAsync(session, actor, id, new AuditDraft("", ""))) is { Ok: true, Value: var lab } ? lab.Machines.FirstOrDefault(one => one.Name == machine) : null, cancellation);
-        return found is { State: MachineState.Running, Pool: { } pool } ? await OfferedAsync(found, pool, cancellation) : [];
+        var (found, mayType) = await database.ReadAsync(
+            async session => await AllowAsync(session, actor, id, ConsoleKind.Serial, new AuditDraft("", "")) is { Ok: true, Value: var (lab, may) }
+                ? (lab.Machines.FirstOrDefault(one => one.Name == machine), may)
+                : default,
+            cancellation);
+        return found is { State: MachineState.Running, Pool: { } pool } ? [.. (await OfferedAsync(found, pool, cancellation)).Where(kind => mayType || kind != ConsoleKind.Ssh)] : [];
     }
 
     private async Task<IReadOnlyList<ConsoleKind>> OfferedAsync(Machine machine, PoolId pool, CancellationToken cancellation)
@@ -77,7 +80,9 @@ public sealed class ConsoleCalls(Database database, TimeProvider time, OpenPools
         var kinds = new List<ConsoleKind>();
         try
         {
-            if ((await pools.OpenAsync(pool, cancellation)).Provider is ISerialConsoleAbility) kinds.Add(ConsoleKind.Serial);
+            var provider = (await pools.OpenAsync(pool, cancellation)).Provider;
+            if (provider is ISerialConsoleAbility) kinds.Add(ConsoleKind.Serial);
+            if (provider is IScreenAbility screens && screens.HasScreen(await ReferenceAsync(machine, cancellation))) kinds.Add(ConsoleKind.Vnc);
         }
         catch (ProviderFault)
         {
@@ -110,12 +115,12 @@ public sealed class ConsoleCalls(Database database, TimeProvider time, OpenPools
             if (strangeOrigin is not null) return new Refusal(RefusalKind.Forbidden, "console.other-origin", [("origin", strangeOrigin.Length <= 200 ? strangeOrigin : strangeOrigin[..200])]);
             if (!await ConsoleTokenStore.TakeAsync(session, hash, made.Person, made.Session, now))
                 return No((await ConsoleTokenStore.FindAsync(session, hash))?.UsedAt is not null ? "console.token-used" : "console.token-late");
-            var allowed = await AllowAsync(session, actor, made.Lab, draft);
+            var allowed = await AllowAsync(session, actor, made.Lab, made.Kind, draft);
             if (allowed.Refusal is { } no) return no;
+            var (seen, mayType) = allowed.Value;
+            if (!mayType) draft.Detail["watches"] = "true";
             if (machine is null || machine.Generation != made.Generation) return Refusal.Conflict("console.machine-changed");
-            return WhyNot(allowed.Value, machine) is { } closed
-                ? closed
-                : new ConsolePass(made.Kind, actor, allowed.Value.Id, allowed.Value.Name, allowed.Value.Team, machine);
+            return WhyNot(seen, machine) is { } closed ? closed : new ConsolePass(made.Kind, actor, seen.Id, seen.Name, seen.Team, machine, mayType);
         }, cancellation);
 
         static Refusal No(string code) => new(RefusalKind.Forbidden, code);
@@ -126,10 +131,13 @@ public sealed class ConsoleCalls(Database database, TimeProvider time, OpenPools
         async session =>
         {
             if (await ActorNow.ReadAsync(session, pass.Actor) is not { } actor || !await TokenLivesAsync(session, actor)) return Refusal.Forbidden(Verb.OpenConsole.Word());
-            var allowed = await AllowAsync(session, actor, pass.Lab, new AuditDraft("", ""));
+            var allowed = await AllowAsync(session, actor, pass.Lab, pass.Kind, new AuditDraft("", ""));
             if (allowed.Refusal is { } no) return no;
-            return allowed.Value.Machines.FirstOrDefault(found => found.Id == pass.Machine.Id) is { } machine && machine.Generation == pass.Machine.Generation
-                ? WhyNot(allowed.Value, machine)
+            var (lab, mayType) = allowed.Value;
+            // Who may only watch from now on comes in again as such.
+            if (pass.MayType && !mayType) return Refusal.Forbidden(Verb.OpenConsole.Word());
+            return lab.Machines.FirstOrDefault(found => found.Id == pass.Machine.Id) is { } machine && machine.Generation == pass.Machine.Generation
+                ? WhyNot(lab, machine)
                 : Refusal.Conflict("console.machine-changed");
         },
         cancellation);
@@ -148,12 +156,18 @@ public sealed class ConsoleCalls(Database database, TimeProvider time, OpenPools
         return _audited.DoAsync<Done>(pass.Actor, draft, (_, _) => Task.FromResult<Outcome<Done>>(new Done()), cancellation);
     }
 
-    private static async Task<Outcome<Lab>> AllowAsync(Session session, Actor actor, LabId id, AuditDraft draft)
+    /// <summary>How its pool knows a machine.</summary>
+    internal async Task<ResourceRef> ReferenceAsync(Machine machine, CancellationToken cancellation)
+        => new(machine.OwnerIn(await database.ReadAsync(Installation.ReadAsync, cancellation)), machine.Host);
+
+    /// <summary>Who may not act on a lab but sees it may look on, where there is something to look at.</summary>
+    private static async Task<Outcome<(Lab Lab, bool MayType)>> AllowAsync(Session session, Actor actor, LabId id, ConsoleKind kind, AuditDraft draft)
     {
         if (await LabStore.FindAsync(session, id) is not { } lab || !May.Do(actor, Verb.SeeLab, lab.Owner, lab.Team)) return Refusal.NotFound("lab", id.ToString());
         draft.Team = lab.Team;
         draft.Detail["name"] = lab.Name;
-        return May.Do(actor, Verb.OpenConsole, lab.Owner, lab.Team) ? lab : Refusal.Forbidden(Verb.OpenConsole.Word());
+        if (May.Do(actor, Verb.OpenConsole, lab.Owner, lab.Team)) return (lab, true);
+        return kind != ConsoleKind.Ssh && May.Do(actor, Verb.WatchConsole, lab.Owner, lab.Team) ? (lab, false) : Refusal.Forbidden(Verb.OpenConsole.Word());
     }
 
     private static Refusal? WhyNot(Lab lab, Machine machine)

@@ -1,4 +1,6 @@
+using System.Collections.Concurrent;
 using System.Net.WebSockets;
+using LabPortal.Domain;
 using LabPortal.Domain.Consoles;
 using LabPortal.Domain.Pools;
 using Microsoft.Extensions.Logging;
@@ -6,37 +8,47 @@ using NodaTime;
 
 namespace LabPortal.Operations.Consoles;
 
-/// <summary>How long a console may rest (setting <c>LabPortal:Consoles:IdleMinutes</c>).</summary>
-public sealed record ConsoleSettings(TimeSpan Idle);
+/// <summary>
+/// How long a console may rest (setting <c>LabPortal:Consoles:IdleMinutes</c>), and how many a person may have open at one node
+/// (<c>LabPortal:Consoles:PerPerson</c>).
+/// </summary>
+public sealed record ConsoleSettings(TimeSpan Idle, int PerPerson = 20)
+{
+    /// <summary>How often it is asked whether who is in may stay.</summary>
+    public TimeSpan LookEvery { get; init; } = TimeSpan.FromSeconds(10);
+}
 
 /// <summary>A console from when somebody was let in until they are out: bytes both ways, and an end in the audit whatever happens.</summary>
-public sealed class ConsoleSessions(ConsoleCalls calls, SerialRooms rooms, ConsoleSettings settings, TimeProvider time, ILogger<ConsoleSessions> log)
+public sealed class ConsoleSessions(ConsoleCalls calls, ConsoleRooms rooms, ConsoleSettings settings, TimeProvider time, ILogger<ConsoleSessions> log)
 {
-    private static readonly TimeSpan s_looks = TimeSpan.FromSeconds(10);
     private static readonly TimeSpan s_patience = TimeSpan.FromSeconds(3);
+
+    private readonly ConcurrentDictionary<PersonId, int> _open = new();
 
     /// <summary>Returns when it is over. <paramref name="takeOver"/>: whoever else holds the machine's port loses it.</summary>
     public async Task ServeAsync(ConsolePass pass, WebSocket connection, bool takeOver, CancellationToken stopping)
     {
         using var socket = new ConsoleSocket(connection, time);
         using var over = CancellationTokenSource.CreateLinkedTokenSource(stopping);
-        var (began, why) = (time.GetTimestamp(), ConsoleEnd.Broken);
+        var (began, why, person) = (time.GetTimestamp(), ConsoleEnd.Broken, pass.Actor.Person!.Value);
         try
         {
-            why = pass.Kind switch
+            why = _open.AddOrUpdate(person, 1, (_, open) => open + 1) > settings.PerPerson ? await RefuseAsync(socket, ConsoleEnd.TooMany) : pass.Kind switch
             {
                 ConsoleKind.Ssh => await TunnelAsync(pass, socket, over),
-                _ => await SerialAsync(pass, socket, takeOver, over),
+                ConsoleKind.Vnc => await ScreenAsync(pass, socket, over),
+                _ => await LineAsync(pass, socket, takeOver, over),
             };
         }
         catch (ProviderFault fault)
         {
             log.LogWarning(fault, "The {Kind} console of {Machine} in lab {Lab} could not be opened.", pass.Kind, pass.Machine.Name, pass.Lab);
-            why = ConsoleEnd.NoAnswer;
-            await socket.CloseAsync(why, Task.FromResult(""));
+            why = await RefuseAsync(socket, ConsoleEnd.NoAnswer);
         }
         finally
         {
+            _open.AddOrUpdate(person, 0, (_, open) => open - 1);
+            _open.TryRemove(KeyValuePair.Create(person, 0));
             // Saved whoever waits for it: the session was there.
             var length = Duration.FromTimeSpan(time.GetElapsedTime(began));
             await calls.LeaveAsync(pass, new ConsoleUse(length, socket.Typed, socket.Shown, why), CancellationToken.None);
@@ -46,32 +58,58 @@ public sealed class ConsoleSessions(ConsoleCalls calls, SerialRooms rooms, Conso
     private async Task<string> TunnelAsync(ConsolePass pass, ConsoleSocket socket, CancellationTokenSource over)
     {
         var line = await Tunnel.OpenAsync(pass.Machine, over.Token);
-        if (line is null)
-        {
-            await socket.CloseAsync(ConsoleEnd.NoAnswer, Task.FromResult(""));
-            return ConsoleEnd.NoAnswer;
-        }
-
+        if (line is null) return await RefuseAsync(socket, ConsoleEnd.NoAnswer);
         await using (line)
         {
-            return await UntilAsync(pass, socket, over, socket.ReadAsync(async bytes => await line.WriteAsync(bytes, over.Token), _ => { }), async cancellation =>
-            {
-                var portion = new byte[ConsoleSocket.Portion];
-                for (int read; (read = await line.ReadAsync(portion, cancellation)) > 0;) await socket.ShowAsync(portion.AsMemory(0, read));
-                return ConsoleEnd.Ended;
-            });
+            return await UntilAsync(
+                pass, socket, over, socket.ReadAsync(async bytes => await line.WriteAsync(bytes, over.Token), _ => { }), cancellation => ShowAsync(line, socket, cancellation));
         }
     }
 
-    private async Task<string> SerialAsync(ConsolePass pass, ConsoleSocket socket, bool takeOver, CancellationTokenSource over)
+    /// <summary>Each viewer has a line of their own, so that a slow one holds nobody up; the gate lets through only what its person may.</summary>
+    private async Task<string> ScreenAsync(ConsolePass pass, ConsoleSocket socket, CancellationTokenSource over)
+    {
+        using var seat = await rooms.JoinAsync(pass, takeOver: false, over.Token);
+        if (seat is null) return await RefuseAsync(socket, ConsoleEnd.Elsewhere);
+        await using var screen = await rooms.OpenScreenAsync(pass, over.Token);
+        var gate = new ScreenGate(() => seat.Types, socket.Did);
+        var reading = socket.ReadAsync(
+            async bytes =>
+            {
+                await screen.WriteAsync(gate.Pass(bytes.Span), over.Token);
+                await screen.FlushAsync(over.Token);
+            },
+            seat.Take, isTyping: false);
+        return await UntilAsync(pass, socket, over, reading, cancellation => Task.WhenAny(ShowAsync(screen, socket, cancellation), TellAsync(seat, socket, cancellation)).Unwrap());
+    }
+
+    private static async Task<string> ShowAsync(Stream line, ConsoleSocket socket, CancellationToken cancellation)
+    {
+        var portion = new byte[ConsoleSocket.Portion];
+        for (int read; (read = await line.ReadAsync(portion, cancellation)) > 0;) await socket.ShowAsync(portion.AsMemory(0, read));
+        return ConsoleEnd.Ended;
+    }
+
+    private static async Task<string> TellAsync(ConsoleSeat seat, ConsoleSocket socket, CancellationToken cancellation)
+    {
+        while (true)
+        {
+            var news = await seat.NewsAsync(cancellation);
+            if (news.Room is { } room) await socket.TellAsync(room);
+            if (news.Ended is { } why) return why;
+        }
+    }
+
+    private static async Task<string> RefuseAsync(ConsoleSocket socket, string why)
+    {
+        await socket.CloseAsync(why, Task.FromResult(""));
+        return why;
+    }
+
+    private async Task<string> LineAsync(ConsolePass pass, ConsoleSocket socket, bool takeOver, CancellationTokenSource over)
     {
         using var seat = await rooms.JoinAsync(pass, takeOver, over.Token);
-        if (seat is null)
-        {
-            await socket.CloseAsync(ConsoleEnd.Elsewhere, Task.FromResult(""));
-            return ConsoleEnd.Elsewhere;
-        }
-
+        if (seat is null) return await RefuseAsync(socket, ConsoleEnd.Elsewhere);
         return await UntilAsync(pass, socket, over, socket.ReadAsync(bytes => seat.TypeAsync(bytes, over.Token), note => seat.Take(note)), async cancellation =>
         {
             while (true)
@@ -82,7 +120,7 @@ public sealed class ConsoleSessions(ConsoleCalls calls, SerialRooms rooms, Conso
                 if (news.IsLive) await socket.TellAsync(new { live = true });
                 if (news.Ended is { } why) return why;
                 // What a guest prints without end comes at a pace that a page can show; what is more is passed over.
-                if (news.Printed.Count > 0) await Task.Delay(SerialSeat.Pace, time, cancellation);
+                if (news.Printed.Count > 0) await Task.Delay(ConsoleSeat.Pace, time, cancellation);
             }
         });
     }
@@ -101,7 +139,7 @@ public sealed class ConsoleSessions(ConsoleCalls calls, SerialRooms rooms, Conso
 
     private async Task<string> WatchAsync(ConsolePass pass, ConsoleSocket socket, CancellationToken cancellation)
     {
-        using var look = new PeriodicTimer(settings.Idle / 4 < s_looks ? settings.Idle / 4 : s_looks, time);
+        using var look = new PeriodicTimer(settings.Idle / 4 < settings.LookEvery ? settings.Idle / 4 : settings.LookEvery, time);
         while (await look.WaitForNextTickAsync(cancellation))
         {
             if (socket.Idle >= settings.Idle) return ConsoleEnd.Idle;

@@ -30,9 +30,9 @@ internal sealed class ConsoleSocket(WebSocket socket, TimeProvider time) : IDisp
 
     /// <summary>
     /// Reads until the person leaves. Bytes are passed on as they come, however a message is cut; the next are read when those are taken, so
-    /// that nobody makes the portal hold more than a portion.
+    /// that nobody makes the portal hold more than a portion. <paramref name="isTyping"/>: bytes come by somebody's hand, not from a program.
     /// </summary>
-    public async Task<string> ReadAsync(Func<ReadOnlyMemory<byte>, Task> typed, Action<ConsoleNote> noted)
+    public async Task<string> ReadAsync(Func<ReadOnlyMemory<byte>, Task> typed, Action<ConsoleNote> noted, bool isTyping = true)
     {
         var note = new MemoryStream();
         while (true)
@@ -47,14 +47,22 @@ internal sealed class ConsoleSocket(WebSocket socket, TimeProvider time) : IDisp
                 return ConsoleEnd.Lost;
             }
 
-            Interlocked.Exchange(ref _lastTyped, time.GetTimestamp());
+            if (isTyping || part.MessageType != WebSocketMessageType.Binary) Did();
             switch (part.MessageType)
             {
                 case WebSocketMessageType.Close:
                     return ConsoleEnd.Left;
                 case WebSocketMessageType.Binary:
                     Interlocked.Add(ref _typed, part.Count);
-                    await typed(_received.AsMemory(0, part.Count));
+                    try
+                    {
+                        await typed(_received.AsMemory(0, part.Count));
+                    }
+                    catch (InvalidDataException)
+                    {
+                        return ConsoleEnd.Nonsense;
+                    }
+
                     break;
                 default:
                     if (note.Length + part.Count > LongestNote) return ConsoleEnd.Nonsense;
@@ -67,6 +75,9 @@ internal sealed class ConsoleSocket(WebSocket socket, TimeProvider time) : IDisp
             }
         }
     }
+
+    /// <summary>The person did something.</summary>
+    public void Did() => Interlocked.Exchange(ref _lastTyped, time.GetTimestamp());
 
     public async Task ShowAsync(ReadOnlyMemory<byte> bytes)
     {
@@ -150,6 +161,7 @@ public static class ConsoleEnd
     public const string PortalEnds = "console.portal-ends";
     public const string Nonsense = "console.nonsense";
     public const string Broken = "console.broken";
+    public const string TooMany = "console.too-many";
 
     internal static System.Net.WebSockets.WebSocketCloseStatus StatusOf(string why) => why switch
     {

@@ -1,3 +1,5 @@
+using System.Globalization;
+using System.Web;
 using LabPortal.Domain.Pools;
 
 namespace LabPortal.Providers.Libvirt;
@@ -85,7 +87,11 @@ internal sealed class LibvirtHost : IAsyncDisposable
     }
 
     /// <summary>A process of its own, beside the children, for as long as the line is open: it is disposed by whoever asked for it.</summary>
-    public Task<LibvirtLine?> OpenLineAsync(OpenLine open, CancellationToken cancellation) => LibvirtLine.OpenAsync(Settings, open, _deadline, _time, cancellation);
+    public Task<LibvirtLine?> OpenLineAsync(OpenLine open, CancellationToken cancellation) => LibvirtLine.OpenAsync(Settings, LibvirtLineProgram.Word, open, _deadline, _time, cancellation);
+
+    /// <summary>The same for its screen, which nobody holds alone.</summary>
+    public async Task<Stream> OpenScreenAsync(string name, CancellationToken cancellation)
+        => (await LibvirtLine.OpenAsync(Settings, LibvirtScreenProgram.Word, new OpenLine(name, TakeOver: false), _deadline, _time, cancellation))!;
 
     /// <summary>Ends the idle children; one that is in a call ends with it.</summary>
     public async ValueTask DisposeAsync()
@@ -161,6 +167,25 @@ internal static class LibvirtUri
         uri.Contains("+ssh:", StringComparison.Ordinal) && !uri.Contains("no_tty=", StringComparison.Ordinal)
             ? uri + (uri.Contains('?', StringComparison.Ordinal) ? "&no_tty=1" : "?no_tty=1")
             : uri;
+
+    /// <summary>Is that libvirtd on this machine, over its Unix socket?</summary>
+    public static bool IsLocal(string uri) => uri.StartsWith("qemu:///", StringComparison.Ordinal) || uri.StartsWith("qemu+unix:///", StringComparison.Ordinal);
+
+    /// <summary>
+    /// What <c>ssh</c> is told so that it goes the way that libvirt itself goes there (https://libvirt.org/uri.html, "ssh transport"); empty for
+    /// other ways. What follows is one word of the host's own shell: <paramref name="command"/> must hold nothing of it.
+    /// </summary>
+    public static IReadOnlyList<string>? Ssh(string uri, string command)
+    {
+        if (!uri.StartsWith("qemu+ssh://", StringComparison.Ordinal) || !Uri.TryCreate(uri, UriKind.Absolute, out var parsed)) return null;
+        var asked = HttpUtility.ParseQueryString(parsed.Query);
+        List<string> arguments = ["-T", "-o", "BatchMode=yes", "-e", "none"];
+        if (asked["keyfile"] is { Length: > 0 } key) arguments.AddRange(["-i", key]);
+        if (asked["no_verify"] == "1") arguments.AddRange(["-o", "StrictHostKeyChecking=no"]);
+        if (parsed.Port > 0) arguments.AddRange(["-p", parsed.Port.ToString(CultureInfo.InvariantCulture)]);
+        if (parsed.UserInfo.Length > 0) arguments.AddRange(["-l", Uri.UnescapeDataString(parsed.UserInfo)]);
+        return [asked["command"] is { Length: > 0 } program ? program : "ssh", .. arguments, "--", parsed.Host.Trim('[', ']'), command];
+    }
 
     /// <summary>For sentences: without its parameters, which name key files.</summary>
     public static string Shown(string uri) => uri.Split('?')[0];

@@ -6,8 +6,8 @@ using LabPortal.Domain.Pools;
 namespace LabPortal.Providers.Libvirt;
 
 /// <summary>
-/// A machine's serial port, over a process of its own (<see cref="LibvirtLineProgram"/>): its standard input is what is typed, its standard
-/// output what is printed. It ends with the process, whichever of the two ends first.
+/// A machine's serial port or screen, over a process of its own (<see cref="LibvirtLineProgram"/>, <see cref="LibvirtScreenProgram"/>): its
+/// standard input is what is typed, its standard output what is printed. It ends with the process, whichever of the two ends first.
 /// </summary>
 internal sealed class LibvirtLine : Stream
 {
@@ -25,9 +25,9 @@ internal sealed class LibvirtLine : Stream
     }
 
     /// <summary>Empty where somebody else holds the port.</summary>
-    public static async Task<LibvirtLine?> OpenAsync(LibvirtHostSettings host, OpenLine open, TimeSpan deadline, TimeProvider time, CancellationToken cancellation)
+    public static async Task<LibvirtLine?> OpenAsync(LibvirtHostSettings host, string program, OpenLine open, TimeSpan deadline, TimeProvider time, CancellationToken cancellation)
     {
-        var line = new LibvirtLine(LibvirtChild.StartProcess(host.Name, LibvirtLineProgram.Word));
+        var line = new LibvirtLine(LibvirtChild.StartProcess(host.Name, program));
         try
         {
             using var overrun = new CancellationTokenSource(deadline, time);

@@ -135,7 +135,7 @@ internal static unsafe partial class LibvirtLineProgram
         _ = Native.virStreamEventUpdateCallback(s_stream, waits ? Readable | Writable : Readable);
     }
 
-    private static void Print(ReadOnlySpan<byte> bytes)
+    public static void Print(ReadOnlySpan<byte> bytes)
     {
         fixed (byte* printed = bytes)
         {
@@ -155,7 +155,7 @@ internal static unsafe partial class LibvirtLineProgram
         }
     }
 
-    private static string ReadLine()
+    public static string ReadLine()
     {
         var line = new List<byte>();
         byte one;

@@ -88,7 +88,8 @@ internal static partial class LibvirtMapping
                     new XElement("target", new XAttribute("port", 0))),
                 new XElement("channel", new XAttribute("type", "unix"),
                     new XElement("target", new XAttribute("type", "virtio"), new XAttribute("name", "org.qemu.guest_agent.0"))),
-                new XElement("graphics", new XAttribute("type", "vnc"), new XAttribute("port", -1), new XAttribute("autoport", "yes"), new XAttribute("listen", "127.0.0.1")),
+                // Nowhere on a network, not even for others on the host: a socket in libvirt's own folder of this machine.
+                new XElement("graphics", new XAttribute("type", "vnc"), new XElement("listen", new XAttribute("type", "socket"))),
                 new XElement("video", new XElement("model", new XAttribute("type", "vga"))),
                 new XElement("memballoon", new XAttribute("model", "none")),
                 new XElement("rng", new XAttribute("model", "virtio"), new XElement("backend", new XAttribute("model", "random"), "/dev/urandom"))));

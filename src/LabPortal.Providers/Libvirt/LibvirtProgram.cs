@@ -20,6 +20,7 @@ internal static partial class LibvirtProgram
         // A group of its own, so that it ends with all that it started, and no Ctrl+C in the portal's terminal reaches it.
         _ = setsid();
         if (arguments is [LibvirtLineProgram.Word]) return LibvirtLineProgram.Run();
+        if (arguments is [LibvirtScreenProgram.Word]) return LibvirtScreenProgram.Run();
         using var calls = new BlockingCollection<string>();
         new Thread(() => Serve(calls)) { IsBackground = true }.Start();
         using var input = new StreamReader(Console.OpenStandardInput(), Encoding.UTF8);

@@ -10,7 +10,7 @@ namespace LabPortal.Providers.Libvirt;
 
 /// <summary>The flow over a pool's hosts: what is asked of which, and what their answers mean. What is done on one host is in its calls.</summary>
 internal sealed partial class LibvirtProvider
-    : IProvider, IPowerAbility, ISnapshotAbility, ICapacityAbility, IImagesAbility, ISerialLogAbility, ISerialConsoleAbility, INetworkAbility, IWarmStartAbility
+    : IProvider, IPowerAbility, ISnapshotAbility, ICapacityAbility, IImagesAbility, ISerialLogAbility, ISerialConsoleAbility, INetworkAbility, IWarmStartAbility, IScreenAbility
 {
     private const string Others = "It belongs to another installation, which alone may look after it.";
     private const int PausedByError = 5;
@@ -201,6 +201,22 @@ internal sealed partial class LibvirtProvider
         }
 
         throw new ProviderFault(FaultKind.Rejected, $"Nobody could open the console: {name} is not there any more.");
+    }
+
+    /// <summary>A connection by TLS alone leads to libvirtd and nowhere else.</summary>
+    public bool HasScreen(ResourceRef machine)
+        => machine.Host is { } name && _hosts.TryGetValue(name, out var host) && (LibvirtUri.IsLocal(host.Settings.Uri) || LibvirtUri.Ssh(host.Settings.Uri, "") is not null);
+
+    public async Task<Stream> OpenScreenAsync(ResourceRef machine, CancellationToken cancellation)
+    {
+        RefuseOthers(machine.Owner);
+        var name = machine.Owner.ResourceName;
+        foreach (var host in HostsOf(machine))
+        {
+            if (machine.Host is not null || await host.RunAsync(new FindMachine(name), cancellation)) return await host.OpenScreenAsync(name, cancellation);
+        }
+
+        throw NotThere("open the screen", machine);
     }
 
     public async ValueTask DisposeAsync()

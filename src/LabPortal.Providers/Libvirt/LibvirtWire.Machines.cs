@@ -1,5 +1,6 @@
 using System.Net;
 using System.Runtime.InteropServices;
+using System.Xml.Linq;
 
 namespace LabPortal.Providers.Libvirt;
 
@@ -12,6 +13,7 @@ internal sealed unsafe partial class LibvirtWire
     private const uint UndefineAll = 1 | 2 | 4 | 16; // managed save, snapshot metadata, NVRAM, checkpoint metadata
     private const uint StartAutodestroy = 2;
     private const uint ShutdownPowerButton = 1;
+    private const uint GraphicsWithoutPassword = 1;
 
     /// <summary>All domains of the host with their state, in one call.</summary>
     public IReadOnlyList<DomainState> ListDomains()
@@ -89,6 +91,21 @@ internal sealed unsafe partial class LibvirtWire
     public void TakePowerAway(DomainHandle domain)
     {
         Did(Native.virDomainDestroyFlags(domain, 0), "take the machine's power away", LibvirtError.OperationInvalid, LibvirtError.NoDomain);
+    }
+
+    /// <summary>A socket to the machine's screen, where libvirtd is on this machine; empty where the machine does not run.</summary>
+    public int? OpenScreen(DomainHandle domain)
+    {
+        var socket = Native.virDomainOpenGraphicsFD(domain, 0, GraphicsWithoutPassword);
+        return Did(socket, "open the machine's screen", LibvirtError.OperationInvalid, LibvirtError.NoDomain) ? socket : null;
+    }
+
+    /// <summary>Where on its host the machine's screen listens now; empty where it does not run.</summary>
+    public string? ReadScreenSocket(DomainHandle domain)
+    {
+        var text = Native.virDomainGetXMLDesc(domain, 0);
+        if (text == 0) throw Fault("tell where the machine's screen is");
+        return XDocument.Parse(Native.TakeText(text)).Descendants("graphics").Elements("listen").FirstOrDefault()?.Attribute("socket")?.Value;
     }
 
     public void Undefine(DomainHandle domain)

@@ -285,6 +285,13 @@ internal static unsafe partial class Native
     [LibraryImport(Library)]
     public static partial int virDomainOpenConsole(DomainHandle domain, nint device, StreamHandle stream, uint flags);
 
+    /// <summary>A socket whose other end is QEMU's: libvirt passes it through its own, so only where that is on this machine.</summary>
+    [LibraryImport(Library)]
+    public static partial int virDomainOpenGraphicsFD(DomainHandle domain, uint index, uint flags);
+
+    [LibraryImport(Library)]
+    public static partial nint virDomainGetXMLDesc(DomainHandle domain, uint flags);
+
     [LibraryImport(Library)]
     public static partial int virEventRegisterDefaultImpl();
 

@@ -6,19 +6,17 @@ namespace LabPortal.Providers.Simulated;
 /// <summary>A simulated guest's serial port: a prompt, and a shell that says everything back and knows a few words. Ends when its machine does not run any more.</summary>
 internal sealed class SimulatedLine : Stream
 {
-    private const int LongestCommand = 256;
     private static readonly TimeSpan s_look = TimeSpan.FromMilliseconds(250);
 
-    private readonly string _hostName;
+    private readonly SimulatedShell _shell;
     private readonly TimeProvider _time;
     private readonly Action<SimulatedLine> _ended;
     private readonly Pipe _printed = new();
-    private readonly StringBuilder _command = new();
     private readonly CancellationTokenSource _over = new();
 
     public SimulatedLine(string hostName, Func<CancellationToken, Task<bool>> runs, TimeProvider time, Action<SimulatedLine> ended)
     {
-        (_hostName, _time, _ended) = (hostName, time, ended);
+        (_shell, _time, _ended) = (new SimulatedShell(hostName), time, ended);
         _ = WatchAsync(runs);
     }
 
@@ -36,7 +34,7 @@ internal sealed class SimulatedLine : Stream
 
     public override async ValueTask WriteAsync(ReadOnlyMemory<byte> buffer, CancellationToken cancellationToken = default)
     {
-        if (!_over.IsCancellationRequested) await _printed.Writer.WriteAsync(Encoding.UTF8.GetBytes(Answer(buffer.Span)), cancellationToken);
+        if (!_over.IsCancellationRequested) await _printed.Writer.WriteAsync(Encoding.UTF8.GetBytes(_shell.Answer(buffer.Span)), cancellationToken);
     }
 
     public override Task FlushAsync(CancellationToken cancellationToken) => Task.CompletedTask;
@@ -83,39 +81,4 @@ internal sealed class SimulatedLine : Stream
             End();
         }
     }
-
-    private string Answer(ReadOnlySpan<byte> typed)
-    {
-        var said = new StringBuilder();
-        foreach (var one in typed)
-        {
-            switch (one)
-            {
-                case (byte)'\r' or (byte)'\n':
-                    said.Append("\r\n").Append(Do(_command.ToString().Trim())).Append(_hostName).Append("# ");
-                    _command.Clear();
-                    break;
-                case 0x7f or 0x08 when _command.Length > 0:
-                    _command.Length--;
-                    said.Append("\b \b");
-                    break;
-                case >= 0x20 and < 0x7f when _command.Length < LongestCommand:
-                    _command.Append((char)one);
-                    said.Append((char)one);
-                    break;
-                default:
-                    break;
-            }
-        }
-
-        return said.ToString();
-    }
-
-    private string Do(string command) => command switch
-    {
-        "" => "",
-        "hostname" => _hostName + "\r\n",
-        _ when command.StartsWith("echo ", StringComparison.Ordinal) => command[5..] + "\r\n",
-        _ => $"sh: {command.Split(' ')[0]}: not found\r\n",
-    };
 }

@@ -13,9 +13,10 @@ namespace LabPortal.Providers.Simulated;
 
 /// <summary>The flow: which calls over the simulated wire each verb of the contract makes, and what each does to the world.</summary>
 internal sealed partial class SimulatedProvider(PoolContext pool, SimulatedSettings settings, SimulatedWorld world)
-    : IProvider, IPowerAbility, ISnapshotAbility, ICapacityAbility, IImagesAbility, ISerialLogAbility, ISerialConsoleAbility, INetworkAbility, IWarmStartAbility
+    : IProvider, IPowerAbility, ISnapshotAbility, ICapacityAbility, IImagesAbility, ISerialLogAbility, ISerialConsoleAbility, INetworkAbility, IWarmStartAbility, IScreenAbility
 {
     private readonly ConcurrentDictionary<string, SimulatedLine> _lines = new();
+    private readonly ConcurrentDictionary<string, SimulatedScreen> _screens = new();
 
     public Duration SettlingTime => Duration.FromNanoseconds(settings.Settling * 1000.0);
 
@@ -224,6 +225,22 @@ internal sealed partial class SimulatedProvider(PoolContext pool, SimulatedSetti
         }
 
         return line;
+    }
+
+    public bool HasScreen(ResourceRef machine) => true;
+
+    /// <summary>All viewers of this process see one screen, which goes with the machine's end.</summary>
+    public async Task<Stream> OpenScreenAsync(ResourceRef machine, CancellationToken cancellation)
+    {
+        var name = Ours(machine.Owner).ResourceName;
+        if (await world.WhoRunsAsync(name, cancellation) is not { } hostName) throw new ProviderFault(FaultKind.Rejected, $"Machine {name} does not run.");
+        var screen = _screens.GetOrAdd(name, _ => new SimulatedScreen(hostName));
+        return new SimulatedView(screen, hostName, async over =>
+        {
+            if (await world.WhoRunsAsync(name, over) is not null) return true;
+            _screens.TryRemove(KeyValuePair.Create(name, screen));
+            return false;
+        }, pool.Time);
     }
 
     private async Task<T> CallAsync<T>(WireVerb verb, IReadOnlyList<Owner> owners, Func<Rows, Effect<T>> effect, CancellationToken cancellation)

@@ -55,7 +55,7 @@ internal static class ApiRoutes
         labs.MapMachineVerb(LabVerb.Stop, "Stop one machine");
         labs.MapMachineVerb(LabVerb.Restart, "Restart one machine");
         labs.MapPost("/{id}/machines/{name}/console", ConsoleRoutes.AskAsync).Says("openConsole", "A way into a machine through the portal",
-            "An address for one WebSocket, good once, for 30 s, with the same token. `ssh` leads to the machine's SSH port, `serial` to its serial port, `vnc` to its screen; what the machine's pool has not is refused; "
+            "An address for one WebSocket, good once, for 30 s, with the same token. `ssh` leads to the machine's SSH port, `serial` to its serial port, `vnc` to its screen, `terminal` to a shell that the portal opens on it; what the machine's pool has not is refused; "
             + "binary messages are its bytes. The close message says why it ended, by a code.")
             .Takes<ConsoleRequestBody>().Gives<ConsoleBody>().Refuses(400, 403, 404, 409);
         labs.MapGet("/{id}/machines/{name}/serial", LabRoutes.SerialLogAsync).Says("serialLog", "The end of what a machine printed on its serial port", "Plain text.")

@@ -105,7 +105,7 @@ internal static class PortalHosting
         services.AddSingleton<CatalogueCalls>();
         services.AddSingleton<ConsoleCalls>();
         services.AddSingleton<ConsoleSessions>();
-        services.AddSingleton(new ConsoleSettings(settings.ConsoleIdle));
+        services.AddSingleton(new ConsoleSettings(settings.ConsoleIdle, settings.ConsolesPerPerson));
         services.AddSingleton<GuestSeeds>();
         services.AddSingleton<LabCalls>();
         services.AddSingleton<LabFeed>();
@@ -118,7 +118,7 @@ internal static class PortalHosting
         services.AddSingleton<RunCalls>();
         services.AddSingleton<RunViews>();
         services.AddSingleton<Runs>();
-        services.AddSingleton<SerialRooms>();
+        services.AddSingleton<ConsoleRooms>();
         services.AddSingleton(new AllowedHosts(settings.WebhookHosts));
         services.AddSingleton<WebhookCalls>();
         services.AddHostedService<Listening>();

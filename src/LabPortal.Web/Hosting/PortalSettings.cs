@@ -44,6 +44,9 @@ internal sealed record PortalSettings
     /// <summary><c>LabPortal:Consoles:IdleMinutes</c>: how long somebody may do nothing on a console.</summary>
     public TimeSpan ConsoleIdle { get; init; } = TimeSpan.FromMinutes(30);
 
+    /// <summary><c>LabPortal:Consoles:PerPerson</c>: how many consoles one person may have open at one node.</summary>
+    public int ConsolesPerPerson { get; init; } = 20;
+
     private static readonly IPNetwork[] s_loopback = [IPNetwork.Parse("127.0.0.0/8"), IPNetwork.Parse("::1/128")];
 
     public const int MaxBodyBytes = 1 << 20;
@@ -71,6 +74,7 @@ internal sealed record PortalSettings
             MetricsToken = Text(portal, "Metrics:Token"),
             SignInsPerMinute = portal.GetValue("Limits:SignInsPerMinute", 20),
             ConsoleIdle = TimeSpan.FromMinutes(portal.GetValue("Consoles:IdleMinutes", 30.0)),
+            ConsolesPerPerson = portal.GetValue("Consoles:PerPerson", 20),
         };
     }
 

@@ -23,6 +23,7 @@ public sealed class MayTests
         read-serial-log   yes -   yes yes -   -   yes -
         reveal-password   -   -   yes yes -   -   -   -
         open-console      yes -   yes yes -   -   yes -
+        watch-console     yes -   yes -   yes yes yes -
         see-quota         yes yes yes yes yes yes yes -
         see-team          yes yes yes yes yes yes yes -
         retry-run         yes -   -   -   -   -   -   -

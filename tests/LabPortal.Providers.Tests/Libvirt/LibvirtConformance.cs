@@ -30,7 +30,7 @@ public class LibvirtConformance(LibvirtPeer peer) : ProviderConformance
     protected override int FewestWireCallsOfACreate => 12;
 
     protected override IReadOnlySet<Type> Abilities { get; } =
-        new HashSet<Type> { typeof(IPowerAbility), typeof(ISnapshotAbility), typeof(ICapacityAbility), typeof(IImagesAbility), typeof(ISerialLogAbility), typeof(ISerialConsoleAbility), typeof(INetworkAbility), typeof(IWarmStartAbility) };
+        new HashSet<Type> { typeof(IPowerAbility), typeof(ISnapshotAbility), typeof(ICapacityAbility), typeof(IImagesAbility), typeof(ISerialLogAbility), typeof(ISerialConsoleAbility), typeof(INetworkAbility), typeof(IWarmStartAbility), typeof(IScreenAbility) };
 
     protected override IReadOnlyDictionary<Type, string> CannotHave { get; } = new Dictionary<Type, string>
     {

@@ -50,7 +50,7 @@ public sealed class LibvirtSshPeer : LibvirtPeer
     public override async ValueTask InitializeAsync()
     {
         await base.InitializeAsync();
-        if (PrivateLibvirt.WhyNot is null) _sshd = await LoopbackSshd.StartAsync(TestContext.Current.CancellationToken);
+        if (PrivateLibvirt.WhyNot is null) _sshd = await LoopbackSshd.StartAsync(TestContext.Current.CancellationToken, seeAs: await Libvirt.PidAsync(TestContext.Current.CancellationToken));
     }
 
     public override async ValueTask DisposeAsync()

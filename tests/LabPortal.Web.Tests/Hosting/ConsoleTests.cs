@@ -85,11 +85,24 @@ public sealed class ConsoleTests(TestDatabases databases)
     }
 
     [Fact]
-    public async Task Who_may_not_is_refused_and_who_may_no_longer_is_put_out()
+    public async Task Who_may_not_only_watches_and_who_may_no_longer_is_put_out()
     {
         await using var portal = await Portal.StartAsync(await databases.CreateSettingAsync(Engine.Sqlite));
-        Assert.Equal("actor.may-not", (await portal.OpenAsync(portal.Bob)).Refusal!.Code);
-        Assert.Equal("console.not-here", (await portal.OpenAsync(portal.Ada, ConsoleKind.Vnc)).Refusal!.Code);
+        Assert.Equal("actor.may-not", (await portal.OpenAsync(portal.Bob, ConsoleKind.Ssh)).Refusal!.Code);
+        Assert.Equal("console.not-here", (await portal.OpenAsync(portal.Ada, ConsoleKind.Terminal)).Refusal!.Code);
+
+        // A teammate sees what is typed, and whatever they do types nothing, also where nobody else is.
+        var (watching, why) = await portal.TryAsync(await portal.AskAsync(portal.Bob), portal.Bob);
+        Assert.True(watching is not null, why);
+        using (watching)
+        {
+            Assert.Contains("\"mayType\":false,\"types\":null", await ReadUntilAsync(watching, text => text.Contains("\"live\":true", StringComparison.Ordinal)), StringComparison.Ordinal);
+            await SayAsync(watching, "type");
+            await TypeAsync(watching, "echo from-bob\r");
+            using var ada = (await portal.TryAsync(await portal.AskAsync(portal.Ada), portal.Ada)).Socket!;
+            await TypeAsync(ada, "echo from-ada\r");
+            Assert.DoesNotContain("from-bob", await ReadUntilAsync(watching, text => text.Contains("from-ada\r\none# ", StringComparison.Ordinal)), StringComparison.Ordinal);
+        }
 
         await portal.ManageAsync(portal.Bob, TeamRole.Manager);
         var (socket, code) = await portal.TryAsync(await portal.AskAsync(portal.Bob), portal.Bob);
@@ -105,7 +118,7 @@ public sealed class ConsoleTests(TestDatabases databases)
     [Fact]
     public async Task Who_does_nothing_is_put_out()
     {
-        await using var portal = await Portal.StartAsync(await databases.CreateSettingAsync(Engine.Sqlite), idleMinutes: 0.1);
+        await using var portal = await Portal.StartAsync(await databases.CreateSettingAsync(Engine.Sqlite), idle: TimeSpan.FromSeconds(1));
         var (idle, _) = await portal.TryAsync(await portal.AskAsync(portal.Ada), portal.Ada);
         using (idle) Assert.Equal((WebSocketCloseStatus.PolicyViolation, ConsoleEnd.Idle), await ReadToCloseAsync(idle!));
         Assert.Equal("Ada", (await portal.LeftAsync(ConsoleEnd.Idle)).Actor);
@@ -126,9 +139,9 @@ public sealed class ConsoleTests(TestDatabases databases)
         await TypeAsync(ada, "echo from-ada\r");
         var seen = await ReadUntilAsync(bob, text => text.Contains("from-ada\r\none# ", StringComparison.Ordinal));
         Assert.DoesNotContain("from-bob", seen, StringComparison.Ordinal);
-        await bob.SendAsync("""{"do":"type"}"""u8.ToArray(), WebSocketMessageType.Text, endOfMessage: true, Cancellation);
+        await SayAsync(bob, "type");
         await ReadUntilAsync(ada, text => text.Contains("\"asks\":2", StringComparison.Ordinal));
-        await ada.SendAsync("""{"do":"give"}"""u8.ToArray(), WebSocketMessageType.Text, endOfMessage: true, Cancellation);
+        await SayAsync(ada, "give");
         await ReadUntilAsync(bob, text => text.Contains("\"types\":2", StringComparison.Ordinal));
         await TypeAsync(bob, "echo from-bob\r");
         await ReadUntilAsync(ada, text => text.Contains("from-bob\r\none# ", StringComparison.Ordinal));
@@ -137,6 +150,44 @@ public sealed class ConsoleTests(TestDatabases databases)
         Assert.Equal(WebSocketCloseStatus.NormalClosure, (await ReadToCloseAsync(ada)).Status);
         Assert.Equal(WebSocketCloseStatus.NormalClosure, (await ReadToCloseAsync(bob)).Status);
     }
+
+    [Fact]
+    public async Task A_screen_is_seen_by_two_and_keys_count_for_one_however_many_consoles_the_other_opens()
+    {
+        await using var portal = await Portal.StartAsync(await databases.CreateSettingAsync(Engine.Sqlite), perPerson: 2);
+        await portal.ManageAsync(portal.Bob, TeamRole.Manager);
+        await using var ada = await ScreenViewer.OpenAsync((await portal.TryAsync(await portal.AskAsync(portal.Ada, ConsoleKind.Vnc), portal.Ada)).Socket!, Cancellation);
+        await using var bob = await ScreenViewer.OpenAsync((await portal.TryAsync(await portal.AskAsync(portal.Bob, ConsoleKind.Vnc), portal.Bob)).Socket!, Cancellation);
+        var empty = await bob.LookAsync(Cancellation);
+        Assert.True(empty.Distinct().Skip(1).Any());
+
+        // Keys and power of who does not type go nowhere: the clipboard of nobody does.
+        await bob.TypeAsync('b', Cancellation);
+        Assert.Equal(empty, await bob.LookAsync(Cancellation));
+        await ada.PasteAsync(new string('p', 100_000), Cancellation);
+        await ada.TypeAsync('a', Cancellation);
+        var typed = await ada.LookAsync(Cancellation);
+        Assert.NotEqual(empty, typed);
+        Assert.Equal(typed, await bob.LookAsync(Cancellation));
+        await SayAsync(bob.Socket, "type");
+        await ada.UntilToldAsync("\"asks\":2", Cancellation);
+        await SayAsync(ada.Socket, "give");
+        await bob.UntilToldAsync("\"types\":2", Cancellation);
+        await bob.TypeAsync('b', Cancellation);
+        Assert.NotEqual(typed, await bob.LookAsync(Cancellation));
+
+        using var second = (await portal.TryAsync(await portal.AskAsync(portal.Bob), portal.Bob)).Socket!;
+        await ReadUntilAsync(second, text => text.Contains("\"live\":true", StringComparison.Ordinal));
+        using var third = (await portal.TryAsync(await portal.AskAsync(portal.Bob), portal.Bob)).Socket!;
+        Assert.Equal((WebSocketCloseStatus.PolicyViolation, ConsoleEnd.TooMany), await ReadToCloseAsync(third));
+
+        // What is no message of a viewer ends it.
+        await ada.Socket.SendAsync(new byte[] { 250, 0, 1, 2 }, WebSocketMessageType.Binary, endOfMessage: true, Cancellation);
+        Assert.Equal((WebSocketCloseStatus.PolicyViolation, ConsoleEnd.Nonsense), await ReadToCloseAsync(ada.Socket));
+        Assert.Equal("vnc", (await portal.LeftAsync(ConsoleEnd.Nonsense)).Details["kind"]);
+    }
+
+    private static Task SayAsync(WebSocket socket, string what) => socket.SendAsync(Encoding.UTF8.GetBytes($"{{\"do\":\"{what}\"}}"), WebSocketMessageType.Text, endOfMessage: true, Cancellation);
 
     private static Task TypeAsync(WebSocket socket, string text) => socket.SendAsync(Encoding.UTF8.GetBytes(text), WebSocketMessageType.Binary, endOfMessage: true, Cancellation);
 
@@ -186,9 +237,9 @@ public sealed class ConsoleTests(TestDatabases databases)
             """;
 
         private readonly string _database;
-        private readonly double _idleMinutes;
+        private readonly ConsoleSettings _settings;
 
-        private Portal(string database, double idleMinutes) => (_database, _idleMinutes) = (database, idleMinutes);
+        private Portal(string database, ConsoleSettings settings) => (_database, _settings) = (database, settings);
 
         public Somebody Ada { get; private set; } = null!;
 
@@ -196,9 +247,9 @@ public sealed class ConsoleTests(TestDatabases databases)
 
         private LabId Lab { get; set; }
 
-        public static async Task<Portal> StartAsync(string database, double idleMinutes = 30)
+        public static async Task<Portal> StartAsync(string database, TimeSpan? idle = null, int perPerson = 20)
         {
-            var portal = new Portal(database, idleMinutes);
+            var portal = new Portal(database, new ConsoleSettings(idle ?? TimeSpan.FromMinutes(30), perPerson) { LookEvery = TimeSpan.FromMilliseconds(200) });
             var admin = Actor.Portal("test");
             var applied = await portal.Services.GetRequiredService<CatalogueCalls>().ApplyAsync(admin, Catalogue, dryRun: false, prune: false, Cancellation);
             Assert.True(applied.Ok, string.Join(' ', applied.Refusal?.Errors ?? []));
@@ -218,9 +269,9 @@ public sealed class ConsoleTests(TestDatabases databases)
             => await Services.GetRequiredService<ConsoleCalls>().AskAsync(await ActorAsync(who), Lab, Machine, kind, Cancellation);
 
         /// <summary>A token, as a page gets it from its circuit and a program by the API.</summary>
-        public async Task<string> AskAsync(Somebody who)
+        public async Task<string> AskAsync(Somebody who, ConsoleKind kind = ConsoleKind.Serial)
         {
-            if (who.Session is not null) return (await OpenAsync(who)).Value.Token;
+            if (who.Session is not null) return (await OpenAsync(who, kind)).Value.Token;
             using var client = CreateClient();
             client.DefaultRequestHeaders.Authorization = new("Bearer", who.Token);
             using var answer = await client.PostAsync($"/api/v1/labs/{Lab}/machines/{Machine}/console", new StringContent("""{"kind":"serial"}"""), Cancellation);
@@ -277,7 +328,7 @@ public sealed class ConsoleTests(TestDatabases databases)
         {
             base.ConfigureWebHost(builder);
             builder.UseSetting("LabPortal:Database", _database);
-            builder.UseSetting("LabPortal:Consoles:IdleMinutes", _idleMinutes.ToString(System.Globalization.CultureInfo.InvariantCulture));
+            builder.ConfigureTestServices(services => services.AddSingleton(_settings));
         }
 
         private async Task<string?> WhyAsync(Somebody who)

@@ -1,7 +1,7 @@
 namespace LabPortal.Web.Features.Consoles;
 
 /// <summary>Who is at a console, as its socket says it: you, who types and who asks to by their numbers.</summary>
-public sealed record ConsoleRoomNote(int You, int? Types, int? Asks, bool Kept, bool Skipped, IReadOnlyList<ConsoleRoomNote.Person> People)
+public sealed record ConsoleRoomNote(int You, bool MayType, int? Types, int? Asks, bool Kept, bool Skipped, IReadOnlyList<ConsoleRoomNote.Person> People)
 {
     public bool YouType => Types == You;
 

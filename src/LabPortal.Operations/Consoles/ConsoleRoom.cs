@@ -4,10 +4,11 @@ using LabPortal.Domain;
 namespace LabPortal.Operations.Consoles;
 
 /// <summary>
-/// One machine's serial port with all who look at it in this process: what it printed last, who is there, and who of them types. Everything
-/// in it is bounded, whatever the guest prints and however slow somebody reads.
+/// One console of a machine with all who look at it: who is there, and who of them types. Where they share one line (a serial port, a shell)
+/// what it printed last too; at a screen each has a line of their own, and only the keyboard is shared. Everything in it is bounded, whatever
+/// the guest prints and however slow somebody reads.
 /// </summary>
-internal sealed class SerialRoom : IDisposable
+internal sealed class ConsoleRoom : IDisposable
 {
     /// <summary>How much of what was printed before is shown to who comes.</summary>
     public const int Scrolled = 64 * 1024;
@@ -15,25 +16,28 @@ internal sealed class SerialRoom : IDisposable
     /// <summary>Who types and does not answer gives the keyboard away after so long.</summary>
     public static readonly TimeSpan Answer = TimeSpan.FromSeconds(10);
 
-    private readonly Stream _line;
+    private readonly Stream? _line;
     private readonly TimeProvider _time;
     private readonly Action<Exception> _broke;
     private readonly Lock _changing = new();
     private readonly SemaphoreSlim _typing = new(1, 1);
     private readonly Scroll _scroll = new(Scrolled);
-    private readonly List<SerialSeat> _seats = [];
+    private readonly List<ConsoleSeat> _seats = [];
     private readonly CancellationTokenSource _closing = new();
     private ITimer? _answer;
-    private SerialSeat? _types;
-    private SerialSeat? _asks;
+    private ConsoleSeat? _types;
+    private ConsoleSeat? _asks;
     private int _numbers;
     private bool _closed;
 
-    public SerialRoom(Stream line, TimeProvider time, Action<Exception> broke)
+    public ConsoleRoom(Stream? line, TimeProvider time, Action<Exception> broke)
     {
         (_line, _time, _broke) = (line, time, broke);
-        _ = PumpAsync();
+        Closed = PumpAsync();
     }
+
+    /// <summary>Nobody is in it any more, or its line has ended.</summary>
+    public Task Closed { get; }
 
     /// <summary>What was printed before the line was opened, without what the line has brought since.</summary>
     public void Recall(byte[] log)
@@ -42,20 +46,20 @@ internal sealed class SerialRoom : IDisposable
     }
 
     /// <summary>Empty where the room is closed already.</summary>
-    public SerialSeat? Join(PersonId? person, string name)
+    public ConsoleSeat? Join(PersonId? person, string name, bool mayType = true)
     {
         lock (_changing)
         {
             if (_closed) return null;
-            var seat = new SerialSeat(this, ++_numbers, person, name, _scroll.ToArray());
+            var seat = new ConsoleSeat(this, ++_numbers, person, name, mayType, _scroll.ToArray());
             _seats.Add(seat);
-            _types ??= seat;
+            if (mayType) _types ??= seat;
             Changed();
             return seat;
         }
     }
 
-    public void Leave(SerialSeat seat)
+    public void Leave(ConsoleSeat seat)
     {
         lock (_changing)
         {
@@ -67,13 +71,15 @@ internal sealed class SerialRoom : IDisposable
         }
     }
 
-    /// <summary>Bytes of who may not type are dropped: their page says so.</summary>
-    public async Task TypeAsync(SerialSeat seat, ReadOnlyMemory<byte> bytes, CancellationToken cancellation)
+    public bool Types(ConsoleSeat seat)
     {
-        lock (_changing)
-        {
-            if (_types != seat || _closed) return;
-        }
+        lock (_changing) return _types == seat && !_closed;
+    }
+
+    /// <summary>Bytes of who may not type are dropped: their page says so.</summary>
+    public async Task TypeAsync(ConsoleSeat seat, ReadOnlyMemory<byte> bytes, CancellationToken cancellation)
+    {
+        if (_line is null || !Types(seat)) return;
 
         await _typing.WaitAsync(cancellation);
         try
@@ -87,13 +93,14 @@ internal sealed class SerialRoom : IDisposable
         }
     }
 
-    public void Take(SerialSeat seat, ConsoleNote note)
+    public void Take(ConsoleSeat seat, ConsoleNote note)
     {
         lock (_changing)
         {
             if (!_seats.Contains(seat)) return;
             switch (note.Do)
             {
+                case "type" when !seat.MayType: return;
                 // Who types on another page of theirs need not be asked.
                 case "type" when _types is null || (_types.Person is not null && _types.Person == seat.Person): Settle(seat); break;
                 case "type" when _types != seat && _asks is null: Ask(seat); break;
@@ -109,12 +116,12 @@ internal sealed class SerialRoom : IDisposable
         }
     }
 
-    public RoomNote Tell(SerialSeat seat)
+    public RoomNote Tell(ConsoleSeat seat)
     {
-        lock (_changing) return new RoomNote(seat.Number, _types?.Number, _asks?.Number, seat.WasRefused, [.. _seats.Select(one => new SeatedNote(one.Number, one.Name))]);
+        lock (_changing) return new RoomNote(seat.Number, seat.MayType, _types?.Number, _asks?.Number, seat.WasRefused, [.. _seats.Select(one => new SeatedNote(one.Number, one.Name))]);
     }
 
-    private void Ask(SerialSeat seat)
+    private void Ask(ConsoleSeat seat)
     {
         _asks = seat;
         seat.WasRefused = false;
@@ -131,7 +138,7 @@ internal sealed class SerialRoom : IDisposable
             null, Answer, Timeout.InfiniteTimeSpan);
     }
 
-    private void Settle(SerialSeat? types)
+    private void Settle(ConsoleSeat? types)
     {
         (_types, _asks) = (types, null);
         _answer?.Dispose();
@@ -147,8 +154,9 @@ internal sealed class SerialRoom : IDisposable
     {
         try
         {
+            if (_line is null) await Task.Delay(Timeout.InfiniteTimeSpan, _time, _closing.Token);
             var portion = new byte[4096];
-            for (int read; (read = await _line.ReadAsync(portion, _closing.Token)) > 0;)
+            for (int read; _line is not null && (read = await _line.ReadAsync(portion, _closing.Token)) > 0;)
             {
                 var printed = portion[..read];
                 lock (_changing)
@@ -174,7 +182,7 @@ internal sealed class SerialRoom : IDisposable
                 foreach (var seat in _seats) seat.End(ConsoleEnd.Ended);
             }
 
-            await _line.DisposeAsync();
+            if (_line is not null) await _line.DisposeAsync();
             Dispose();
         }
     }
@@ -197,7 +205,7 @@ internal sealed class SerialRoom : IDisposable
 }
 
 /// <summary>Somebody's place in a room: what they have not been shown yet, at most <see cref="MostWaiting"/> of it.</summary>
-internal sealed class SerialSeat(SerialRoom room, int number, PersonId? person, string name, byte[] before) : IDisposable
+internal sealed class ConsoleSeat(ConsoleRoom room, int number, PersonId? person, string name, bool mayType, byte[] before) : IDisposable
 {
     /// <summary>With what is sent at once this makes some 2 MB a second.</summary>
     public static readonly TimeSpan Pace = TimeSpan.FromMilliseconds(15);
@@ -219,6 +227,12 @@ internal sealed class SerialSeat(SerialRoom room, int number, PersonId? person, 
     public PersonId? Person { get; } = person;
 
     public string Name { get; } = name;
+
+    /// <summary>Others only watch.</summary>
+    public bool MayType { get; } = mayType;
+
+    /// <summary>It is they who type now.</summary>
+    public bool Types => room.Types(this);
 
     /// <summary>They asked for the keyboard, and whoever has it keeps it.</summary>
     public bool WasRefused { get; set; }
@@ -296,8 +310,11 @@ internal sealed class SerialSeat(SerialRoom room, int number, PersonId? person, 
 /// <summary>What there is to tell to one seat, in this order.</summary>
 internal sealed record SeatNews(RoomNote? Room, IReadOnlyList<byte[]> Printed, bool IsLive, string? Ended);
 
-/// <summary>Who is there: <paramref name="You"/>, who types and who asks to, by their numbers; <paramref name="Kept"/> where your wish was refused.</summary>
-internal sealed record RoomNote(int You, int? Types, int? Asks, bool Kept, IReadOnlyList<SeatedNote> People)
+/// <summary>
+/// Who is there: <paramref name="You"/>, who types and who asks to, by their numbers; <paramref name="MayType"/> where you may ever;
+/// <paramref name="Kept"/> where your wish was refused.
+/// </summary>
+internal sealed record RoomNote(int You, bool MayType, int? Types, int? Asks, bool Kept, IReadOnlyList<SeatedNote> People)
 {
     /// <summary>More was printed than could be shown; the oldest of it is left out.</summary>
     public bool Skipped { get; init; }

@@ -7,7 +7,7 @@ using Xunit;
 
 namespace LabPortal.Operations.Tests.Consoles;
 
-public sealed class SerialRoomTests
+public sealed class ConsoleRoomTests
 {
     private readonly FakeTimeProvider _time = new();
 
@@ -71,7 +71,7 @@ public sealed class SerialRoomTests
         Assert.Equal((2, null, false), (room.Tell(bob).Types, room.Tell(bob).Asks, room.Tell(bob).Kept));
 
         eve.Take(new ConsoleNote("type"));
-        _time.Advance(SerialRoom.Answer - TimeSpan.FromSeconds(1));
+        _time.Advance(ConsoleRoom.Answer - TimeSpan.FromSeconds(1));
         Assert.Equal(2, room.Tell(eve).Types);
         _time.Advance(TimeSpan.FromSeconds(1));
         Assert.Equal((3, null), (room.Tell(eve).Types, room.Tell(eve).Asks));
@@ -123,7 +123,7 @@ public sealed class SerialRoomTests
 
         Assert.True(skipped);
         Assert.InRange(shown.Length, 1, 320 * 1024);
-        Assert.InRange((await ShownAsync(room)).Length, 1, SerialRoom.Scrolled);
+        Assert.InRange((await ShownAsync(room)).Length, 1, ConsoleRoom.Scrolled);
     }
 
     [Fact]
@@ -162,17 +162,17 @@ public sealed class SerialRoomTests
         Assert.Null(room.Join(null, "Eve"));
     }
 
-    private SerialRoom Room(Guest guest) => new(guest, _time, fault => Assert.Fail(fault.ToString()));
+    private ConsoleRoom Room(Guest guest) => new(guest, _time, fault => Assert.Fail(fault.ToString()));
 
     /// <summary>What somebody who comes now is shown.</summary>
-    private static async Task<string> ShownAsync(SerialRoom room)
+    private static async Task<string> ShownAsync(ConsoleRoom room)
     {
         using var seat = room.Join(null, "Look")!;
         var pieces = (await seat.NewsAsync(Cancellation)).Printed;
         return string.Concat(pieces.Select(piece => Encoding.UTF8.GetString(piece)));
     }
 
-    private static async Task<string> SeesAsync(SerialSeat seat, int length)
+    private static async Task<string> SeesAsync(ConsoleSeat seat, int length)
     {
         var seen = new StringBuilder();
         while (seen.Length < length)

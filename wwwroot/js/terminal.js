@@ -1,4 +1,4 @@
-// A machine's serial port in a terminal. What a guest prints is drawn by the terminal and nothing else: no title, no link, no clipboard.
+// A machine's serial port, or a shell on it, in a terminal. What a guest prints is drawn by the terminal and nothing else: no title, no link, no clipboard.
 // Text and state of the page are the server's; here are only bytes, and JSON about who is there.
 
 import { Terminal } from '../lib/xterm/xterm.mjs';
@@ -25,11 +25,19 @@ export function open(element, page, label) {
   let waiting = 0;
   const tell = (method, ...words) => page.invokeMethodAsync(method, ...words).catch(() => { });
 
-  // A serial port knows no size: guests take 80 columns for granted, and a narrow window has what fits.
+  // A serial port knows no size: guests take 80 columns for granted, and a narrow window has what fits. A shell has the size of the window
+  // of who types, and the others see it in that size.
+  let room = null;
   const resize = () => {
+    if (room?.columns && room.you !== room.types) { terminal.resize(room.columns, room.rows); return; }
     const size = fit.proposeDimensions();
-    if (size && size.cols > 1 && size.rows > 1) terminal.resize(Math.min(80, size.cols), Math.max(10, size.rows));
+    if (!size || !(size.cols > 1 && size.rows > 1)) return;
+    const [columns, rows] = [room?.columns ? size.cols : Math.min(80, size.cols), Math.max(10, size.rows)];
+    terminal.resize(columns, rows);
+    if (room?.columns && (room.columns !== columns || room.rows !== rows)) say({ do: 'size', columns, rows });
   };
+  const say = note => { if (socket?.readyState === WebSocket.OPEN) socket.send(JSON.stringify(note)); };
+
   const resized = new ResizeObserver(resize);
   resized.observe(element);
   resize();
@@ -64,13 +72,18 @@ export function open(element, page, label) {
       mine.binaryType = 'arraybuffer';
       // What is shown again is no question to us: a terminal would answer the queries in it, and the guest would take that for typing.
       muted = true;
+      room = null;
       mine.onopen = () => terminal.reset();
       mine.onmessage = message => {
         if (mine !== socket) return;
         if (message.data instanceof ArrayBuffer) { show(new Uint8Array(message.data)); return; }
         const note = JSON.parse(message.data);
         if (note.live) terminal.write('', () => { muted = false; });
-        else tell('Told', note);
+        else {
+          room = note;
+          resize();
+          tell('Told', note);
+        }
       };
       mine.onclose = closed => {
         if (mine !== socket) return;
@@ -79,7 +92,7 @@ export function open(element, page, label) {
         tell('Closed', closed.reason || 'console.lost');
       };
     },
-    ask(what) { if (socket?.readyState === WebSocket.OPEN) socket.send(JSON.stringify({ do: what })); },
+    ask(what) { say({ do: what }); },
     focus() { terminal.focus(); },
     dispose() {
       resized.disconnect();
