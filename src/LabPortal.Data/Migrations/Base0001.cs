@@ -260,6 +260,22 @@ public sealed class Base0001 : ForwardOnlyMigration
             used_at bigint
         );
         CREATE INDEX console_tokens_over ON console_tokens (expires_at);
+        CREATE TABLE console_rooms (
+            machine_id text NOT NULL REFERENCES machines (id),
+            generation integer NOT NULL,
+            kind text NOT NULL,
+            worker text NOT NULL,
+            address text,
+            opened_at bigint NOT NULL,
+            PRIMARY KEY (machine_id, generation, kind)
+        );
+        CREATE TABLE host_keys (
+            machine_id text NOT NULL REFERENCES machines (id),
+            generation integer NOT NULL,
+            fingerprint text NOT NULL,
+            seen_at bigint NOT NULL,
+            PRIMARY KEY (machine_id, generation)
+        );
         CREATE TABLE placements (
             machine_id text NOT NULL REFERENCES machines (id),
             generation integer NOT NULL,

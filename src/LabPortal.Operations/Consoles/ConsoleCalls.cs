@@ -78,20 +78,26 @@ public sealed class ConsoleCalls(Database database, TimeProvider time, OpenPools
     private async Task<IReadOnlyList<ConsoleKind>> OfferedAsync(Machine machine, PoolId pool, CancellationToken cancellation)
     {
         var kinds = new List<ConsoleKind>();
+        var hasAddress = Tunnel.AddressesOf(machine).Count > 0;
         try
         {
-            var provider = (await pools.OpenAsync(pool, cancellation)).Provider;
+            var opened = await pools.OpenAsync(pool, cancellation);
+            var provider = opened.Provider;
             if (provider is ISerialConsoleAbility) kinds.Add(ConsoleKind.Serial);
             if (provider is IScreenAbility screens && screens.HasScreen(await ReferenceAsync(machine, cancellation))) kinds.Add(ConsoleKind.Vnc);
+            if (hasAddress && opened.Pool.Settings["reach"]?.GetValue<string>() == "direct" && await HasKeyAsync(machine.Lab, cancellation)) kinds.Add(ConsoleKind.Terminal);
         }
         catch (ProviderFault)
         {
             // A pool that cannot be opened now offers nothing of its own; the way to an address does not need it.
         }
 
-        if (Tunnel.AddressesOf(machine).Count > 0) kinds.Add(ConsoleKind.Ssh);
+        if (hasAddress) kinds.Add(ConsoleKind.Ssh);
         return kinds;
     }
+
+    private async Task<bool> HasKeyAsync(LabId lab, CancellationToken cancellation)
+        => (await database.ReadAsync(session => ProtectedTextStore.ExistingAsync(session, [PortalKey.NameOf(lab)]), cancellation)).Count > 0;
 
     /// <summary>
     /// Uses the token up, for the person and the session that it was made for. Whatever is wrong is refused and audited: used twice, late, by

@@ -13,6 +13,8 @@ internal sealed class ConsoleRoom : IDisposable
     /// <summary>How much of what was printed before is shown to who comes.</summary>
     public const int Scrolled = 64 * 1024;
 
+    private const int MostCells = 500;
+
     /// <summary>Who types and does not answer gives the keyboard away after so long.</summary>
     public static readonly TimeSpan Answer = TimeSpan.FromSeconds(10);
 
@@ -109,6 +111,10 @@ internal sealed class ConsoleRoom : IDisposable
                     _asks.WasRefused = true;
                     Settle(seat);
                     break;
+                // The window of who types is what all see.
+                case "size" when _types == seat && _line is ISizedLine sized && note is { Columns: >= 2 and <= MostCells, Rows: >= 2 and <= MostCells }:
+                    sized.Size = (note.Columns.Value, note.Rows.Value);
+                    break;
                 default: return;
             }
 
@@ -118,7 +124,11 @@ internal sealed class ConsoleRoom : IDisposable
 
     public RoomNote Tell(ConsoleSeat seat)
     {
-        lock (_changing) return new RoomNote(seat.Number, seat.MayType, _types?.Number, _asks?.Number, seat.WasRefused, [.. _seats.Select(one => new SeatedNote(one.Number, one.Name))]);
+        lock (_changing) return new RoomNote(seat.Number, seat.MayType, _types?.Number, _asks?.Number, seat.WasRefused, [.. _seats.Select(one => new SeatedNote(one.Number, one.Name))])
+        {
+            Columns = (_line as ISizedLine)?.Size.Columns,
+            Rows = (_line as ISizedLine)?.Size.Rows,
+        };
     }
 
     private void Ask(ConsoleSeat seat)
@@ -318,6 +328,11 @@ internal sealed record RoomNote(int You, bool MayType, int? Types, int? Asks, bo
 {
     /// <summary>More was printed than could be shown; the oldest of it is left out.</summary>
     public bool Skipped { get; init; }
+
+    /// <summary>How large the terminal is, where it has a size.</summary>
+    public int? Columns { get; init; }
+
+    public int? Rows { get; init; }
 }
 
 internal sealed record SeatedNote(int Number, string Name);

@@ -69,8 +69,9 @@ public sealed class ConsoleSessions(ConsoleCalls calls, ConsoleRooms rooms, Cons
     /// <summary>Each viewer has a line of their own, so that a slow one holds nobody up; the gate lets through only what its person may.</summary>
     private async Task<string> ScreenAsync(ConsolePass pass, ConsoleSocket socket, CancellationTokenSource over)
     {
-        using var seat = await rooms.JoinAsync(pass, takeOver: false, over.Token);
-        if (seat is null) return await RefuseAsync(socket, ConsoleEnd.Elsewhere);
+        var (seat, why) = await rooms.JoinAsync(pass, takeOver: false, over.Token);
+        using var seated = seat;
+        if (seat is null) return await RefuseAsync(socket, why);
         await using var screen = await rooms.OpenScreenAsync(pass, over.Token);
         var gate = new ScreenGate(() => seat.Types, socket.Did);
         var reading = socket.ReadAsync(
@@ -108,8 +109,9 @@ public sealed class ConsoleSessions(ConsoleCalls calls, ConsoleRooms rooms, Cons
 
     private async Task<string> LineAsync(ConsolePass pass, ConsoleSocket socket, bool takeOver, CancellationTokenSource over)
     {
-        using var seat = await rooms.JoinAsync(pass, takeOver, over.Token);
-        if (seat is null) return await RefuseAsync(socket, ConsoleEnd.Elsewhere);
+        var (seat, why) = await rooms.JoinAsync(pass, takeOver, over.Token);
+        using var seated = seat;
+        if (seat is null) return await RefuseAsync(socket, why);
         return await UntilAsync(pass, socket, over, socket.ReadAsync(bytes => seat.TypeAsync(bytes, over.Token), note => seat.Take(note)), async cancellation =>
         {
             while (true)

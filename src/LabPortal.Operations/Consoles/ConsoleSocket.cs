@@ -133,8 +133,8 @@ internal sealed class ConsoleSocket(WebSocket socket, TimeProvider time) : IDisp
     }
 }
 
-/// <summary>What a person asks of a console beside typing: <c>type</c>, <c>give</c>, <c>keep</c>, <c>stay</c>.</summary>
-internal sealed record ConsoleNote(string? Do)
+/// <summary>What a person asks of a console beside typing: <c>type</c>, <c>give</c>, <c>keep</c>, <c>stay</c>, <c>size</c>.</summary>
+internal sealed record ConsoleNote(string? Do, int? Columns = null, int? Rows = null)
 {
     public static ConsoleNote? Read(byte[] text)
     {
@@ -162,11 +162,15 @@ public static class ConsoleEnd
     public const string Nonsense = "console.nonsense";
     public const string Broken = "console.broken";
     public const string TooMany = "console.too-many";
+    public const string Moved = "console.moved";
+    public const string NobodyThere = "console.nobody-there";
+    public const string NoKey = "console.no-key";
+    public const string HostChanged = "console.host-changed";
 
     internal static System.Net.WebSockets.WebSocketCloseStatus StatusOf(string why) => why switch
     {
         Left or Ended => System.Net.WebSockets.WebSocketCloseStatus.NormalClosure,
-        PortalEnds => System.Net.WebSockets.WebSocketCloseStatus.EndpointUnavailable,
+        PortalEnds or Moved => System.Net.WebSockets.WebSocketCloseStatus.EndpointUnavailable,
         NoAnswer or Broken => System.Net.WebSockets.WebSocketCloseStatus.InternalServerError,
         _ => System.Net.WebSockets.WebSocketCloseStatus.PolicyViolation,
     };

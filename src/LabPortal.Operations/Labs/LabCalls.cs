@@ -13,6 +13,7 @@ using LabPortal.Domain.People;
 using LabPortal.Domain.Quotas;
 using LabPortal.Domain.Workflows;
 using LabPortal.Operations.Audit;
+using LabPortal.Operations.Consoles;
 using LabPortal.Operations.Leases;
 using LabPortal.Operations.Machines;
 using LabPortal.Operations.People;
@@ -83,6 +84,7 @@ public sealed partial class LabCalls(Database database, TimeProvider time, Runs 
         if (plan.Blueprint.Lease.Daily is { } daily) await LeaseStore.SetDailyAsync(session, lab.Id, daily);
         if (key is not null) await IdempotencyStore.InsertAsync(session, caller, key, hash, lab.Id, now);
         if ((await SshKeyStore.ListAsync(session, lab.Owner)).Count == 0) await secrets.SaveAsync(session, GuestSeeds.PasswordName(lab.Id), NewPassword(), now);
+        await secrets.SaveAsync(session, PortalKey.NameOf(lab.Id), PortalKey.New(), now);
         LabStore.AppendEvent(session, lab.Id, now, LabEventKind.State, ("state", lab.State.Word()), ("by", actor.Name));
         if (lab.State == LabState.Scheduled) await LeaseClock.ScheduleAsync(session, lab.Id, now);
         else await runs.BeginAsync(session, lab, WorkflowNames.Provision, NoArguments, actor.Name, now);

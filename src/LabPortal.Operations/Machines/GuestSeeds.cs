@@ -7,6 +7,7 @@ using LabPortal.Domain.Blueprints;
 using LabPortal.Domain.Labs;
 using LabPortal.Domain.Machines;
 using LabPortal.Domain.Pools;
+using LabPortal.Operations.Consoles;
 using LabPortal.Operations.People;
 
 namespace LabPortal.Operations.Machines;
@@ -18,7 +19,7 @@ public sealed partial class GuestSeeds(Database database, SecretStore secrets)
     public static string PasswordName(Domain.LabId lab) => $"lab/{lab}/password";
 
     /// <summary>
-    /// The owner's keys as they are now; the generated password where the owner had none at the request; the blueprint's user data with the
+    /// The owner's keys as they are now, and the portal's own for its terminal; the generated password where the owner had none at the request; the blueprint's user data with the
     /// lab's parameters in it. The same for every attempt, as long as the owner's keys stay.
     /// </summary>
     public Task<GuestSeed> OfAsync(Lab lab, Machine machine, CancellationToken cancellation) => database.ReadAsync(
@@ -30,8 +31,9 @@ public sealed partial class GuestSeeds(Database database, SecretStore secrets)
                 ?? throw new ProviderFault(FaultKind.Rejected, $"Version {machine.ImageVersion} of image \"{machine.Image}\" is no longer in the catalogue.");
             var keys = await SshKeyStore.ListAsync(session, lab.Owner);
             var password = await secrets.FindAsync(session, PasswordName(lab.Id));
+            var portal = await secrets.FindAsync(session, PortalKey.NameOf(lab.Id));
             var template = blueprint.Machines.Single(entry => entry.Name == machine.Name);
-            return new GuestSeed(image.User, [.. keys.Select(key => key.PublicKey)], password, Fill(template.UserData, blueprint.Parameters, lab.Parameters));
+            return new GuestSeed(image.User, [.. keys.Select(key => key.PublicKey), .. portal is null ? Array.Empty<string>() : [PortalKey.PublicOf(portal.Reveal())]], password, Fill(template.UserData, blueprint.Parameters, lab.Parameters));
         },
         cancellation);
 

@@ -5,6 +5,7 @@ using LabPortal.Data.Workflows;
 using LabPortal.Domain;
 using LabPortal.Domain.Labs;
 using LabPortal.Domain.Workflows;
+using LabPortal.Operations.Consoles;
 using LabPortal.Operations.Leases;
 using LabPortal.Operations.Machines;
 using LabPortal.Operations.People;
@@ -105,7 +106,7 @@ public sealed class Runs(RegisteredWorkflows workflows, TimeProvider time)
         await InsertAsync(session, lab, WorkflowNames.End, new Dictionary<string, string>(), live.EndAskedBy!, now, live.TraceParent);
     }
 
-    /// <summary>The lab is <i>ended</i> or <i>failed</i>: it holds no quota any more, and its generated password opens nothing.</summary>
+    /// <summary>The lab is <i>ended</i> or <i>failed</i>: it holds no quota any more, and its generated password and the portal's own key open nothing.</summary>
     internal static async Task SetOverAsync(Session session, LabId lab, LabState state, Reason? reason, Instant now)
     {
         await QuotaHoldStore.SetEndAsync(session, lab, now);
@@ -113,6 +114,7 @@ public sealed class Runs(RegisteredWorkflows workflows, TimeProvider time)
         await SnapshotStore.DeleteAllAsync(session, lab);
         await LabStore.SetEndedAtAsync(session, lab, now);
         await SecretStore.DeleteAsync(session, GuestSeeds.PasswordName(lab));
+        await SecretStore.DeleteAsync(session, PortalKey.NameOf(lab));
         await SetStateAsync(session, lab, state, reason, now);
     }
 

@@ -35,7 +35,7 @@ internal static class ConsoleRoute
     public static string Local(ConsoleTicket ticket, bool takeOver = false) => $"{Path}?{TokenKey}={ticket.Token}{(takeOver ? $"&{TakeOverKey}=true" : "")}";
 
     private static async Task ServeAsync(
-        HttpContext context, ConsoleCalls calls, ConsoleSessions sessions, PeopleCalls people, PortalSettings settings, IHostApplicationLifetime life, CancellationToken cancellation)
+        HttpContext context, ConsoleCalls calls, ConsoleRooms rooms, ConsoleSessions sessions, PeopleCalls people, PortalSettings settings, IHostApplicationLifetime life, CancellationToken cancellation)
     {
         if (await CallerAsync(context, people, cancellation) is not { } actor)
         {
@@ -46,6 +46,13 @@ internal static class ConsoleRoute
         if (!context.WebSockets.IsWebSocketRequest)
         {
             await Problems.WriteAsync(context, StatusCodes.Status400BadRequest, "console.not-a-socket");
+            return;
+        }
+
+        // Whoever is passed on is asked everything there, and comes no further.
+        if (!ConsolePassage.IsPassedOn(context) && await rooms.ElsewhereAsync(context.Request.Query[TokenKey].ToString(), cancellation) is { } other)
+        {
+            await ConsolePassage.PassOnAsync(context, other, life.ApplicationStopping);
             return;
         }
 

@@ -23,6 +23,7 @@ using LabPortal.Web.Api;
 using Microsoft.AspNetCore.Authentication;
 using Microsoft.AspNetCore.Authentication.Cookies;
 using Microsoft.AspNetCore.Authorization;
+using Microsoft.AspNetCore.Hosting.Server;
 using Microsoft.AspNetCore.HttpOverrides;
 
 namespace LabPortal.Web.Hosting;
@@ -105,6 +106,7 @@ internal static class PortalHosting
         services.AddSingleton<CatalogueCalls>();
         services.AddSingleton<ConsoleCalls>();
         services.AddSingleton<ConsoleSessions>();
+        services.AddSingleton(provider => new PortalNode(!settings.IsShared, () => settings.NodeAddress ?? ConsolePassage.OwnAddress(provider.GetRequiredService<IServer>())));
         services.AddSingleton(new ConsoleSettings(settings.ConsoleIdle, settings.ConsolesPerPerson));
         services.AddSingleton<GuestSeeds>();
         services.AddSingleton<LabCalls>();

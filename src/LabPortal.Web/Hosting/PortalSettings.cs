@@ -44,6 +44,9 @@ internal sealed record PortalSettings
     /// <summary><c>LabPortal:Consoles:IdleMinutes</c>: how long somebody may do nothing on a console.</summary>
     public TimeSpan ConsoleIdle { get; init; } = TimeSpan.FromMinutes(30);
 
+    /// <summary><c>LabPortal:NodeAddress</c>: how other nodes on the same database reach this one, where that is not what it listens on.</summary>
+    public string? NodeAddress { get; init; }
+
     /// <summary><c>LabPortal:Consoles:PerPerson</c>: how many consoles one person may have open at one node.</summary>
     public int ConsolesPerPerson { get; init; } = 20;
 
@@ -67,6 +70,7 @@ internal sealed record PortalSettings
             AdminToken = Text(portal, "Bootstrap:AdminToken"),
             Apply = Text(portal, "Apply"),
             PublicAddress = Text(portal, "PublicAddress")?.TrimEnd('/'),
+            NodeAddress = Text(portal, "NodeAddress")?.TrimEnd('/'),
             TrustedProxies = [.. (portal.GetSection("TrustedProxies").Get<string[]>() ?? []).Select(IPAddress.Parse)],
             WebhookHosts = portal.GetSection("Webhooks:AllowedHosts").Get<string[]>() ?? [],
             CallsPerSecond = portal.GetValue("Limits:CallsPerSecond", 500),

@@ -81,7 +81,10 @@ public sealed class GuestSeedsTests(TestDatabases databases)
 
         var without = await RequestAsync();
         Assert.Equal("root", without.One.UserName);
-        Assert.Empty(without.One.AuthorizedKeys);
+        // The portal's own, which opens its terminal; the lab's machines have the same.
+        var portal = Assert.Single(without.One.AuthorizedKeys);
+        Assert.True(SshPublicKey.Read("key", portal).Ok);
+        Assert.Equal(without.One.AuthorizedKeys, without.Two.AuthorizedKeys);
         Assert.Equal(20, without.One.Password!.Reveal().Length);
         Assert.Equal(without.One.Password.Reveal(), without.Two.Password!.Reveal());
         Assert.DoesNotContain(without.One.Password.Reveal(), without.One.ToString(), StringComparison.Ordinal);
@@ -96,7 +99,8 @@ public sealed class GuestSeedsTests(TestDatabases databases)
         }
 
         var with = await RequestAsync();
-        Assert.Equal(keys, with.One.AuthorizedKeys);
+        Assert.Equal(keys, with.One.AuthorizedKeys.SkipLast(1));
+        Assert.NotEqual(portal, with.One.AuthorizedKeys[^1]);
         Assert.Null(with.One.Password);
         // What is offered is what the lab has, whatever keys the profile has by now.
         Assert.False((await labs.Calls.FindAsync(ada, with.Lab.Id, Cancellation)).Value.HasPassword);
@@ -104,7 +108,7 @@ public sealed class GuestSeedsTests(TestDatabases databases)
         Assert.Equal(RefusalKind.NotFound, (await labs.Calls.RevealPasswordAsync(ada, with.Lab.Id, Cancellation)).Refusal!.Kind);
         // The first lab's owner has keys now: they count, and its password stays what it was.
         var later = await seeds.OfAsync(without.Lab, without.Lab.Machines[0], Cancellation);
-        Assert.Equal((2, without.One.Password.Reveal()), (later.AuthorizedKeys.Count, later.Password!.Reveal()));
+        Assert.Equal((3, without.One.Password.Reveal()), (later.AuthorizedKeys.Count, later.Password!.Reveal()));
         Assert.Equal(0, await labs.CountAsync("SELECT count(*) FROM labs WHERE parameters LIKE '%password%'"));
     }
 }

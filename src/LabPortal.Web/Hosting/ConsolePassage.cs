@@ -1,0 +1,83 @@
+using System.Net;
+using System.Net.WebSockets;
+using LabPortal.Web.Api;
+using Microsoft.AspNetCore.Hosting.Server;
+using Microsoft.AspNetCore.Hosting.Server.Features;
+
+namespace LabPortal.Web.Hosting;
+
+/// <summary>
+/// From the node that somebody's browser reached to the one that has the console's room. What they showed here is shown there, and decided there:
+/// token, session, rights, audit. Here nothing is used up.
+/// </summary>
+internal static class ConsolePassage
+{
+    private const string Mark = "X-LabPortal-Passed-On";
+    private static readonly TimeSpan s_patience = TimeSpan.FromSeconds(10);
+
+    // What tells who asks, from which page, and how they reach the portal.
+    private static readonly string[] s_shown = ["Cookie", "Authorization", "Origin", "User-Agent", "X-Forwarded-Proto", "X-Forwarded-Host", "X-Forwarded-Prefix"];
+
+    public static bool IsPassedOn(HttpContext context) => context.Request.Headers.ContainsKey(Mark);
+
+    /// <summary>What this node listens on; by this machine's name where it listens on every address. Empty where it listens on none.</summary>
+    public static string? OwnAddress(IServer server)
+    {
+        if (server.Features.Get<IServerAddressesFeature>()?.Addresses.FirstOrDefault() is not { } text) return null;
+        var address = BindingAddress.Parse(text);
+        var isAny = address.Host is "*" or "+" || (IPAddress.TryParse(address.Host.Trim('[', ']'), out var ip) && (ip.Equals(IPAddress.Any) || ip.Equals(IPAddress.IPv6Any)));
+        return $"{address.Scheme}://{(isAny ? Dns.GetHostName() : address.Host)}:{address.Port}";
+    }
+
+    public static async Task PassOnAsync(HttpContext context, string node, CancellationToken stopping)
+    {
+        using var there = new ClientWebSocket();
+        there.Options.CollectHttpResponseDetails = true;
+        foreach (var name in s_shown.Where(context.Request.Headers.ContainsKey)) there.Options.SetRequestHeader(name, context.Request.Headers[name]);
+        there.Options.SetRequestHeader("Host", context.Request.Host.Value);
+        there.Options.SetRequestHeader("X-Forwarded-For", context.Connection.RemoteIpAddress?.ToString());
+        there.Options.SetRequestHeader(Mark, "1");
+        using var limit = CancellationTokenSource.CreateLinkedTokenSource(stopping, context.RequestAborted);
+        limit.CancelAfter(s_patience);
+        try
+        {
+            // http → ws, https → wss.
+            await there.ConnectAsync(new Uri($"ws{node["http".Length..]}{context.Request.Path}{context.Request.QueryString}"), limit.Token);
+        }
+        catch (Exception fault) when (fault is WebSocketException or OperationCanceledException)
+        {
+            // Refused there, and audited; or it is not there any more, which the beat of its worker will show.
+            var status = there.HttpStatusCode;
+            await Problems.WriteAsync(context, (int)status is >= 400 and < 500 ? (int)status : StatusCodes.Status502BadGateway, (int)status is >= 400 and < 500 ? "console.refused-there" : "console.no-answer");
+            return;
+        }
+
+        using var here = await context.WebSockets.AcceptWebSocketAsync();
+        await Task.WhenAll(CopyAsync(here, there, stopping), CopyAsync(there, here, stopping));
+    }
+
+    /// <summary>Until one of them closes or is gone: then the other is closed likewise.</summary>
+    private static async Task CopyAsync(WebSocket from, WebSocket to, CancellationToken stopping)
+    {
+        try
+        {
+            var portion = new byte[16 * 1024];
+            while (true)
+            {
+                var part = await from.ReceiveAsync(portion.AsMemory(), stopping);
+                if (part.MessageType == WebSocketMessageType.Close)
+                {
+                    await to.CloseOutputAsync(from.CloseStatus ?? WebSocketCloseStatus.Empty, from.CloseStatusDescription, stopping);
+                    return;
+                }
+
+                await to.SendAsync(portion.AsMemory(0, part.Count), part.MessageType, part.EndOfMessage, stopping);
+            }
+        }
+        catch (Exception fault) when (fault is WebSocketException or OperationCanceledException or IOException or ObjectDisposedException)
+        {
+            from.Abort();
+            to.Abort();
+        }
+    }
+}
