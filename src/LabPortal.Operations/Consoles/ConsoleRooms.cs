@@ -1,4 +1,5 @@
 using System.Collections.Concurrent;
+using System.Net;
 using LabPortal.Data;
 using LabPortal.Data.Consoles;
 using LabPortal.Data.Images;
@@ -109,7 +110,7 @@ public sealed class ConsoleRooms(Database database, ConsoleCalls calls, OpenPool
                 await HostKeyStore.FindAsync(session, machine, generation)),
             cancellation);
         if (user is null || key is null) return new Opening(null, ConsoleEnd.NoKey);
-        var (shell, fingerprint, why) = await SshShell.OpenAsync(Tunnel.AddressesOf(pass.Machine), user, key.Reveal(), pinned, cancellation);
+        var (shell, fingerprint, why) = await SshShell.OpenAsync([.. Tunnel.AddressesOf(pass.Machine).Select(address => new IPEndPoint(address, Tunnel.Port))], user, key.Reveal(), pinned, cancellation);
         if (shell is null) return new Opening(null, why);
         if (pinned is null && await database.WriteAsync(session => HostKeyStore.PinAsync(session, machine, generation, fingerprint, time.Now()), cancellation) != fingerprint)
         {

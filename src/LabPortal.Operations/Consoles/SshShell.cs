@@ -15,7 +15,6 @@ internal interface ISizedLine
 /// <summary>A shell on a machine over SSH, which the portal speaks itself: with its own key, and only with the host that it knows.</summary>
 internal sealed class SshShell : Stream, ISizedLine
 {
-    private const int Port = 22;
     private static readonly TimeSpan s_patience = TimeSpan.FromSeconds(10);
 
     private readonly SshClient _client;
@@ -34,13 +33,13 @@ internal sealed class SshShell : Stream, ISizedLine
     /// <paramref name="pinned"/>: the fingerprint of its host key, where one was seen before. The line, and the fingerprint that it showed; or why there is none.
     /// </summary>
     public static async Task<(SshShell? Shell, string Fingerprint, string Why)> OpenAsync(
-        IReadOnlyList<IPAddress> addresses, string user, string pem, string? pinned, CancellationToken cancellation)
+        IReadOnlyList<IPEndPoint> addresses, string user, string pem, string? pinned, CancellationToken cancellation)
     {
         foreach (var address in addresses)
         {
             using var file = new PrivateKeyFile(new MemoryStream(System.Text.Encoding.ASCII.GetBytes(pem)));
             using var way = new PrivateKeyAuthenticationMethod(user, file);
-            var client = new SshClient(new ConnectionInfo(address.ToString(), Port, user, way) { Timeout = s_patience }) { KeepAliveInterval = TimeSpan.FromSeconds(30) };
+            var client = new SshClient(new ConnectionInfo(address.Address.ToString(), address.Port, user, way) { Timeout = s_patience }) { KeepAliveInterval = TimeSpan.FromSeconds(30) };
             var (seen, kept) = ("", false);
             client.HostKeyReceived += (_, host) =>
             {

@@ -7,7 +7,7 @@ namespace LabPortal.Operations.Consoles;
 /// <summary>The way to a guest's SSH port. It leads to addresses that the provider told for this machine; a caller names none.</summary>
 internal static class Tunnel
 {
-    private const int Port = 22;
+    public const int Port = 22;
     private static readonly TimeSpan s_patience = TimeSpan.FromSeconds(10);
 
     // A guest's agent may say anything: what leads back to the portal's own machine, or to a cloud's metadata, is no address of a guest.

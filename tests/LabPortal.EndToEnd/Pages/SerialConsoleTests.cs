@@ -3,7 +3,7 @@ using Microsoft.Playwright;
 
 namespace LabPortal.EndToEnd.Pages;
 
-/// <summary>A real guest's serial port in the browser: signed in to, watched from a second page, and hostile.</summary>
+/// <summary>A real guest's serial port, shell and screen in the browser: signed in to, watched from a second page, and hostile.</summary>
 [Collection(typeof(WithRealGuests))]
 public sealed class SerialConsoleTests(RealGuests guests)
 {
@@ -70,10 +70,57 @@ public sealed class SerialConsoleTests(RealGuests guests)
         await page.GotoAsync(address);
         await Screen(page).Sees().ToContainTextAsync("still-55");
 
+        await ScreenAndTerminalAsync(page, watching, address[..^"console".Length]);
+
         await watching.GotoAsync(address[..address.IndexOf("/machines", StringComparison.Ordinal)]);
         await watching.EndAsync();
-        await page.GetByText("The machine closed the line").Sees().ToBeVisibleAsync();
+        await page.GetByText("The machine closed the line").Sees().ToBeVisibleAsync(new() { Timeout = Patience });
         await guests.HoldsNothingAsync(patience: TimeSpan.FromMinutes(2));
+    }
+
+    /// <summary>The machine's picture beside its serial port, and a shell of the portal's: what is typed in one is seen in the other.</summary>
+    private static async Task ScreenAndTerminalAsync(IPage page, IPage watching, string machine)
+    {
+        await page.GotoAsync(machine + "terminal");
+        await page.GetByText("You type.").Sees().ToBeVisibleAsync(new() { Timeout = Patience });
+        await TypeAsync(page, "echo shell-$((60+6)); stty size\n", "shell-66");
+        await watching.GotoAsync(machine + "terminal");
+        await Screen(watching).Sees().ToContainTextAsync("shell-66", new() { Timeout = Patience });
+        var title = await watching.TitleAsync();
+        await TypeAsync(page, "printf '\\033]0;evil\\007\\033]52;c;ZXZpbA==\\007<img src=x onerror=alert(1)>\\n'; head -c 200000 /dev/zero | tr '\\0' y; echo; echo shell-$((70+7))\n", "shell-77");
+        await Screen(watching).Sees().ToContainTextAsync("shell-77", new() { Timeout = Patience });
+        Assert.Equal((title, 0), (await watching.TitleAsync(), await watching.Locator(".terminal img").CountAsync()));
+        await page.HoldAsync("terminal");
+
+        // A picture with something in it; and what is written to it from the shell changes it for both.
+        await watching.GotoAsync(machine + "screen");
+        await watching.GetByText("You type.").Sees().ToBeVisibleAsync(new() { Timeout = Patience });
+        var before = await PictureAsync(watching, different: "");
+        await TypeAsync(page, "echo painted >/dev/tty1\n", "painted");
+        var painted = await PictureAsync(watching, before);
+        await watching.Locator(".terminal canvas").FocusAsync();
+        await watching.Keyboard.TypeAsync("root");
+        await PictureAsync(watching, painted);
+        await watching.HoldAsync("screen");
+        await watching.Locator(".terminal canvas").FocusAsync();
+        await watching.Keyboard.PressAsync("Control+]");
+        Assert.Equal("Back to the lab", await watching.EvaluateAsync<string>("document.activeElement.innerText"));
+        await page.GotoAsync(machine + "screen");
+        await page.GetByText("types.").First.Sees().ToBeVisibleAsync(new() { Timeout = Patience });
+        await watching.Locator("[role=status] .tag").Sees().ToHaveCountAsync(2);
+    }
+
+    /// <summary>What is on the canvas, once it is more than one colour and not <paramref name="different"/>.</summary>
+    private static async Task<string> PictureAsync(IPage page, string different)
+    {
+        const string Read = "() => { const canvas = document.querySelector('.terminal canvas'); if (!canvas?.width) return ''; "
+            + "const dots = new Uint32Array(canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height).data.buffer); "
+            + "return new Set(dots).size > 1 ? canvas.toDataURL() : ''; }";
+        var last = "";
+        using var limit = CancellationTokenSource.CreateLinkedTokenSource(Cancellation);
+        limit.CancelAfter(TimeSpan.FromMilliseconds(Patience));
+        while ((last = await page.EvaluateAsync<string>(Read)) == "" || last == different) await Task.Delay(200, limit.Token);
+        return last;
     }
 
     private static ILocator Screen(IPage page) => page.Locator(".xterm-rows");

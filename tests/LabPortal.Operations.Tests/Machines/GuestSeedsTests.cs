@@ -8,6 +8,7 @@ using LabPortal.Domain.People;
 using LabPortal.Domain.Pools;
 using LabPortal.Operations.Labs;
 using LabPortal.Operations.Machines;
+using LabPortal.Operations.People;
 using LabPortal.Operations.Tests.Labs;
 using LabPortal.Testing;
 using NodaTime;
