@@ -15,9 +15,9 @@ public static class LabStore
     {
         await session.ExecuteAsync("""
             INSERT INTO labs (id, name, blueprint, blueprint_version, team_id, owner_id, state, version, asked_pool, labels, parameters,
-                lease_start, lease_length, lease_end, lease_grace, zone, requested_at)
+                lease_start, lease_length, lease_end, lease_grace, heartbeat_term, beat_at, zone, requested_at)
             VALUES (@Id, @Name, @Blueprint, @BlueprintVersion, @Team, @Owner, @State, 0, @AskedPool, @Labels, @Parameters,
-                @LeaseStart, @LeaseLength, @LeaseEnd, @LeaseGrace, @Zone, @RequestedAt)
+                @LeaseStart, @LeaseLength, @LeaseEnd, @LeaseGrace, @HeartbeatTerm, @BeatAt, @Zone, @RequestedAt)
             """,
             new
             {
@@ -35,6 +35,8 @@ public static class LabStore
                 LeaseLength = lab.Lease.Length,
                 LeaseEnd = lab.Lease.End,
                 LeaseGrace = lab.Lease.Grace,
+                HeartbeatTerm = lab.Lease.Heartbeat?.Term,
+                lab.Lease.Heartbeat?.BeatAt,
                 lab.Lease.Zone,
                 lab.RequestedAt,
             });
@@ -98,6 +100,7 @@ public static class LabStore
     public static Task SetHealthAsync(Session session, LabId id, LabHealth health) => session.ExecuteAsync(
         "UPDATE labs SET health = @Health WHERE id = @id", new { id, Health = health.Word() });
 
+    /// <summary>All of the lease but its heartbeat, which moves by itself (<see cref="Leases.LeaseStore"/>).</summary>
     public static Task SetLeaseAsync(Session session, LabId id, Lease lease) => session.ExecuteAsync("""
         UPDATE labs SET lease_start = @Start, lease_length = @Length, lease_end = @End, lease_grace = @Grace, zone = @Zone WHERE id = @id
         """,
@@ -170,7 +173,7 @@ public static class LabStore
 
     private const string Labs = """
         SELECT id, name, blueprint, blueprint_version, team_id AS team, owner_id AS owner, state, health, frozen, reason, version, asked_pool, labels,
-            parameters, lease_start, lease_length, lease_end, lease_grace, zone, requested_at, ready_at, ended_at
+            parameters, lease_start, lease_length, lease_end, lease_grace, heartbeat_term, beat_at, zone, requested_at, ready_at, ended_at
         FROM labs
         """;
 
@@ -216,6 +219,8 @@ public static class LabStore
         public Duration? LeaseLength { get; init; }
         public Instant? LeaseEnd { get; init; }
         public Duration LeaseGrace { get; init; }
+        public Duration? HeartbeatTerm { get; init; }
+        public Instant? BeatAt { get; init; }
         public string Zone { get; init; } = "";
         public Instant RequestedAt { get; init; }
         public Instant? ReadyAt { get; init; }
@@ -237,7 +242,7 @@ public static class LabStore
             AskedPool = AskedPool,
             Labels = StoredJson.Read<Dictionary<string, string>>(Labels),
             Parameters = StoredJson.Read<Dictionary<string, string>>(Parameters),
-            Lease = new Lease { Start = LeaseStart, Length = LeaseLength, End = LeaseEnd, Grace = LeaseGrace, Zone = Zone },
+            Lease = new Lease { Start = LeaseStart, Length = LeaseLength, End = LeaseEnd, Grace = LeaseGrace, Zone = Zone, Heartbeat = HeartbeatTerm is { } term ? new Heartbeat(term, BeatAt!.Value) : null },
             RequestedAt = RequestedAt,
             ReadyAt = ReadyAt,
             EndedAt = EndedAt,

@@ -16,6 +16,13 @@ public static class LeaseStore
     /// <summary>The lab was warned now, or its lease changed now: warnings before this moment are not given any more.</summary>
     public static Task SetWarnedAsync(Session session, LabId lab, Instant at) => session.ExecuteAsync("UPDATE labs SET warned_at = @at WHERE id = @lab", new { lab, at });
 
+    public static Task SetHeartbeatAsync(Session session, LabId lab, Heartbeat? heartbeat) => session.ExecuteAsync(
+        "UPDATE labs SET heartbeat_term = @Term, beat_at = @BeatAt WHERE id = @lab", new { lab, heartbeat?.Term, heartbeat?.BeatAt });
+
+    /// <summary>Beats that could not be heard count as heard now: the labs whose clocks have to be set anew. The clock plans something for each of them.</summary>
+    public static Task<IReadOnlyList<LabId>> HearAllAsync(Session session, Instant now)
+        => session.QueryAsync<LabId>("UPDATE labs SET beat_at = @now WHERE next_at IS NOT NULL AND heartbeat_term IS NOT NULL AND beat_at < @now RETURNING id", new { now });
+
     public static async Task<LeaseNotes?> FindAsync(Session session, LabId lab)
         => (await session.FindAsync<Row>("SELECT daily, warned_at, deed_at, next_deed FROM labs WHERE id = @lab", new { lab })) is { } row
             ? new LeaseNotes(

@@ -212,13 +212,16 @@ public sealed class Base0001 : ForwardOnlyMigration
             zone text NOT NULL,
             daily text,
             warned_at bigint,
+            heartbeat_term bigint,
+            beat_at bigint,
             next_at bigint,
             next_deed text,
             deed_at bigint,
             requested_at bigint NOT NULL,
             ready_at bigint,
             ended_at bigint,
-            CONSTRAINT labs_lease_in_order CHECK (lease_end IS NULL OR lease_end >= lease_start)
+            CONSTRAINT labs_lease_in_order CHECK (lease_end IS NULL OR lease_end >= lease_start),
+            CONSTRAINT labs_heartbeat CHECK ((heartbeat_term IS NULL) = (beat_at IS NULL))
         );
         CREATE INDEX labs_next ON labs (next_at) WHERE next_at IS NOT NULL;
         CREATE INDEX labs_team ON labs (team_id, id);

@@ -26,6 +26,9 @@ public sealed record Lease
     /// <summary>The team's zone (IANA), for daily hours and for showing.</summary>
     public required string Zone { get; init; }
 
+    /// <summary>What keeps the lab beside its lease; empty where nothing has to.</summary>
+    public Heartbeat? Heartbeat { get; init; }
+
     /// <summary>The lease of a lab that became ready now.</summary>
     public Lease ReadyAt(Instant ready) => Length is { } length && End is null ? this with { End = Instant.Max(ready, Start) + length } : this;
 
@@ -34,6 +37,25 @@ public sealed record Lease
     /// is estimated from <paramref name="now"/>.
     /// </summary>
     public Instant HoldUntil(Instant now) => (End ?? Instant.Max(now, Start) + (Length ?? Duration.Zero)) + Grace;
+}
+
+/// <summary>
+/// Somebody has to say again and again that the lab is still wanted: where no beat came for the whole <paramref name="Term"/>, it ends, whatever is
+/// left of its lease. A beat gives nothing beyond the lease.
+/// </summary>
+public sealed record Heartbeat(Duration Term, Instant BeatAt)
+{
+    public static readonly Duration Shortest = Duration.FromMinutes(1);
+    public static readonly Duration Longest = Duration.FromDays(1);
+
+    /// <summary>Below this a warning would come too late for people.</summary>
+    private static readonly Duration s_worthAWarning = Duration.FromMinutes(10);
+
+    /// <summary>Without another beat the lab ends then.</summary>
+    public Instant Until => BeatAt + Term;
+
+    /// <summary>When its owner is told that nothing was heard.</summary>
+    public Instant? WarnAt => Term >= s_worthAWarning ? BeatAt + Term / 2 : null;
 }
 
 /// <summary>What a blueprint says of lifetimes. The ceiling counts the whole life, extensions included.</summary>

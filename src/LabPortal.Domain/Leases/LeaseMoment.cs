@@ -8,6 +8,9 @@ public enum LeaseDeed
 {
     /// <summary>Tell the owner that the end, or in grace the deletion, is near.</summary>
     Warn,
+
+    /// <summary>Tell the owner that no beat came for half of the term.</summary>
+    WarnSilence,
     DailyStart,
     DailyStop,
 
@@ -17,7 +20,7 @@ public enum LeaseDeed
     /// <summary>The lease is over: stop, and let grace begin.</summary>
     Stop,
 
-    /// <summary>Grace is over, or there is none: delete.</summary>
+    /// <summary>Grace is over, or there is none, or no heartbeat came: delete.</summary>
     End,
 }
 
@@ -37,6 +40,7 @@ public sealed record LeaseMoment(Instant At, LeaseDeed Deed)
         var lease = lab.Lease;
         if (lab.State.IsOver() || lab.State == LabState.Ending) return null;
         if (lease.GraceUntil is { } graceUntil) moments.Add(new(graceUntil, LeaseDeed.End));
+        if (lease.Heartbeat is { } heartbeat) moments.Add(new(heartbeat.Until, LeaseDeed.End));
         if (!lab.Frozen) moments.AddRange(WhileItLives(lab, daily, warnedAt, before, now));
         return moments.Where(moment => moment.At <= now).MaxBy(moment => moment.Deed) ?? moments.MinBy(moment => moment.At);
     }
@@ -44,6 +48,7 @@ public sealed record LeaseMoment(Instant At, LeaseDeed Deed)
     private static IEnumerable<LeaseMoment> WhileItLives(Lab lab, DailyHours? daily, Instant? warnedAt, LeaseMoment? before, Instant now)
     {
         var lease = lab.Lease;
+        if (lease.Heartbeat is { WarnAt: { } silent } heartbeat && !(warnedAt >= heartbeat.BeatAt) && !(lease.End <= silent)) yield return new(silent, LeaseDeed.WarnSilence);
         switch (lab.State)
         {
             case LabState.Scheduled:

@@ -86,8 +86,8 @@ public sealed partial class LabCalls(Database database, TimeProvider time, Runs 
         if ((await SshKeyStore.ListAsync(session, lab.Owner)).Count == 0) await secrets.SaveAsync(session, GuestSeeds.PasswordName(lab.Id), NewPassword(), now);
         await secrets.SaveAsync(session, PortalKey.NameOf(lab.Id), PortalKey.New(), now);
         LabStore.AppendEvent(session, lab.Id, now, LabEventKind.State, ("state", lab.State.Word()), ("by", actor.Name));
-        if (lab.State == LabState.Scheduled) await LeaseClock.ScheduleAsync(session, lab.Id, now);
-        else await runs.BeginAsync(session, lab, WorkflowNames.Provision, NoArguments, actor.Name, now);
+        if (lab.State == LabState.Scheduled || lab.Lease.Heartbeat is not null) await LeaseClock.ScheduleAsync(session, lab.Id, now);
+        if (lab.State != LabState.Scheduled) await runs.BeginAsync(session, lab, WorkflowNames.Provision, NoArguments, actor.Name, now);
         return await ViewAsync(session, actor, lab.Id, now);
     }
 

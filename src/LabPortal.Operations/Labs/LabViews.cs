@@ -30,8 +30,11 @@ public sealed record LabRequest
     public Instant? Start { get; init; }
 }
 
-/// <summary>One of the two: decimal hours from <i>ready</i>, or until an instant.</summary>
-public sealed record LeaseRequest(decimal? Hours = null, Instant? Until = null);
+/// <summary>
+/// One of the two: decimal hours from <i>ready</i>, or until an instant. <paramref name="HeartbeatMinutes"/> is for a new lab alone: it ends where no
+/// beat came for so long.
+/// </summary>
+public sealed record LeaseRequest(decimal? Hours = null, Instant? Until = null, decimal? HeartbeatMinutes = null);
 
 /// <summary>A lab as a caller sees it.</summary>
 public sealed record LabView

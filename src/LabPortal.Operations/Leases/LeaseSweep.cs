@@ -24,16 +24,41 @@ public sealed class LeaseSweep(Database database, Runs runs, TimeProvider time, 
     private static readonly Duration s_again = Duration.FromSeconds(1);
     private static readonly Duration s_afterFault = Duration.FromMinutes(1);
 
+    /// <summary>Far longer than the pause between two passes: this process, or its database, was away.</summary>
+    private static readonly Duration s_away = Duration.FromSeconds(15);
+
+    /// <summary>Until when this process is sure that beats were taken.</summary>
+    private Instant? _heardUntil;
+
     /// <summary>Everything that is due now. Gives how many labs it looked at.</summary>
     public async Task<int> PassAsync(CancellationToken cancellation)
     {
+        await HearAsync(cancellation);
         var looked = 0;
         while (true)
         {
             var batch = await BatchAsync(cancellation);
             looked += batch;
+            _heardUntil = time.Now();
             if (batch < Batch) return looked;
         }
+    }
+
+    /// <summary>
+    /// Who could not be heard was not silent: at the start, and after a time in which nothing was done here, each heartbeat's term begins anew. Where
+    /// another node took the beats all the while, that only makes an end later.
+    /// </summary>
+    private async Task HearAsync(CancellationToken cancellation)
+    {
+        var now = time.Now();
+        if (now - _heardUntil < s_away) return;
+        await database.WriteAsync(
+            async session =>
+            {
+                foreach (var lab in await LeaseStore.HearAllAsync(session, now)) await LeaseClock.ScheduleAsync(session, lab, now);
+            },
+            cancellation);
+        _heardUntil = now;
     }
 
     /// <summary>Passes until cancelled; sleeps until the next moment, at most a second, because another node may set one.</summary>
@@ -125,13 +150,22 @@ public sealed class LeaseSweep(Database database, Runs runs, TimeProvider time, 
             return true;
         }
 
+        if (deed == LeaseDeed.WarnSilence)
+        {
+            await LeaseStore.SetWarnedAsync(session, lab.Id, now);
+            await Notices.WriteAsync(session, lab, NoticeCodes.HeartbeatIsMissing, now, ("at", Instants.Write(lab.Lease.Heartbeat!.Until)));
+            return true;
+        }
+
         var live = await RunStore.LiveOfAsync(session, lab.Id);
         if (deed == LeaseDeed.End)
         {
             // Somebody extended it in time; that run is short, and if it gets stuck the end is not held up by it.
             if (live is { Workflow: WorkflowNames.Extend, State: RunState.Running }) return false;
-            await runs.EndAsync(session, lab, "lease", now);
-            await Notices.WriteAsync(session, lab, NoticeCodes.DeletionBegun, now);
+            var silent = lab.Lease.Heartbeat is { } heartbeat && heartbeat.Until <= now && !(lab.Lease.GraceUntil <= now) ? heartbeat : null;
+            if (silent is not null) LabStore.AppendEvent(session, lab.Id, now, LabEventKind.Log, ("code", "heartbeat.missed"), ("since", Instants.Write(silent.BeatAt)));
+            await runs.EndAsync(session, lab, silent is null ? "lease" : "heartbeat", now);
+            await Notices.WriteAsync(session, lab, silent is null ? NoticeCodes.DeletionBegun : NoticeCodes.HeartbeatMissed, now);
             return true;
         }
 

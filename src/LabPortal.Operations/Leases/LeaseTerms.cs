@@ -26,12 +26,22 @@ internal static class LeaseTerms
             return null;
         }
 
-        if (asked is null or { Hours: null, Until: null }) return new Lease { Start = from, Length = rules.Default, Grace = rules.Grace, Zone = zone };
+        var heartbeat = asked?.HeartbeatMinutes is { } minutes ? HeartbeatOf(minutes, "lease.heartbeatMinutes", now, errors) : null;
+        if (asked is null or { Hours: null, Until: null }) return new Lease { Start = from, Length = rules.Default, Grace = rules.Grace, Zone = zone, Heartbeat = heartbeat };
         if (LengthOf(asked, from, errors) is not { } length) return null;
         CheckCeiling(rules, length, errors, asked.Hours is null ? "lease.until" : "lease.hours");
         return asked.Hours is not null
-            ? new Lease { Start = from, Length = length, Grace = rules.Grace, Zone = zone }
-            : new Lease { Start = from, End = Cut(asked.Until!.Value), Grace = rules.Grace, Zone = zone };
+            ? new Lease { Start = from, Length = length, Grace = rules.Grace, Zone = zone, Heartbeat = heartbeat }
+            : new Lease { Start = from, End = Cut(asked.Until!.Value), Grace = rules.Grace, Zone = zone, Heartbeat = heartbeat };
+    }
+
+    /// <summary>A heartbeat whose first beat is now.</summary>
+    public static Heartbeat? HeartbeatOf(decimal minutes, string field, Instant now, List<FieldError> errors)
+    {
+        var (least, most) = ((decimal)Heartbeat.Shortest.TotalMinutes, (decimal)Heartbeat.Longest.TotalMinutes);
+        if (minutes >= least && minutes <= most) return new Heartbeat(Duration.FromTicks((long)(minutes * 60_000_000m) * 10), now);
+        errors.Add(new(field, "heartbeat.range", [("min", least), ("max", most)]));
+        return null;
     }
 
     /// <summary>

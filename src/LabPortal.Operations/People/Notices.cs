@@ -13,6 +13,8 @@ public static class NoticeCodes
     public const string DeletionIsNear = "lease.deletion-is-near";
     public const string GraceBegun = "lease.grace-begun";
     public const string DeletionBegun = "lease.deletion-begun";
+    public const string HeartbeatIsMissing = "heartbeat.is-missing";
+    public const string HeartbeatMissed = "heartbeat.ended-by";
     public const string LabFailed = "lab.failed";
     public const string RunStuck = "run.stuck";
 }

@@ -37,6 +37,10 @@ internal static class ApiRoutes
             .Asks("state", "team", "owner", "blueprint", "q").Lists<LabBody>();
         labs.MapPost("/{id}/extend", LabRoutes.ExtendAsync).Says("extendLab", "Extend a lab", "By decimal hours, or until an instant; in grace it is started again.")
             .Takes<LeaseRequestBody>().Accepts<LabBody>().Refuses(400, 403, 404, 409);
+        labs.MapPost("/{id}/keepalive", LabRoutes.KeepAsync).Says("keepLab", "Say that a lab is still wanted",
+            "With `minutes` its lease is tied to a heartbeat: the lab ends where no beat comes for so long, whatever is left of its lease; a beat gives nothing beyond the lease. "
+            + "Time in which the portal could not be reached does not count.").Takes<KeepaliveBody>().Gives<LabBody>().Refuses(400, 403, 404, 409);
+        labs.MapDelete("/{id}/keepalive", LabRoutes.LetGoAsync).Says("letLabGo", "Untie a lab from its heartbeat: it lives as long as its lease says").Gives<LabBody>().Refuses(403, 404, 409);
         labs.MapVerb(LabVerb.Start, "Start a stopped lab");
         labs.MapVerb(LabVerb.Stop, "Stop a lab; it keeps its disks and its quota");
         labs.MapVerb(LabVerb.Restart, "Restart a lab's machines");

@@ -64,7 +64,7 @@ internal sealed record LabBody
         RequestedAt = lab.RequestedAt,
         ReadyAt = lab.ReadyAt,
         EndedAt = lab.EndedAt,
-        Lease = new LeaseBody(lab.Lease.Start, lab.Lease.End, lab.Lease.GraceUntil, lab.Lease.Zone),
+        Lease = new LeaseBody(lab.Lease.Start, lab.Lease.End, lab.Lease.GraceUntil, lab.Lease.Zone, lab.Lease.Heartbeat is { } heartbeat ? new HeartbeatBody((decimal)heartbeat.Term.TotalMinutes, heartbeat.BeatAt, heartbeat.Until) : null),
         Machines = lab.Machines,
         Networks = lab.Networks,
         Firewall = FirewallRuleBody.Of(lab.Firewall),
@@ -82,7 +82,13 @@ internal sealed record FirewallRuleBody(string From, string To, Protocol? Protoc
 }
 
 /// <summary>At <paramref name="End"/> the lab is stopped, at <paramref name="GraceUntil"/> it is deleted; both are empty until it is ready, for a lease in hours.</summary>
-internal sealed record LeaseBody(Instant Start, Instant? End, Instant? GraceUntil, string Zone);
+internal sealed record LeaseBody(Instant Start, Instant? End, Instant? GraceUntil, string Zone, HeartbeatBody? Heartbeat);
+
+/// <summary>What the lab's life is tied to: without another beat it is deleted at <paramref name="Until"/>.</summary>
+internal sealed record HeartbeatBody(decimal Minutes, Instant LastBeat, Instant Until);
+
+/// <summary>A beat; with minutes (1 to 1440, decimal) the lease is tied to a heartbeat of that term.</summary>
+internal sealed record KeepaliveBody(decimal? Minutes);
 
 /// <summary>What the lab used until now; no cost where its pool has no prices.</summary>
 internal sealed record UsageBody(decimal MachineHours, decimal? Cost, string? Currency);
@@ -143,11 +149,14 @@ internal sealed record LabRequestBody(
     IReadOnlyDictionary<string, string>? Parameters,
     string? Pool,
     IReadOnlyDictionary<string, string>? Labels,
-    LeaseRequestBody? Lease,
+    NewLeaseBody? Lease,
     Instant? Start);
 
 /// <summary>One of the two: decimal hours from <i>ready</i>, or until an instant.</summary>
 internal sealed record LeaseRequestBody(decimal? Hours, Instant? Until);
+
+/// <summary>The same, for a new lab; with heartbeat minutes (1 to 1440, decimal) it ends where no <c>POST /labs/{id}/keepalive</c> came for so long.</summary>
+internal sealed record NewLeaseBody(decimal? Hours, Instant? Until, decimal? HeartbeatMinutes);
 
 internal sealed record AbandonBody(string Reason);
 

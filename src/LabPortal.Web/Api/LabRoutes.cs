@@ -91,6 +91,20 @@ internal static class LabRoutes
             : Answers.Accepted(context, await labs.AskMachineAsync(context.Actor(), lab, name, verb, cancellation), Location, LabBody.Of);
     };
 
+    public static async Task<IResult> KeepAsync(HttpContext context, string id, LabCalls labs, CancellationToken cancellation)
+    {
+        if (!TryRead(id, out var lab)) return Unknown(context, id);
+        var body = await Body.ReadAsync(context);
+        var minutes = body.Number("minutes");
+        if (body.Mistakes() is { Count: > 0 } mistakes) return Answers.Invalid(context, mistakes);
+        var kept = minutes is { } term ? await labs.TieAsync(context.Actor(), lab, term, cancellation) : await labs.BeatAsync(context.Actor(), lab, cancellation);
+        return Answers.Ok(context, kept, LabBody.Of);
+    }
+
+    public static async Task<IResult> LetGoAsync(HttpContext context, string id, LabCalls labs, CancellationToken cancellation) => TryRead(id, out var lab)
+        ? Answers.Ok(context, await labs.LetGoAsync(context.Actor(), lab, cancellation), LabBody.Of)
+        : Unknown(context, id);
+
     public static async Task<IResult> AbandonAsync(HttpContext context, string id, LabCalls labs, CancellationToken cancellation)
     {
         if (!TryRead(id, out var lab)) return Unknown(context, id);
@@ -156,7 +170,7 @@ internal static class LabRoutes
             Parameters = body.Texts("parameters"),
             Pool = body.Text("pool"),
             Labels = body.Texts("labels"),
-            Lease = lease is null ? null : new LeaseRequest(lease.Number("hours"), lease.Instant("until")),
+            Lease = lease is null ? null : new LeaseRequest(lease.Number("hours"), lease.Instant("until"), lease.Number("heartbeatMinutes")),
             Start = body.Instant("start"),
         };
     }
