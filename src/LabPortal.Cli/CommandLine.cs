@@ -7,6 +7,7 @@ using LabPortal.Cli.Blueprints;
 using LabPortal.Cli.Consoles;
 using LabPortal.Cli.Help;
 using LabPortal.Cli.Labs;
+using LabPortal.Cli.Leases;
 using LabPortal.Cli.Pools;
 using LabPortal.Cli.Quotas;
 using LabPortal.Cli.Shell;
@@ -40,6 +41,7 @@ internal static class CommandLine
             LabVerbCommands.Cancel(),
             LabVerbCommands.End(),
             LabCommands.Wait(),
+            KeepaliveCommand.Keepalive(),
             SshCommands.Ssh(),
             SshCommands.Copy(),
             SshCommands.Forward(),

@@ -8,13 +8,8 @@ namespace LabPortal.Cli.Tests;
 /// <summary>One real portal for all tests, with simulated pools: one that builds at once, one that takes its time. Each test names its own labs.</summary>
 public sealed class SharedPortal : IAsyncLifetime
 {
-    public const string Catalogue = """
-        kind: Pool
-        name: quick
-        provider: simulated
-        labels: [quick]
-        settings: { seed: 7, createSeconds: 0.02, bootSeconds: 0.05, hosts: 4, hostCpu: 512, hostMemoryMiB: 1048576 }
-        limits: { operationsAtOnce: 16, bootsAtOnce: 16 }
+    public static readonly string Catalogue = SimulatedCatalogue.Yaml(labs: 1000, createSeconds: 0.02, bootSeconds: 0.05, label: "quick") + """
+
         ---
         kind: Pool
         name: slow
@@ -22,21 +17,6 @@ public sealed class SharedPortal : IAsyncLifetime
         labels: [slow]
         settings: { seed: 7, createSeconds: 0.02, bootSeconds: 300, hosts: 4, hostCpu: 512, hostMemoryMiB: 1048576 }
         limits: { operationsAtOnce: 16, bootsAtOnce: 16 }
-        ---
-        kind: Image
-        name: tiny
-        os: linux
-        bindings: { simulated: {} }
-        ---
-        kind: Blueprint
-        name: pair
-        title: Two small Linux machines
-        parameters: [{ name: motd, type: string, default: hello, maxLength: 80 }]
-        machines:
-          - { name: web, image: tiny, cpu: 1, memoryMiB: 128, diskGiB: 1 }
-          - { name: db, image: tiny, cpu: 1, memoryMiB: 128, diskGiB: 1 }
-        placement: { require: [quick] }
-        lease: { default: 4h, max: 72h, grace: 24h }
         ---
         kind: Blueprint
         name: single
@@ -51,11 +31,6 @@ public sealed class SharedPortal : IAsyncLifetime
         machines: [{ name: web, image: tiny, cpu: 1, memoryMiB: 128, diskGiB: 1 }]
         placement: { require: [slow] }
         lease: { default: 4h, max: 72h, grace: 0h }
-        ---
-        kind: Team
-        name: qa
-        zone: Europe/Berlin
-        quota: { labs: 1000, machines: 1000, cpu: 1000, memoryMiB: 409600, diskGiB: 2000 }
         ---
         kind: Team
         name: small

@@ -1,7 +1,6 @@
 using System.CommandLine;
 using System.Text.Json.Nodes;
 using LabPortal.Cli.Help;
-using LabPortal.Cli.Labs;
 using LabPortal.Cli.Shell;
 using Spectre.Console.Rendering;
 
@@ -9,15 +8,7 @@ namespace LabPortal.Cli.Blueprints;
 
 internal static class BlueprintCommands
 {
-    public static Command Blueprints()
-    {
-        var name = new Argument<string?>("BLUEPRINT") { HelpName = "BLUEPRINT", Description = "One of them, with its parameters.", Arity = ArgumentArity.ZeroOrOne, CompletionSources = { Suggestions.Blueprints } };
-        return new Command("blueprints", "What you may request.") { name }.Does(async (call, cancellation) =>
-        {
-            if (call.Value(name) is { } one) call.Write(await call.Api.GetAsync($"blueprints/{Uri.EscapeDataString(one)}", cancellation), One);
-            else call.Write(await call.Api.ListAsync("blueprints", [], null, cancellation), List);
-        });
-    }
+    public static Command Blueprints() => Listing.Of("blueprints", "What you may request.", "BLUEPRINT", "One of them, with its parameters.", List, One, Suggestions.Blueprints);
 
     public static Command Apply()
     {

@@ -15,16 +15,16 @@ internal static class Suggestions
 {
     private static readonly TimeSpan s_patience = TimeSpan.FromSeconds(2);
 
-    public static IEnumerable<string> Labs(CompletionContext context)
+    public static IEnumerable<CompletionItem> Labs(CompletionContext context)
         => Names($"labs?limit=200&state=requested,awaiting-approval,scheduled,provisioning,ready,stopped,grace,ending&q={Uri.EscapeDataString(context.WordToComplete)}");
 
-    public static IEnumerable<string> Blueprints(CompletionContext context) => Names("blueprints?limit=200");
+    public static IEnumerable<CompletionItem> Blueprints(CompletionContext context) => Names("blueprints?limit=200");
 
-    public static IEnumerable<string> Teams(CompletionContext context) => Names("teams?limit=200");
+    public static IEnumerable<CompletionItem> Teams(CompletionContext context) => Names("teams?limit=200");
 
-    public static IEnumerable<string> Pools(CompletionContext context) => Names("pools?limit=200");
+    public static IEnumerable<CompletionItem> Pools(CompletionContext context) => Names("pools?limit=200");
 
-    private static List<string> Names(string path)
+    private static List<CompletionItem> Names(string path)
     {
         try
         {
@@ -33,7 +33,7 @@ internal static class Suggestions
             using var request = new HttpRequestMessage(HttpMethod.Get, new Uri(account.Address, "api/v1/" + path)) { Headers = { Authorization = new AuthenticationHeaderValue("Bearer", account.Token) } };
             using var response = http.Send(request);
             using var answer = response.Content.ReadAsStream();
-            return [.. JsonNode.Parse(answer).Items("items").Select(item => item.Text("name")).Where(Safe.IsWord)];
+            return [.. JsonNode.Parse(answer).Items("items").Select(item => item.Text("name")).Where(Safe.IsWord).Select(name => new CompletionItem(name))];
         }
         catch (Exception fault) when (fault is HttpRequestException or OperationCanceledException or JsonException or CommandFailed or IOException)
         {

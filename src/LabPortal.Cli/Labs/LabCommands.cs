@@ -68,13 +68,13 @@ internal static class LabCommands
     }
 
     /// <summary>Interrupted, the lab goes on: that is said, with the way to go on waiting and the way to be rid of it.</summary>
-    public static async Task<JsonNode> WaitAsync(Call call, JsonNode lab, Option<TimeSpan?> timeout, Func<Waiting, CancellationToken, Task<JsonNode>> wait, CancellationToken cancellation)
+    public static async Task<JsonNode> WaitAsync(Call call, JsonNode lab, Option<TimeSpan?> timeout, Func<Waiting, CancellationToken, Task<JsonNode>> wait, CancellationToken cancellation, bool goesOn = true)
     {
         try
         {
             return await wait(new Waiting(call.Api, Progress.Make(), call.Value(timeout)), cancellation);
         }
-        catch (OperationCanceledException) when (cancellation.IsCancellationRequested)
+        catch (OperationCanceledException) when (cancellation.IsCancellationRequested && goesOn)
         {
             Terminal.Say($"It goes on without you: \"lab wait {lab.Text("id")}\" waits again, \"lab end {lab.Text("id")}\" ends it.");
             throw;

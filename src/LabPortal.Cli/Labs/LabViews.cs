@@ -30,6 +30,7 @@ internal static class LabViews
             ("Starts", lab.Text("state") is "scheduled" or "requested" ? Moments.Show(lab.Text("lease.start")) : ""),
             ("Is stopped", LabFinder.IsOver(lab) ? "" : Moments.Show(lab.Text("lease.end"))),
             ("Is deleted", LabFinder.IsOver(lab) ? "" : Moments.Show(lab.Text("lease.graceUntil"))),
+            ("Is kept", LabFinder.IsOver(lab) || lab.At("lease.heartbeat") is null ? "" : $"by a heartbeat; without one deleted {Moments.Show(lab.Text("lease.heartbeat.until"))}"),
             ("Ended", Moments.Show(lab.Text("endedAt"))),
             ("Going on", GoingOn(lab.At("run"))),
             ("Can", lab.Text("verbs")));

@@ -69,7 +69,7 @@ internal sealed class LineProgress : IProgress
     {
         if (_states.TryGetValue(machine, out var before) && before == state) return;
         _states[machine] = state;
-        Terminal.Say(Safe.Text($"{_lab}{(machine.Length > 0 ? "/" + machine : "")}: {state}"));
+        Terminal.Say($"{Safe.Cell(machine.Length > 0 ? $"{_lab}/{machine}" : _lab)}: {Safe.Cell(state)}");
     }
 }
 

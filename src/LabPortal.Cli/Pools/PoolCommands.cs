@@ -9,15 +9,7 @@ namespace LabPortal.Cli.Pools;
 
 internal static class PoolCommands
 {
-    public static Command Pools()
-    {
-        var name = new Argument<string?>("POOL") { HelpName = "POOL", Description = "One of them, with its problems, hosts and images.", Arity = ArgumentArity.ZeroOrOne, CompletionSources = { Suggestions.Pools } };
-        return new Command("pools", "Pools with their capacity and load.") { name }.Does(async (call, cancellation) =>
-        {
-            if (call.Value(name) is { } one) call.Write(await call.Api.GetAsync($"pools/{Uri.EscapeDataString(one)}", cancellation), One);
-            else call.Write(await call.Api.ListAsync("pools", [], null, cancellation), List);
-        });
-    }
+    public static Command Pools() => Listing.Of("pools", "Pools with their capacity and load.", "POOL", "One of them, with its problems, hosts and images.", List, One, Suggestions.Pools);
 
     public static Command Orphans()
     {

@@ -64,7 +64,7 @@ internal static class Tables
     public static IRenderable Facts(params IEnumerable<(string Title, string Value)> facts)
     {
         var grid = new Grid().AddColumn(new GridColumn().NoWrap().PadRight(2)).AddColumn(new GridColumn().PadRight(0));
-        foreach (var (title, value) in facts.Where(fact => fact.Value.Length > 0)) grid.AddRow(new Text(title), new Text(Safe.Text(value)));
+        foreach (var (title, value) in facts.Where(fact => fact.Value.Length > 0)) grid.AddRow(new Text(title), new Text(Safe.Line(value)));
         return grid;
     }
 

@@ -11,6 +11,7 @@ namespace LabPortal.Cli.Shell;
 internal static partial class Safe
 {
     private const int LongestCell = 200;
+    private const int LongestLine = 2000;
 
     public static string Text(string text)
     {
@@ -26,17 +27,17 @@ internal static partial class Safe
     }
 
     /// <summary>The same, cut where it is longer than a table can show.</summary>
-    public static string Cell(string text)
-    {
-        var safe = Text(text);
-        if (safe.Length <= LongestCell) return safe;
-        return safe[..(char.IsHighSurrogate(safe[LongestCell - 2]) ? LongestCell - 2 : LongestCell - 1)] + "…";
-    }
+    public static string Cell(string text) => Cut(Text(text), LongestCell);
+
+    /// <summary>The same, cut where it is longer than a sentence can be.</summary>
+    public static string Line(string text) => Cut(Text(text), LongestLine);
 
     /// <summary>A word that stays one word in a shell; anything else in single quotes.</summary>
     public static string Word(string text) => ShellWord().IsMatch(text) ? text : $"'{Text(text).Replace("'", "'\\''", StringComparison.Ordinal)}'";
 
     public static bool IsWord(string text) => ShellWord().IsMatch(text);
+
+    private static string Cut(string safe, int longest) => safe.Length <= longest ? safe : safe[..(char.IsHighSurrogate(safe[longest - 2]) ? longest - 2 : longest - 1)] + "…";
 
     // A lone surrogate is enumerated as U+FFFD.
     public static bool IsUnsafe(Rune rune) => Rune.GetUnicodeCategory(rune) is UnicodeCategory.Control or UnicodeCategory.Format or UnicodeCategory.LineSeparator or UnicodeCategory.ParagraphSeparator;

@@ -50,12 +50,18 @@ internal static class Terminal
         while (await reader.ReadLineAsync(cancellation) is { } line) Console.Out.WriteLine(Safe.Text(line));
     }
 
-    /// <summary>One line beside the answer. What comes from outside has to be made safe before.</summary>
-    public static void Say(string line) => Console.Error.WriteLine(line);
+    /// <summary>
+    /// What is said beside the answer, in lines of a bearable length. Names from outside are made safe before, so that none can begin a line; whatever was
+    /// missed does nothing here.
+    /// </summary>
+    public static void Say(string text)
+    {
+        foreach (var line in text.Split('\n')) Console.Error.WriteLine(Safe.Line(line));
+    }
 
     public static Task<string> AskAsync(string question, CancellationToken cancellation)
     {
-        Console.Error.Write(question);
+        Console.Error.Write(Safe.Line(question));
         return TypedAsync(() => Console.ReadLine() ?? "", cancellation);
     }
 

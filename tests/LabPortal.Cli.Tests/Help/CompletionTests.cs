@@ -1,3 +1,5 @@
+using System.Management.Automation;
+using System.Management.Automation.Runspaces;
 using System.Text.Json.Nodes;
 using LabPortal.Testing;
 
@@ -44,6 +46,37 @@ public sealed class CompletionTests(SharedPortal portal)
         await terminal.SaysAsync(typed + completed);
         await terminal.TypeAsync("\u0015exit\n");
         await terminal.EndAsync();
+    }
+
+    /// <summary>By PowerShell's own engine; its host, which draws what is chosen, is another program.</summary>
+    [Theory]
+    [InlineData("lab bluep", "blueprints")]
+    [InlineData("lab request sl", "slow")]
+    [InlineData("lab list --stat", "--state")]
+    [InlineData("lab list --state sched", "scheduled")]
+    [InlineData("lab wait --state=awai", "--state=awaiting-approval")]
+    [InlineData("$x = 1; lab help exit", "exit-codes")]
+    [InlineData("lab snapshot t", "take")]
+    [InlineData("lab no-such", null)]
+    public async Task PowerShell_completes(string typed, string? completed)
+    {
+        using var lab = portal.Lab();
+        var script = (await lab.RunAsync("completion", "pwsh")).Must(Exit.Done).Output;
+        using var shell = PowerShell.Create(InitialSessionState.CreateDefault2());
+        foreach (var (name, value) in lab.Environment.Where(pair => pair.Key is "LAB_URL" or "LAB_TOKEN" or "XDG_CONFIG_HOME")) shell.Runspace.SessionStateProxy.SetVariable(name, value);
+        // The program itself, in the surroundings of this test, which are not those of this process.
+        shell.AddScript("function lab { & env \"LAB_URL=$LAB_URL\" \"LAB_TOKEN=$LAB_TOKEN\" \"XDG_CONFIG_HOME=$XDG_CONFIG_HOME\" NO_PROXY=* TERM=dumb \"$XDG_CONFIG_HOME/lab\" @args }").Invoke();
+        shell.Commands.Clear();
+        shell.AddScript(script).Invoke();
+        Assert.Empty(shell.Streams.Error);
+        shell.Commands.Clear();
+
+        var found = CommandCompletion.CompleteInput(typed, typed.Length, null, shell);
+
+        // Where nothing is completed the engine goes on with files.
+        if (completed is null) Assert.DoesNotContain(found.CompletionMatches, match => match.ResultType == CompletionResultType.ParameterValue);
+        else Assert.Equal(completed, Assert.Single(found.CompletionMatches).CompletionText);
+        Assert.Empty(shell.Streams.Error);
     }
 
     [Fact]

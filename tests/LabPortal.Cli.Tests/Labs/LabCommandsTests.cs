@@ -12,7 +12,7 @@ public sealed class LabCommandsTests(SharedPortal portal)
     {
         using var lab = portal.Lab();
 
-        var made = (await lab.RunAsync("request", "pair", "--team", "qa", "--name", "life", "--param", "motd=a=b", "--label", "ci=1", "--label", "of=x y", "--pool", "quick", "--hours", "1.5", "--wait", "-o", "json")).Must(Exit.Done);
+        var made = (await lab.RunAsync("request", "pair", "--team", "qa", "--name", "life", "--param", "motd=a=b", "--label", "ci=1", "--label", "of=x y", "--pool", "pretend", "--hours", "1.5", "--wait", "-o", "json")).Must(Exit.Done);
         Assert.Equal("ready", (string)made.Json["state"]!);
         Assert.Equal("a=b", (string)made.Json["parameters"]!["motd"]!);
         Assert.Equal("x y", (string)made.Json["labels"]!["of"]!);
@@ -31,7 +31,7 @@ public sealed class LabCommandsTests(SharedPortal portal)
         Assert.Equal("stopped", (string)(await lab.RunAsync("stop", "life", "--wait", "-o", "json")).Must(Exit.Done).Json["state"]!);
 
         var shown = (await lab.RunAsync("show", "life")).Must(Exit.Done).Output;
-        foreach (var part in new[] { "life", made.Id, "stopped", "ci=1", "web", "db", "quick/", "extend, start, ", "end" }) Assert.Contains(part, shown, StringComparison.Ordinal);
+        foreach (var part in new[] { "life", made.Id, "stopped", "ci=1", "web", "db", "pretend/", "extend, start, ", "end" }) Assert.Contains(part, shown, StringComparison.Ordinal);
         Assert.Equal("ended", (string)(await lab.RunAsync("end", "life", "--yes", "--wait", "-o", "json")).Must(Exit.Done).Json["state"]!);
         var over = (await lab.RunAsync("start", made.Id)).Must(Exit.Refused);
         Assert.Equal("", over.Output);

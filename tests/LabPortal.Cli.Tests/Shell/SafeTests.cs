@@ -83,6 +83,42 @@ public sealed partial class SafeTests
     }
 
     [Fact]
+    public async Task Whatever_a_portal_says_no_command_passes_it_on_to_the_terminal()
+    {
+        string[] commands =
+        [
+            "list", "show ID", "blueprints", "blueprints x", "pools", "pools x", "orphans", "orphans adopt x", "runs", "runs x", "quota", "request x --team y", "snapshot list ID", "revert ID", "end ID",
+            "audit", "ssh ID", "ssh ID/x", "cp x ID:y", "keepalive ID -- true", "wait ID --timeout 1s", "login", "apply -f -",
+        ];
+        // Everything that any of them looks for, each of it hostile and one of it 10 kB.
+        var all = new JsonObject();
+        string[] fields =
+        [
+            "id", "title", "reason", "state", "blueprint", "team", "owner", "health", "provider", "labels", "verb", "actor", "tokenName", "objectKind", "objectName", "outcome", "detail", "dimension",
+            "limit", "held", "free", "version", "description", "labName", "workflow", "step", "problem", "askedBy", "since", "at", "kind", "firstSeenAt", "note", "takenAt", "message", "field", "what", "host", "mend", "address", "image",
+        ];
+        foreach (var field in fields) all[field] = Hostile;
+        all["name"] = Hostile + new string('x', 10_000);
+        var one = all.DeepClone();
+        foreach (var list in new[] { "items", "machines", "hosts", "problems", "images", "holds", "parameters", "steps", "access", "addresses", "verbs", "teams", "created", "changed" }) all[list] = new JsonArray(one.DeepClone(), one.DeepClone());
+        foreach (var part in new[] { "run", "lease", "usage" }) all[part] = one.DeepClone();
+        await using var pretended = await PretendedPortal.SayingAsync(all.ToJsonString());
+        using var lab = new LabProcess(pretended.Address);
+
+        await Parallel.ForEachAsync(commands, new ParallelOptions { MaxDegreeOfParallelism = 4, CancellationToken = TestContext.Current.CancellationToken }, async (typed, _) =>
+        {
+            var ran = await lab.RunAsync(typed.Replace("ID", $"{Guid.CreateVersion7()}", StringComparison.Ordinal).Split(' '));
+            var said = ran.Output + ran.Error;
+            Assert.True(IsHarmless(said), $"{typed}: {said}");
+            Assert.NotEqual("", said);
+            // Nothing begins a line that is not lab's own, and nobody has to scroll for pages.
+            Assert.DoesNotContain("\nlab: ok", said, StringComparison.Ordinal);
+            Assert.True(said.Length < 60_000, $"{typed}: {said.Length} characters");
+            Assert.DoesNotContain("This was not expected", said, StringComparison.Ordinal);
+        });
+    }
+
+    [Fact]
     public void Any_text_becomes_harmless_and_harmless_text_stays() => s_texts.Sample(text =>
     {
         var safe = Safe.Text(text);
