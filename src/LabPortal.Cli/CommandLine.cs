@@ -52,6 +52,7 @@ internal static class CommandLine
             RunCommands.Runs(),
             PoolCommands.Orphans(),
             BlueprintCommands.Apply(),
+            BlueprintCommands.Export(),
             AuditCommand.Audit(),
             CompletionCommand.Completion(),
         };

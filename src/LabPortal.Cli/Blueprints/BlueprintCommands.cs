@@ -22,6 +22,9 @@ internal static class BlueprintCommands
         });
     }
 
+    public static Command Export() => new Command("export", "The catalogue, teams and quotas as the YAML that \"lab apply -f\" takes (administrators).")
+        .Does((call, cancellation) => call.Api.ReadAsync("export", "application/yaml", Terminal.CopyAsync, cancellation));
+
     private static async Task<string> ReadAsync(string file, CancellationToken cancellation)
     {
         try

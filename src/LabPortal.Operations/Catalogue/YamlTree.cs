@@ -1,9 +1,11 @@
+using System.Globalization;
 using System.Text.Json;
 using LabPortal.Data;
 using LabPortal.Domain;
 using LabPortal.Domain.Blueprints;
 using LabPortal.Domain.Images;
 using LabPortal.Domain.Leases;
+using LabPortal.Domain.Pools;
 using NodaTime;
 using YamlDotNet.Core;
 using YamlDotNet.Core.Events;
@@ -34,6 +36,25 @@ internal static class YamlTree
             .. root.Entries.Where(entry => entry.Key is not ("version" or "declared") && (entry.Key != "retired" || blueprint.Retired))
                 .Select(entry => (entry.Key, entry.Key == "lease" ? Of(blueprint.Lease) : Lean(entry.Value))),
         ]));
+    }
+
+    public static CatalogueDocument Of(DeclaredTeam team) => CatalogueDocument.Of(Map(
+        ("kind", Text("Team")), ("name", Text(team.Name)), ("zone", Text(team.Zone)),
+        ("members", team.Members.Count == 0 ? null : new YamlList(0, [.. team.Members.OrderBy(member => member.Key, StringComparer.Ordinal).Select(member => Map(("person", Text(member.Key)), ("role", Text(member.Value.Word()))))])),
+        ("quota", Limits(team.Quota)), ("personQuota", Limits(team.PersonQuota))));
+
+    /// <summary>Settings stand as they are stored: whoever asks takes out of them what nobody may see.</summary>
+    public static CatalogueDocument Of(Pool pool)
+    {
+        var settings = (YamlMap)OfJson(JsonSerializer.SerializeToElement(pool.Settings), "", []);
+        return CatalogueDocument.Of(Map(
+            ("kind", Text("Pool")), ("name", Text(pool.Name)), ("provider", Text(pool.Provider)),
+            ("labels", pool.Labels.Count == 0 ? null : new YamlList(0, [.. pool.Labels.Select(Text)])),
+            ("settings", settings.Entries.Count == 0 ? null : settings),
+            ("limits", Map(("operationsAtOnce", Plain(pool.Limits.OperationsAtOnce)), ("bootsAtOnce", Plain(pool.Limits.BootsAtOnce)))),
+            ("overcommit", Map(("cpu", Plain(pool.Overcommit.Cpu)), ("memory", Plain(pool.Overcommit.Memory)))),
+            ("prices", pool.Prices is not { } prices ? null : Map(
+                ("currency", Text(prices.Currency)), ("running", Map(("cpuHour", Plain(prices.CpuHour)), ("memoryGiBHour", Plain(prices.MemoryGiBHour)))), ("diskGiBHour", Plain(prices.DiskGiBHour))))));
     }
 
     public static string Write(YamlMap root)
@@ -103,6 +124,11 @@ internal static class YamlTree
     };
 
     private static YamlMap Map(params IEnumerable<(string Key, YamlNode? Value)> entries) => new(0, [.. entries.Where(entry => entry.Value is not null).Select(entry => (entry.Key, 0, entry.Value!))]);
+
+    private static YamlMap? Limits(IReadOnlyDictionary<string, long> limits)
+        => limits.Count == 0 ? null : Map([.. limits.OrderBy(limit => limit.Key, StringComparer.Ordinal).Select(limit => (limit.Key, (YamlNode?)Plain(limit.Value)))]);
+
+    private static YamlScalar Plain(IFormattable number) => new(0, number.ToString(null, CultureInfo.InvariantCulture), true);
 
     private static YamlScalar Text(string text) => new(0, text, false);
 

@@ -159,6 +159,10 @@ internal static class ApiRoutes
             "All mistakes are told at once, with their lines. `prune` deletes declared objects that are not in the text; refused while labs live on them.")
             .Asks("dryRun", "prune").TakesYaml().Gives<AppliedBody>().Refuses(400, 403, 409);
 
+        catalogue.MapGet("/export", CatalogueRoutes.ExportAsync).Says("export", "The catalogue, teams and quotas as the YAML that `PUT /apply` takes (admins)",
+            "Applied where it came from it changes nothing, but that all of it is declared then. Secrets are named by where they are, and never given.")
+            .Produces<string>(200, CatalogueRoutes.YamlType).Refuses(403);
+
         app.MapGet(AuditRoutes.Download, AuditRoutes.DownloadAsync).RequireAuthorization(new AuthorizeAttribute { AuthenticationSchemes = Callers.CookieScheme }).ExcludeFromDescription();
 
         app.MapOpenApi(Prefix + "/openapi.json").AllowAnonymous();

@@ -9,6 +9,9 @@ namespace LabPortal.Web.Api;
 
 internal static class CatalogueRoutes
 {
+    /// <summary>RFC 9512.</summary>
+    public const string YamlType = "application/yaml";
+
     public static async Task<IResult> BlueprintsAsync(HttpContext context, CatalogueCalls catalogue, CancellationToken cancellation)
         => Answers.Page(context, await catalogue.BlueprintsAsync(context.Actor(), cancellation), view => view.Blueprint.Name, BlueprintBody.Of);
 
@@ -63,6 +66,12 @@ internal static class CatalogueRoutes
 
     public static async Task<IResult> ImageVersionsAsync(HttpContext context, string name, CatalogueCalls catalogue, CancellationToken cancellation)
         => Answers.Page(context, await catalogue.ImageVersionsAsync(context.Actor(), name, cancellation), version => version.Image.Version, ImageVersionBody.Of);
+
+    public static async Task<IResult> ExportAsync(HttpContext context, CatalogueCalls catalogue, CancellationToken cancellation)
+    {
+        var yaml = await catalogue.ExportAsync(context.Actor(), cancellation);
+        return yaml.Ok ? Results.Text(yaml.Value, YamlType + "; charset=utf-8") : Problems.Of(context, yaml.Refusal!);
+    }
 
     /// <summary>Takes the text itself, whatever media type it is called.</summary>
     public static async Task<IResult> ApplyAsync(HttpContext context, CatalogueCalls catalogue, CancellationToken cancellation)

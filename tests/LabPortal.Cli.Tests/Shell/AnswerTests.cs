@@ -75,6 +75,19 @@ public sealed class AnswerTests(SharedPortal portal)
     }
 
     [Fact]
+    public async Task What_is_exported_and_applied_again_is_unchanged()
+    {
+        using var lab = portal.Lab();
+
+        var yaml = (await lab.RunAsync("export")).Must(Exit.Done).Output;
+
+        Assert.Contains("name: pretend", yaml, StringComparison.Ordinal);
+        var applied = (await lab.TypeAsync(yaml, "apply", "-f", "-", "--dry-run", "-o", "json")).Must(Exit.Done).Json;
+        Assert.Empty(applied["created"]!.AsArray().Concat(applied["changed"]!.AsArray()));
+        Assert.Contains("Team/calm", applied["unchanged"]!.AsArray().Select(name => (string)name!));
+    }
+
+    [Fact]
     public async Task An_orphan_is_adopted_or_deleted_by_its_id()
     {
         using var lab = portal.Lab();

@@ -101,6 +101,55 @@ public sealed class ApplyTests(TestDatabases databases)
     }
 
     [Theory, InlineData(Engine.Sqlite), InlineData(Engine.Postgres)]
+    public async Task What_is_exported_and_applied_again_changes_nothing_and_makes_the_same_elsewhere_and_no_secret_is_in_it(Engine engine)
+    {
+        await using var database = await databases.CreateAsync(engine);
+        var calls = Calls(database);
+        var rich = Example.Replace("settings: { hosts: [{ name: here, uri: \"qemu:///system\" }] }", "settings: { hosts: [{ name: here, uri: \"qemu:///system\" }], password: { env: POOL_PASSWORD } }", StringComparison.Ordinal) + """
+
+            ---
+            kind: Size
+            name: small
+            cpu: 2
+            memoryMiB: 512
+            diskGiB: 10
+            ---
+            kind: Blueprint
+            name: rich
+            title: "no: yes # 'quoted'"
+            description: |
+              Two lines,
+              - the second like a list
+            teams: [qa]
+            retired: true
+            snapshotAtReady: true
+            parameters: [{ name: level, type: integer, min: 1, max: 9, default: "3" }, { name: kind, type: choice, choices: ["on", "1e3"], default: "on" }]
+            machines: [{ name: web, image: tiny, size: small, userData: { packages: [a, "true"], text: "${level}" } }]
+            lease: { default: 90m, max: 3d, grace: 0, daily: { start: "08:30", stop: "18:00", days: [mon, fri] } }
+            ---
+            kind: Team
+            name: empty
+            zone: UTC
+            """;
+        Assert.Equal(8, (await calls.ApplyAsync(s_admin, rich, false, false, Cancellation)).Value.Created.Count);
+        var yaml = (await calls.ExportAsync(s_admin, Cancellation)).Value;
+        Assert.Contains("POOL_PASSWORD", yaml, StringComparison.Ordinal);
+        var again = (await calls.ApplyAsync(s_admin, yaml, false, true, Cancellation)).Value;
+        Assert.Equal(8, again.Unchanged.Count);
+        Assert.Empty(again.Created.Concat(again.Changed).Concat(again.Pruned));
+
+        await using var other = await databases.CreateAsync(engine);
+        Assert.Equal(8, (await Calls(other).ApplyAsync(s_admin, yaml, false, false, Cancellation)).Value.Created.Count);
+        Assert.Equal(yaml, (await Calls(other).ExportAsync(s_admin, Cancellation)).Value);
+
+        // However it came there: text in the place of a secret is not given back.
+        await database.WriteAsync(session => session.ExecuteAsync("UPDATE pools SET settings = replace(settings, '{\"env\":\"POOL_PASSWORD\"}', '\"swordfish\"')"), Cancellation);
+        Assert.Equal(1, await database.ReadAsync(session => session.FindAsync<long>("SELECT count(*) FROM pools WHERE settings LIKE '%swordfish%'"), Cancellation));
+        Assert.DoesNotContain("swordfish", (await calls.ExportAsync(s_admin, Cancellation)).Value, StringComparison.Ordinal);
+        Assert.Equal(RefusalKind.Forbidden, (await calls.ExportAsync(s_admin with { IsAdmin = false }, Cancellation)).Refusal!.Kind);
+    }
+
+    [Theory, InlineData(Engine.Sqlite), InlineData(Engine.Postgres)]
     public async Task Only_what_differs_changes_and_a_detached_object_is_taken_over_again(Engine engine)
     {
         await using var database = await databases.CreateAsync(engine);
