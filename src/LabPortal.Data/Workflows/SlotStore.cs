@@ -32,8 +32,6 @@ public readonly record struct Taken(bool Given, PoolSlot? Lacks, bool Yields = f
 /// <summary>How much of a pool is busy, over all nodes: rows that are counted under the pool row's lock.</summary>
 public static class SlotStore
 {
-    private static readonly RowStatement s_clear = new("DELETE FROM pool_slots WHERE run_id IN (VALUES {rows})", "(@Run)", adds: true);
-
     /// <summary>So long a run that was woken, and that nobody claims, is still thought to come.</summary>
     private static readonly Duration s_comes = Duration.FromSeconds(2);
 
@@ -94,9 +92,6 @@ public static class SlotStore
 
     /// <summary>The same for all slots of the run.</summary>
     public static Task FreeAsync(Session session, RunId run, Instant now) => FreeAsync(session, "run_id = @run", new { run }, now);
-
-    /// <summary>The same for the last of a run, that hardly ever has one left: nobody is woken.</summary>
-    public static void Clear(Session session, RunId run) => session.Defer(s_clear, run.ToString(), new { Run = run });
 
     /// <summary>The pool may do more at once than before: who waits for that is woken when the transaction is done.</summary>
     public static void Widen(Session session, PoolId pool, PoolLimits before, PoolLimits after, Instant now)

@@ -118,7 +118,7 @@ internal sealed class TurnPlan(Workflow workflow, StepTools tools, Runs runs)
     private async Task<TurnState> FinishAsync(Session session, TurnState state, Instant now)
     {
         var forward = state.Way == Direction.Forward;
-        if (workflow.TakesSlots) SlotStore.Clear(session, state.Run.Id);
+        if (workflow.TakesSlots) await SlotStore.FreeAsync(session, state.Run.Id, now);
         if (!forward) await workflow.UndoneAsync(session, state.Run, (await LabStore.FindAsync(session, state.Run.Lab))!, now);
         RunStore.Finish(session, state.Run with { StepsDone = state.StepsDone }, forward ? RunState.Done : RunState.Undone, forward ? null : state.Run.Problem, now);
         LabStore.AppendEvent(session, state.Run.Lab, now, LabEventKind.Log, ("code", forward ? "run.done" : "run.undone"), ("workflow", workflow.Name));
