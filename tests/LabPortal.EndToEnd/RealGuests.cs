@@ -2,6 +2,9 @@ using System.Diagnostics;
 using System.Text.Json.Nodes;
 using LabPortal.Testing;
 
+// Many of these wait for a guest, a lease or a process: more than one for each processor go on side by side, and the longest begin early.
+[assembly: Xunit.v3.Parallelization(MaxThreads = 3)]
+
 namespace LabPortal.EndToEnd;
 
 /// <summary>Tests with real guests share one libvirtd and run one after the other: each guest's boot is seconds of a processor.</summary>

@@ -2,6 +2,9 @@ using System.Reflection;
 using LabPortal.Domain.Pools;
 using Xunit;
 
+// Many of these wait for a guest, a lease or a process: more than one for each processor go on side by side, and the longest begin early.
+[assembly: Xunit.v3.Parallelization(MaxThreads = 3)]
+
 namespace LabPortal.Providers.Tests;
 
 public sealed class EveryKindConforms

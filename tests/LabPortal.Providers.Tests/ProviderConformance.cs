@@ -70,6 +70,9 @@ public abstract partial class ProviderConformance : IAsyncLifetime
     /// <summary>Set (one sentence) where making a warm state cannot be cut off at each wire call.</summary>
     protected virtual string? WhyWarmStatesAreNotCut => null;
 
+    /// <summary>Whether a wire call is cut off before its effect as well; after it always.</summary>
+    protected virtual bool CutsBeforeEffect => true;
+
     /// <summary>How long what was ordered may take to show.</summary>
     protected virtual TimeSpan Patience => TimeSpan.FromMinutes(3);
 
@@ -839,9 +842,9 @@ public abstract partial class ProviderConformance : IAsyncLifetime
     }
 
     /// <summary>Cuts the first wire call, then the second, and so on, before and after its effect, until a trial ends uncut.</summary>
-    private static async Task ForEachCutAsync(int fewest, Func<WireFault.CutOff, Task<bool>> trialAsync)
+    private async Task ForEachCutAsync(int fewest, Func<WireFault.CutOff, Task<bool>> trialAsync)
     {
-        foreach (var afterEffect in new[] { false, true })
+        foreach (var afterEffect in CutsBeforeEffect ? new[] { false, true } : [true])
         {
             var call = 1;
             while (await trialAsync(new WireFault.CutOff(call, afterEffect))) Assert.InRange(++call, 1, 500);
