@@ -14,7 +14,7 @@ public sealed class PoolInTroubleTests(RealGuests guests, ITestOutputHelper outp
     private static readonly TimeSpan s_patience = TimeSpan.FromMinutes(5);
 
     /// <summary>Nobody who asks the portal something waits for a pool that hangs: this is less than a call to one may take.</summary>
-    private static readonly TimeSpan s_answer = TimeSpan.FromSeconds(15);
+    private static readonly TimeSpan s_answer = TimeSpan.FromSeconds(25);
 
     private readonly TestFolder _folder = new();
 

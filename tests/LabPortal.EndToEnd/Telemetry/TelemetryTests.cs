@@ -4,7 +4,9 @@ using System.Net.Http.Headers;
 using System.Net.Http.Json;
 using System.Text.Json.Nodes;
 using System.Text.RegularExpressions;
+using LabPortal.EndToEnd.Pages;
 using LabPortal.Testing;
+using Microsoft.Playwright;
 
 namespace LabPortal.EndToEnd.Telemetry;
 
@@ -34,7 +36,7 @@ public sealed partial class TelemetryTests(TestDatabases databases)
 
         string[] named =
         [
-            .. Names(string.Join('\n', Texts(JsonNode.Parse(await File.ReadAllTextAsync(Path.Combine(s_folder, "dashboard.json"), Cancellation))!, "expr"))),
+            .. Names(string.Join('\n', Questions(await DashboardAsync()))),
             .. Names(await File.ReadAllTextAsync(Path.Combine(s_folder, "rules.yaml"), Cancellation)),
             .. Names(await File.ReadAllTextAsync(Path.Combine(Repository.Root, "src", "LabPortal.Web", "Hosting", "README.md"), Cancellation)),
         ];
@@ -60,6 +62,43 @@ public sealed partial class TelemetryTests(TestDatabases databases)
         Assert.DoesNotContain((string)(await client.GetAsync($"labs/{id}", Cancellation)).Must(200)["owner"]!, metrics, StringComparison.Ordinal);
         var (_, output, error) = await Tool.TypeAsync(string.Concat(metrics.Split('\n').Where(line => line.Contains("labportal_", StringComparison.Ordinal)).Select(line => line + "\n")), Cancellation, "promtool", "check", "metrics");
         Assert.Equal("", output + error);
+
+        // What a panel groups by or picks is a label of what it asks for.
+        Assert.All(Questions(await DashboardAsync()), question =>
+        {
+            var metric = MetricName().Match(question).Value;
+            var samples = metrics.Split('\n').Where(line => line.StartsWith(metric + "{", StringComparison.Ordinal)).ToList();
+            Assert.All(Labels(question), label => Assert.True(samples.Exists(line => Regex.IsMatch(line, $"[{{,]{label}=\"")), $"{metric} has no label {label}: {question}"));
+        });
+    }
+
+    [Fact]
+    public async Task The_dashboard_is_laid_out_as_Grafana_wants_it_and_asks_what_Prometheus_understands()
+    {
+        var dashboard = await DashboardAsync();
+        var panels = dashboard["panels"]!.AsArray();
+        Assert.Equal("labportal", (string)dashboard["uid"]!);
+        Assert.Equal(panels.Count, panels.Select(panel => (int)panel!["id"]!).Distinct().Count());
+        Assert.All(panels, panel => Assert.Contains((string)panel!["type"]!, (string[])["timeseries", "stat", "table", "bargauge"]));
+        var cells = panels.Select(panel => panel!["gridPos"]!).SelectMany(place =>
+            from x in Enumerable.Range((int)place["x"]!, (int)place["w"]!)
+            from y in Enumerable.Range((int)place["y"]!, (int)place["h"]!)
+            select (x, y)).ToList();
+        Assert.Equal(cells.Count, cells.Distinct().Count());
+        Assert.All(cells, cell => Assert.InRange(cell.x, 0, 23));
+        Assert.Equal(["datasource/prometheus"], dashboard["templating"]!["list"]!.AsArray().Select(variable => $"{variable!["type"]}/{variable["query"]}"));
+        foreach (var panel in panels)
+        {
+            var targets = panel!["targets"]!.AsArray();
+            Assert.Equal(targets.Count, targets.Select(target => (string)target!["refId"]!).Distinct().Count());
+            Assert.All(targets.Append(panel), asks => Assert.Equal(("prometheus", "${datasource}"), ((string)asks!["datasource"]!["type"]!, (string)asks["datasource"]!["uid"]!)));
+        }
+
+        // JSON is YAML, and Prometheus reads a question in a rule as a panel asks it.
+        using var folder = new TestFolder();
+        var rules = new JsonArray([.. Questions(dashboard).Select((question, number) => new JsonObject { ["record"] = $"panel:{number}", ["expr"] = question })]);
+        await File.WriteAllTextAsync(folder["panels.yaml"], new JsonObject { ["groups"] = new JsonArray(new JsonObject { ["name"] = "panels", ["rules"] = rules }) }.ToJsonString(), Cancellation);
+        await Tool.RunAsync(Cancellation, "promtool", "check", "rules", folder["panels.yaml"]);
     }
 
     [Fact]
@@ -117,6 +156,17 @@ public sealed partial class TelemetryTests(TestDatabases databases)
             return ready == (1, 1) && finished == 1 ? null : $"ready: {ready}, finished: {finished}";
         });
 
+        // The same for what is clicked on a page.
+        using var playwright = await Playwright.CreateAsync();
+        await using var browser = await Chromium.LaunchAsync(playwright);
+        await using var context = await browser.NewContextAsync(new() { BaseURL = one.Address.ToString() });
+        context.SetDefaultTimeout(Chromium.Patience);
+        var page = await context.NewPageAsync();
+        await FirstAdmin.SetUpAsync(page, one);
+        await page.GotoAsync($"/labs/{asked["id"]}");
+        await page.EndAsync();
+        await UntilAsync(() => Task.FromResult(WhatAClickLacks([.. receiver.Spans])));
+
         // The id of a problem is the one that its log lines have.
         var problem = (await client.GetAsync("pools/away/resources", Cancellation)).Must(503);
         var quoted = (string)problem["traceId"]!;
@@ -144,6 +194,15 @@ public sealed partial class TelemetryTests(TestDatabases databases)
         if (turns.Count < 2 || turns.Any(turn => turn.Parent != run.Id)) return Told("not several turns in the run");
         if (spans.Count(span => span.Name == "create" && IsIn(span, "turn")) < 2) return Told("no step for each machine in a turn");
         return spans.Count(span => span.Name == "ensure exists" && IsIn(span, "create")) == 2 ? null : Told("not a call to the provider for each machine");
+    }
+
+    private static string? WhatAClickLacks(IReadOnlyList<Span> spans)
+    {
+        string Told(string what) => $"{what}:\n{string.Join('\n', spans)}";
+        bool IsClick(Span span) => span is { Name: "click", Parent: "" };
+        if (spans.SingleOrDefault(span => span.Name == "run" && spans.Any(click => IsClick(click) && click.Id == span.Parent)) is not { } run) return Told("no run in a click");
+        if (!spans.Any(span => span.Name == "turn" && span.Parent == run.Id)) return Told("no turn in the run");
+        return spans.Count(span => span.Name == "ensure gone" && span.Trace == run.Trace) >= 2 ? null : Told("not a call to the provider for each machine");
     }
 
     private static JsonObject Request() => new() { ["blueprint"] = "pair", ["team"] = "qa", ["lease"] = new JsonObject { ["hours"] = 1 } };
@@ -178,6 +237,15 @@ public sealed partial class TelemetryTests(TestDatabases databases)
         .Where(line => line.StartsWith(name + "{", StringComparison.Ordinal) && labels.All(label => line.Contains(label, StringComparison.Ordinal)))
         .Sum(line => double.Parse(line[(line.LastIndexOf('}') + 1)..].Trim().Split(' ')[0], System.Globalization.CultureInfo.InvariantCulture));
 
+    private static async Task<JsonNode> DashboardAsync() => JsonNode.Parse(await File.ReadAllTextAsync(Path.Combine(s_folder, "dashboard.json"), Cancellation))!;
+
+    /// <summary>What its panels ask. Grafana fills in how far back a rate looks.</summary>
+    private static IReadOnlyList<string> Questions(JsonNode dashboard) => [.. Texts(dashboard, "expr").Select(text => text.Replace("$__rate_interval", "5m", StringComparison.Ordinal))];
+
+    private static IEnumerable<string> Labels(string question) =>
+        GroupedBy().Matches(question).SelectMany(match => match.Groups["labels"].Value.Split(',', StringSplitOptions.TrimEntries))
+            .Concat(Picked().Matches(question).Select(match => match.Groups["label"].Value)).Distinct();
+
     private static IEnumerable<string> Names(string text) => MetricName().Matches(text).Select(match => match.Value).Distinct();
 
     private static IEnumerable<string> Texts(JsonNode node, string name) => node switch
@@ -192,6 +260,12 @@ public sealed partial class TelemetryTests(TestDatabases databases)
 
     [GeneratedRegex("^[a-z_]+(?=[{ ])", RegexOptions.Multiline)]
     private static partial Regex SampleName();
+
+    [GeneratedRegex(@"\bby \((?<labels>[^)]*)\)", RegexOptions.ExplicitCapture)]
+    private static partial Regex GroupedBy();
+
+    [GeneratedRegex(@"[{,]\s*(?<label>[a-z_]+)\s*(=|!=|=~|!~)""", RegexOptions.ExplicitCapture)]
+    private static partial Regex Picked();
 
     [GeneratedRegex("_bucket$")]
     private static partial Regex HistogramPart();
