@@ -37,6 +37,9 @@ public sealed record Actor
 
     /// <summary>Which sign-in or which token of theirs it is; empty where nothing is bound to it.</summary>
     public string? Session { get; init; }
+
+    /// <summary>What the session's sign-in was made under, hashed: with another password it is over.</summary>
+    public string? Stamp { get; init; }
     public string? Address { get; init; }
     public string? RequestId { get; init; }
 

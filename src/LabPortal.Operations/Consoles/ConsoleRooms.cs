@@ -1,5 +1,4 @@
 using System.Collections.Concurrent;
-using System.Net;
 using LabPortal.Data;
 using LabPortal.Data.Consoles;
 using LabPortal.Data.Images;
@@ -34,22 +33,31 @@ public sealed class ConsoleRooms(Database database, ConsoleCalls calls, OpenPool
         {
             // A shell is begun by who may use it; others look on.
             if (pass is { Kind: ConsoleKind.Terminal, MayType: false } && !_rooms.ContainsKey(key)) return (null, ConsoleEnd.NobodyThere);
-            var opening = _rooms.GetOrAdd(key, _ => new Lazy<Task<Opening>>(() => OpenAsync(pass, takeOver && pass.MayType)));
-            Opening opened;
-            try
-            {
-                opened = await opening.Value.WaitAsync(cancellation);
-            }
-            catch (Exception) when (opening.Value.IsFaulted)
-            {
-                _rooms.TryRemove(KeyValuePair.Create(key, opening));
-                throw;
-            }
-
+            var made = new Lazy<Task<Opening>>(() => OpenAsync(pass, takeOver && pass.MayType));
+            var opening = _rooms.GetOrAdd(key, made);
+            if (opening == made) _ = ForgetAsync(key, made);
+            var opened = await opening.Value.WaitAsync(cancellation);
             if (opened.Room?.Join(pass.Actor.Person, pass.Actor.Name, pass.MayType) is { } seat) return (seat, "");
             // It was closed meanwhile, or was never open: nobody finds it any more.
             _rooms.TryRemove(KeyValuePair.Create(key, opening));
             if (opened.Room is null) return (null, opened.Why);
+        }
+    }
+
+    /// <summary>Once it is closed, or could not be opened, nobody finds it any more, and what it printed is not kept.</summary>
+    private async Task ForgetAsync((MachineId, int, ConsoleKind) key, Lazy<Task<Opening>> opening)
+    {
+        try
+        {
+            if ((await opening.Value).Room is { } room) await room.Closed;
+        }
+        catch (Exception)
+        {
+            // Whoever joins it is told why it could not be opened.
+        }
+        finally
+        {
+            _rooms.TryRemove(KeyValuePair.Create(key, opening));
         }
     }
 
@@ -110,7 +118,7 @@ public sealed class ConsoleRooms(Database database, ConsoleCalls calls, OpenPool
                 await HostKeyStore.FindAsync(session, machine, generation)),
             cancellation);
         if (user is null || key is null) return new Opening(null, ConsoleEnd.NoKey);
-        var (shell, fingerprint, why) = await SshShell.OpenAsync([.. Tunnel.AddressesOf(pass.Machine).Select(address => new IPEndPoint(address, Tunnel.Port))], user, key.Reveal(), pinned, cancellation);
+        var (shell, fingerprint, why) = await SshShell.OpenAsync(Tunnel.EndsOf(pass.Machine), user, key.Reveal(), pinned, cancellation);
         if (shell is null) return new Opening(null, why);
         if (pinned is null && await database.WriteAsync(session => HostKeyStore.PinAsync(session, machine, generation, fingerprint, time.Now()), cancellation) != fingerprint)
         {

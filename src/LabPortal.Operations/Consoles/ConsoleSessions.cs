@@ -1,4 +1,5 @@
 using System.Collections.Concurrent;
+using System.Data.Common;
 using System.Net.WebSockets;
 using LabPortal.Domain;
 using LabPortal.Domain.Consoles;
@@ -22,6 +23,9 @@ public sealed record ConsoleSettings(TimeSpan Idle, int PerPerson = 20)
 public sealed class ConsoleSessions(ConsoleCalls calls, ConsoleRooms rooms, ConsoleSettings settings, TimeProvider time, ILogger<ConsoleSessions> log)
 {
     private static readonly TimeSpan s_patience = TimeSpan.FromSeconds(3);
+
+    /// <summary>So many looks in a row may fail: a database that is away for a moment cuts nobody off.</summary>
+    private const int MostFailedLooks = 6;
 
     private readonly ConcurrentDictionary<PersonId, int> _open = new();
 
@@ -142,10 +146,19 @@ public sealed class ConsoleSessions(ConsoleCalls calls, ConsoleRooms rooms, Cons
     private async Task<string> WatchAsync(ConsolePass pass, ConsoleSocket socket, CancellationToken cancellation)
     {
         using var look = new PeriodicTimer(settings.Idle / 4 < settings.LookEvery ? settings.Idle / 4 : settings.LookEvery, time);
+        var failed = 0;
         while (await look.WaitForNextTickAsync(cancellation))
         {
             if (socket.Idle >= settings.Idle) return ConsoleEnd.Idle;
-            if (await calls.WhyNotStayAsync(pass, cancellation) is { } refusal) return refusal.Code;
+            try
+            {
+                if (await calls.WhyNotStayAsync(pass, cancellation) is { } refusal) return refusal.Code;
+                failed = 0;
+            }
+            catch (DbException fault) when (++failed < MostFailedLooks)
+            {
+                log.LogWarning(fault, "Whether {Person} may stay at the {Kind} console of {Machine} in lab {Lab} could not be read.", pass.Actor.Name, pass.Kind, pass.Machine.Name, pass.Lab);
+            }
         }
 
         return ConsoleEnd.PortalEnds;

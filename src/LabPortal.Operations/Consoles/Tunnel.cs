@@ -1,4 +1,5 @@
 using System.Net;
+using System.Net.NetworkInformation;
 using System.Net.Sockets;
 using LabPortal.Domain.Machines;
 
@@ -20,17 +21,24 @@ internal static class Tunnel
             .OfType<IPAddress>().Where(address => !s_never.Any(network => network.BaseAddress.AddressFamily == address.AddressFamily && network.Contains(address))),
     ];
 
+    /// <summary>Where its SSH port may be: never at the portal's own machine, whatever its agent says.</summary>
+    public static IReadOnlyList<IPEndPoint> EndsOf(Machine machine)
+    {
+        var own = NetworkInterface.GetAllNetworkInterfaces().SelectMany(face => face.GetIPProperties().UnicastAddresses).Select(face => face.Address).ToHashSet();
+        return [.. AddressesOf(machine).Where(address => !own.Contains(address)).Select(address => new IPEndPoint(address, Port))];
+    }
+
     /// <summary>Empty where no address answers.</summary>
     public static async Task<Stream?> OpenAsync(Machine machine, CancellationToken cancellation)
     {
-        foreach (var address in AddressesOf(machine))
+        foreach (var end in EndsOf(machine))
         {
-            var socket = new Socket(address.AddressFamily, SocketType.Stream, ProtocolType.Tcp) { NoDelay = true };
+            var socket = new Socket(end.AddressFamily, SocketType.Stream, ProtocolType.Tcp) { NoDelay = true };
             using var limit = CancellationTokenSource.CreateLinkedTokenSource(cancellation);
             limit.CancelAfter(s_patience);
             try
             {
-                await socket.ConnectAsync(address, Port, limit.Token);
+                await socket.ConnectAsync(end, limit.Token);
                 return new NetworkStream(socket, ownsSocket: true);
             }
             catch (Exception fault) when (fault is SocketException || (fault is OperationCanceledException && !cancellation.IsCancellationRequested))

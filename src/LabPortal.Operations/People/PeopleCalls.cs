@@ -53,7 +53,8 @@ public sealed partial class PeopleCalls(Database database, TimeProvider time, Bo
         {
             var password = await PasswordStore.FindAsync(session, person);
             if (password?.Stamp != stamp) return null;
-            return await ActorAsync(session, person, Channel.Session, null, address, requestId);
+            var actor = await ActorAsync(session, person, Channel.Session, null, address, requestId);
+            return stamp is null || actor is null ? actor : actor with { Stamp = SecretText.Hash(stamp) };
         },
         cancellation);
 

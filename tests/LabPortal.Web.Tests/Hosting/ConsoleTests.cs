@@ -115,6 +115,12 @@ public sealed class ConsoleTests(TestDatabases databases)
             await portal.ManageAsync(portal.Bob, TeamRole.Requester);
             Assert.Equal((WebSocketCloseStatus.PolicyViolation, "actor.may-not"), await ReadToCloseAsync(socket));
         }
+
+        // Who changes their password puts out whoever else used it.
+        using var stolen = (await portal.TryAsync(await portal.AskAsync(portal.Ada), portal.Ada)).Socket!;
+        await ReadUntilAsync(stolen, text => text.Contains("login:", StringComparison.Ordinal));
+        await portal.ChangePasswordAsync(portal.Ada);
+        Assert.Equal((WebSocketCloseStatus.PolicyViolation, "actor.may-not"), await ReadToCloseAsync(stolen));
     }
 
     [Fact]
@@ -346,6 +352,7 @@ public sealed class ConsoleTests(TestDatabases databases)
         public async Task<(WebSocket? Socket, string? Code)> TryAsync(string token, Somebody who)
         {
             if (Address.Host != "localhost" || Address.Port != 80) return await DialAsync(token, who);
+            var refusals = (await RefusalsAsync(who)).Count;
             var client = Server.CreateWebSocketClient();
             client.ConfigureRequest = request =>
             {
@@ -360,13 +367,14 @@ public sealed class ConsoleTests(TestDatabases databases)
             catch (InvalidOperationException)
             {
                 // The client tells no more than the status: asked again without a socket, where nothing can be used up, or read from the audit.
-                return (null, await WhyAsync(who));
+                return (null, await WhyAsync(who, refusals));
             }
         }
 
         /// <summary>The same by a socket of the network.</summary>
         private async Task<(WebSocket? Socket, string? Code)> DialAsync(string token, Somebody who)
         {
+            var refusals = (await RefusalsAsync(who)).Count;
             var client = new ClientWebSocket();
             client.Options.SetRequestHeader("Cookie", $"labportal={Cookie(who.Person, who.Session!)}");
             client.Options.SetRequestHeader("Origin", who.Origin == "http://localhost" ? Address.GetLeftPart(UriPartial.Authority) : who.Origin);
@@ -378,12 +386,15 @@ public sealed class ConsoleTests(TestDatabases databases)
             catch (WebSocketException)
             {
                 client.Dispose();
-                return (null, await WhyAsync(who));
+                return (null, await WhyAsync(who, refusals));
             }
         }
 
         public async Task ManageAsync(Somebody who, TeamRole role) => Assert.True(
             (await Services.GetRequiredService<PeopleCalls>().SetMemberAsync(Actor.Portal("test"), "qa", who.Person.Person, role, Cancellation)).Ok);
+
+        public async Task ChangePasswordAsync(Somebody who) => Assert.True(
+            (await Services.GetRequiredService<PeopleCalls>().ChangePasswordAsync(await ActorAsync(who), "a long good sentence", "another long sentence", Cancellation)).Ok);
 
         public Task<IReadOnlyList<AuditRow>> AuditAsync() => Services.GetRequiredService<Database>().ReadAsync(session => AuditStore.ListAsync(session, new AuditFilter(), 500, null), Cancellation);
 
@@ -406,11 +417,16 @@ public sealed class ConsoleTests(TestDatabases databases)
             builder.ConfigureTestServices(services => services.AddSingleton(_settings));
         }
 
-        private async Task<string?> WhyAsync(Somebody who)
+        private async Task<string?> WhyAsync(Somebody who, int before)
         {
             if (who is { Session: null, Token: null }) return "actor.unknown";
-            return (await AuditAsync()).First(line => line.Verb == "begin-console" && line.Actor == who.Person.Name && line.Outcome != AuditStore.Done).Outcome;
+            var refusals = await RefusalsAsync(who);
+            Assert.Equal(before + 1, refusals.Count);
+            return refusals[0].Outcome;
         }
+
+        private async Task<List<AuditRow>> RefusalsAsync(Somebody who)
+            => [.. (await AuditAsync()).Where(line => line.Verb == "begin-console" && line.Actor == who.Person.Name && line.Outcome != AuditStore.Done)];
 
         private async Task<Somebody> JoinAsync(string email, string name)
         {
