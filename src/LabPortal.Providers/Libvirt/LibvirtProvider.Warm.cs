@@ -73,6 +73,11 @@ internal sealed partial class LibvirtProvider
         return why;
     }
 
-    private WarmWish? WishOf(MachineSpec machine) => !machine.WarmStart ? null
-        : new WarmWish(_installation.Value, _warmStates == 0 ? "The pool's settings keep no warm states." : null);
+    private WarmWish? WishOf(MachineSpec machine) => !machine.WarmStart ? null : new WarmWish(_installation.Value, machine switch
+    {
+        _ when _warmStates == 0 => "The pool's settings keep no warm states.",
+        // Each number of cards would be a state of its own.
+        { Cards: not [{ Network: null }] } => "Only machines with the one card on the pool's own network are started warm.",
+        _ => null,
+    });
 }

@@ -290,9 +290,6 @@ internal static unsafe partial class Native
     public static partial int virDomainOpenGraphicsFD(DomainHandle domain, uint index, uint flags);
 
     [LibraryImport(Library)]
-    public static partial nint virDomainGetXMLDesc(DomainHandle domain, uint flags);
-
-    [LibraryImport(Library)]
     public static partial int virEventRegisterDefaultImpl();
 
     [LibraryImport(Library)]
