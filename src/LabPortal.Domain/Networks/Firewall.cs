@@ -1,5 +1,7 @@
 using System.Globalization;
 using System.Net;
+using System.Text.Json;
+using System.Text.Json.Serialization;
 using LabPortal.Domain.Blueprints;
 
 namespace LabPortal.Domain.Networks;
@@ -11,7 +13,8 @@ public enum Protocol
     Icmp,
 }
 
-/// <summary>Ports, both ends included.</summary>
+/// <summary>Ports, both ends included; stored as people write them.</summary>
+[JsonConverter(typeof(PortRangeConverter))]
 public sealed record PortRange(int First, int Last)
 {
     /// <summary><c>22</c> or <c>8000-8100</c>; empty where it is neither.</summary>
@@ -24,6 +27,14 @@ public sealed record PortRange(int First, int Last)
     }
 
     public override string ToString() => First == Last ? $"{First}" : $"{First}-{Last}";
+}
+
+internal sealed class PortRangeConverter : JsonConverter<PortRange>
+{
+    public override PortRange Read(ref Utf8JsonReader reader, Type typeToConvert, JsonSerializerOptions options)
+        => PortRange.Parse(reader.GetString() ?? "") ?? throw new JsonException("No range of ports.");
+
+    public override void Write(Utf8JsonWriter writer, PortRange value, JsonSerializerOptions options) => writer.WriteStringValue(value.ToString());
 }
 
 /// <summary>

@@ -136,7 +136,7 @@ internal sealed partial class Declarations
         }
 
         if (!known || from is null || to is null) return;
-        var (one, other) = (machines.FirstOrDefault(machine => machine.Name == from), machines.FirstOrDefault(machine => machine.Name == to));
+        var (one, other) = (Find(from), Find(to));
         if (from == to) rule.Tell("to", "firewall.same-end");
         else if ((one ?? other) is { } machine && (one is null || other is null))
         {
@@ -146,6 +146,8 @@ internal sealed partial class Declarations
         {
             rule.Tell("to", "firewall.no-network", ("from", from), ("to", to));
         }
+
+        MachineTemplate? Find(string name) => name == Firewall.Outside ? null : machines.FirstOrDefault(machine => machine.Name == name);
     }
 
     private static void Tell(YamlFields fields, string path, string code, params (string Name, object Value)[] arguments)

@@ -34,7 +34,13 @@ internal static class YamlTree
         [
             ("kind", Text("Blueprint")),
             .. root.Entries.Where(entry => entry.Key is not ("version" or "declared") && (entry.Key != "retired" || blueprint.Retired))
-                .Select(entry => (entry.Key, entry.Key == "lease" ? Of(blueprint.Lease) : Lean(entry.Value))),
+                .Select(entry => (entry.Key, entry.Key switch
+                {
+                    "lease" => Of(blueprint.Lease),
+                    // Without rules nothing passes; without a firewall everything does.
+                    "firewall" => Lean(entry.Value) ?? entry.Value,
+                    _ => Lean(entry.Value),
+                })),
         ]));
     }
 

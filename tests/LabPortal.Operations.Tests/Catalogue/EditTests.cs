@@ -28,9 +28,13 @@ public sealed class EditTests(TestDatabases databases)
           - { name: y, type: choice, choices: [a, "b, c", "true"], default: a }
           - { name: w, type: string, pattern: "[a-z]+", minLength: 0, maxLength: 9, default: x }
           - { name: v, type: string, default: "" }
+        networks: [{ name: inner, subnet: 10.0.0.0/24 }]
+        firewall:
+          - { from: a, to: b, protocol: tcp, ports: [22, 8000-8100] }
+          - { from: a, to: outside }
         machines:
-          - { name: a, image: tiny, size: small, userData: { runcmd: [[echo, "${x}"], 1, 2.5, true], "on": { deep: "no", empty: "" }, none: [] } }
-          - { name: b, image: tiny, cpu: 1, memoryMiB: 128, diskGiB: 1 }
+          - { name: a, image: tiny, size: small, cards: [{ network: shared }, { network: inner, address: 10.0.0.10 }], userData: { runcmd: [[echo, "${x}"], 1, 2.5, true], "on": { deep: "no", empty: "" }, none: [] } }
+          - { name: b, image: tiny, cpu: 1, memoryMiB: 128, diskGiB: 1, cards: [{ network: inner, address: 10.0.0.20 }] }
         placement: { require: [linux], prefer: [fast, "1"] }
         lease: { default: 1.5h, max: 3d, grace: 0, daily: { start: "22:00", stop: "06:30", days: [tue, mon] } }
         snapshotAtReady: true
@@ -76,6 +80,17 @@ public sealed class EditTests(TestDatabases databases)
             document.ToJson().EnumerateObject().Select(property => property.Name).ToHashSet(),
             stored.RootElement.EnumerateObject().Where(property => property.Name is not ("version" or "declared") && property.Value.GetRawText() is not ("[]" or "{}" or "\"\"")).Select(property => property.Name).ToHashSet());
         Assert.Equal(JsonSerializer.Serialize(JsonDocument.Parse("""{"default":"90m","max":"3d","grace":0,"daily":{"start":"22:00","stop":"06:30","days":["mon","tue"]}}""")), document.ToJson().GetProperty("lease").GetRawText());
+    }
+
+    [Fact]
+    public async Task A_firewall_without_rules_stays_one()
+    {
+        await using var database = await databases.CreateAsync(Engine.Sqlite);
+        var calls = await CallsAsync(database);
+        await SaveAsync(calls, Rich.Replace("firewall:\n  - { from: a, to: b, protocol: tcp, ports: [22, 8000-8100] }\n  - { from: a, to: outside }", "firewall: []", StringComparison.Ordinal));
+        var document = (await calls.BlueprintAsync(s_admin, "rich", Cancellation)).Value.Document;
+        Assert.Contains("firewall: []", document.Write(), StringComparison.Ordinal);
+        Assert.Equal(["Blueprint/rich"], (await calls.SaveAsync(s_admin, CatalogueDocument.Read(document.Write()).Value, 1, Cancellation)).Value.Unchanged);
     }
 
     [Fact]
