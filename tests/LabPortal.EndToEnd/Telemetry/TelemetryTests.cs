@@ -26,10 +26,12 @@ public sealed partial class TelemetryTests(TestDatabases databases)
         await File.WriteAllTextAsync(folder["apply.yaml"], SimulatedCatalogue.Yaml(), Cancellation);
         await using var portal = await PortalProcess.StartAsync(folder["data"], applyFile: folder["apply.yaml"]);
         using var client = portal.Client();
-        // By its time, so that a lease has its moment.
+        // By its time, so that a lease has its moment: a time that a busy machine does not miss while it is still being asked.
+        var clock = Stopwatch.StartNew();
+        (await client.PostAsync("quotes", Request(), Cancellation)).Must(200);
         var asked = Request();
         asked["name"] = "unmistakable";
-        asked["start"] = DateTimeOffset.UtcNow.AddSeconds(2).ToString("O");
+        asked["start"] = (DateTimeOffset.UtcNow + TimeSpan.FromSeconds(2) + (10 * clock.Elapsed)).ToString("O");
         var id = (string)(await client.PostAsync("labs", asked, Cancellation)).Must(202)["id"]!;
         await client.WaitForAsync(id, "ready", cancellation: Cancellation);
         (await client.PostAsync($"labs/{id}/start", cancellation: Cancellation)).Must(409);
