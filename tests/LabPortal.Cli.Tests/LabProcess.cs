@@ -35,6 +35,7 @@ internal sealed class LabProcess : IDisposable
             ["LAB_TOKEN"] = portal is null ? null : token,
             ["XDG_CONFIG_HOME"] = _folder.Path,
             ["NO_PROXY"] = "*",
+            ["LAB_COMPLETION_SECONDS"] = "60",
             ["TERM"] = "xterm",
             ["LC_ALL"] = "C.UTF-8",
             ["TZ"] = "Europe/Berlin",

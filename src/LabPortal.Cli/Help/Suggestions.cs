@@ -13,7 +13,10 @@ namespace LabPortal.Cli.Help;
 /// </summary>
 internal static class Suggestions
 {
-    private static readonly TimeSpan s_patience = TimeSpan.FromSeconds(2);
+    /// <summary>Seconds, where the usual two are too few: a slow line, a busy machine.</summary>
+    private const string PatienceVariable = "LAB_COMPLETION_SECONDS";
+
+    private static readonly TimeSpan s_patience = TimeSpan.FromSeconds(int.TryParse(Account.Variable(PatienceVariable), out var seconds) && seconds is > 0 and <= 600 ? seconds : 2);
 
     public static IEnumerable<CompletionItem> Labs(CompletionContext context)
         => Names($"labs?limit=200&state=requested,awaiting-approval,scheduled,provisioning,ready,stopped,grace,ending&q={Uri.EscapeDataString(context.WordToComplete)}");

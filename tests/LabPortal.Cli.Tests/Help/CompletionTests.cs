@@ -65,7 +65,7 @@ public sealed class CompletionTests(SharedPortal portal)
         using var shell = PowerShell.Create(InitialSessionState.CreateDefault2());
         foreach (var (name, value) in lab.Environment.Where(pair => pair.Key is "LAB_URL" or "LAB_TOKEN" or "XDG_CONFIG_HOME")) shell.Runspace.SessionStateProxy.SetVariable(name, value);
         // The program itself, in the surroundings of this test, which are not those of this process.
-        shell.AddScript("function lab { & env \"LAB_URL=$LAB_URL\" \"LAB_TOKEN=$LAB_TOKEN\" \"XDG_CONFIG_HOME=$XDG_CONFIG_HOME\" NO_PROXY=* TERM=dumb \"$XDG_CONFIG_HOME/lab\" @args }").Invoke();
+        shell.AddScript("function lab { & env \"LAB_URL=$LAB_URL\" \"LAB_TOKEN=$LAB_TOKEN\" \"XDG_CONFIG_HOME=$XDG_CONFIG_HOME\" NO_PROXY=* LAB_COMPLETION_SECONDS=60 TERM=dumb \"$XDG_CONFIG_HOME/lab\" @args }").Invoke();
         shell.Commands.Clear();
         shell.AddScript(script).Invoke();
         Assert.Empty(shell.Streams.Error);
