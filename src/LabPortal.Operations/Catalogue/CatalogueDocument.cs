@@ -37,7 +37,7 @@ public sealed class CatalogueDocument
     {
         var reading = new YamlReading();
         var documents = reading.Read(text);
-        if (documents.Count != 1) reading.Tell(null, 1, "", "yaml.one-document", ("count", documents.Count));
+        if (documents.Count != 1 && reading.Mistakes.Count == 0) reading.Tell(null, 1, "", "yaml.one-document", ("count", documents.Count));
         return reading.Mistakes.Count > 0 ? Refusal.Invalid(ByPlace(reading.Mistakes)) : new CatalogueDocument(documents[0].Root) { _text = text };
     }
 

@@ -66,7 +66,7 @@ internal static class YamlTree
     public static string Write(YamlMap root)
     {
         using var text = new StringWriter { NewLine = "\n" };
-        var emitter = new Emitter(text, new EmitterSettings(2, int.MaxValue, false, 1024).WithNewLine("\n"));
+        var emitter = new Emitter(text, new EmitterSettings(2, int.MaxValue, false, 1024).WithNewLine("\n").WithIndentedSequences());
         emitter.Emit(new StreamStart());
         emitter.Emit(new DocumentStart(null, null, true));
         Emit(emitter, root);

@@ -127,6 +127,7 @@ internal static class ApiRoutes
         operations.MapPost("/orphans/{id}/adopt", PoolRoutes.AdoptAsync).Says("adoptOrphan", "Leave an orphan to people: never touched again").Accepts<OrphanView>().Refuses(403, 404, 409);
         operations.MapPost("/orphans/{id}/delete", PoolRoutes.DeleteAsync).Says("deleteOrphan", "Delete an orphan at its provider, in the background").Accepts<OrphanView>().Refuses(403, 404, 409);
 
+        operations.MapGet("/settings", SettingsRoutes.List).Says("listSettings", "What the installation is set to (admins, auditors)", "With the configuration's key of each; never a secret, only whether one is set.").Lists<SettingView>().Refuses(403);
         operations.MapGet("/audit", AuditRoutes.ListAsync).Says("listAudit", "Who did what, newest first (admins, auditors)",
             $"With `Accept: {AuditFile.CsvType}` or `{AuditFile.LinesType}` all that the filter leaves, as a file, and not a page of it; at most {AuditCalls.MostExported} lines.")
             .Asks("who", "what", "kind", "object", "from", "to").Lists<AuditBody>().Produces<string>(200, AuditFile.CsvType, AuditFile.LinesType).Refuses(403, 409);

@@ -121,6 +121,7 @@ internal static class PortalHosting
         services.AddSingleton<RunViews>();
         services.AddSingleton<Runs>();
         services.AddSingleton<ConsoleRooms>();
+        services.AddSingleton<SettingsCalls>();
         services.AddSingleton(new AllowedHosts(settings.WebhookHosts));
         services.AddSingleton<WebhookCalls>();
         services.AddHostedService<Listening>();

@@ -14,7 +14,7 @@ public sealed class PagesTests(PortalInBrowser portal)
     {
         var page = await portal.OpenAsync(theme, width, height);
         var lab = $"/labs/{await page.RequestAsync()}";
-        foreach (var address in new[] { "/labs", "/labs?whose=all&state=any", lab, $"{lab}/machines/web/console", "/catalogue", "/catalogue/pair", "/operations", "/quotas", "/audit", "/audit?who=nobody-at-all", "/profile", "/people", "/teams", "/teams/qa", "/labs/00000000-0000-0000-0000-000000000000", "/nowhere" })
+        foreach (var address in new[] { "/labs", "/labs?whose=all&state=any", lab, $"{lab}/machines/web/console", "/catalogue", "/catalogue/pair", "/operations", "/blueprints", "/blueprints/pair", "/new-blueprint", "/images", "/images/tiny", "/sizes", "/quotas", "/settings", "/audit", "/audit?who=nobody-at-all", "/profile", "/people", "/teams", "/teams/qa", "/labs/00000000-0000-0000-0000-000000000000", "/nowhere" })
         {
             await page.GotoAsync(address);
             await page.Locator("h1, .empty h2").First.Sees().ToBeVisibleAsync();

@@ -40,6 +40,7 @@ internal static class AuditWords
     {
         "lab" when line.ObjectName is not null => $"/labs/{line.ObjectId}",
         "team" when line.ObjectId.Length > 0 => $"/teams/{Uri.EscapeDataString(line.ObjectId)}",
+        "blueprint" or "image" when line.ObjectId.Length > 0 => $"/{line.ObjectKind}s/{Uri.EscapeDataString(line.ObjectId)}",
         _ => null,
     };
 

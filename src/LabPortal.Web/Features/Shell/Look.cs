@@ -80,6 +80,10 @@ public sealed record Look(string Text, string Icon, Tone Tone)
         _ => new(Named("image-state", state), Sign.WarningAmber, Tone.Warn),
     };
 
+    public static Look OfBlueprint(bool retired) => retired
+        ? new(Named("blueprint-state", "retired"), Sign.Inventory2, Tone.Idle)
+        : new(Named("blueprint-state", "current"), Sign.CheckCircle, Tone.Good);
+
     /// <summary>One step for one target, as <see cref="LabPortal.Operations.Labs.StepView"/> names its states.</summary>
     public static Look OfStep(string state) => state switch
     {

@@ -1,0 +1,97 @@
+using LabPortal.Domain;
+using LabPortal.Web.Texts;
+
+namespace LabPortal.Web.Features.Blueprints;
+
+/// <summary>How the text at a place of a document is shown and written.</summary>
+public enum FieldKind
+{
+    Text,
+
+    /// <summary>Text of several lines.</summary>
+    Lines,
+
+    /// <summary>A number or a length of time: never in quotes.</summary>
+    Plain,
+
+    Flag,
+
+    /// <summary>One of <see cref="FormField.Words"/>.</summary>
+    Choice,
+
+    /// <summary>A list of texts, one a line.</summary>
+    List,
+}
+
+/// <summary>
+/// One field of a form over a document. <paramref name="Place"/> is where its value stands, in an entry of a list relative to it.
+/// <paramref name="Words"/> are what can be chosen; <paramref name="Among"/> names a list that the page has read.
+/// </summary>
+public sealed record FormField(string Place, FieldKind Kind, string Label, string? Help = null, IReadOnlyList<string>? Words = null, string? Among = null);
+
+/// <summary>A list of maps in a document: each entry has the same fields.</summary>
+public sealed record FormList(string Place, string Title, string Entry, string Add, IReadOnlyList<FormField> Fields);
+
+/// <summary>What the form of a blueprint has a field for: one line each. What stands in no line here stays as the YAML has it.</summary>
+internal static class BlueprintFields
+{
+    public const string Images = "images";
+    public const string Sizes = "sizes";
+    public const string Teams = "teams";
+
+    public static IReadOnlyList<FormField> General =>
+    [
+        new("name", FieldKind.Text, Say.NameOf, Say.NameHelp),
+        new("title", FieldKind.Text, Say.BlueprintTitle),
+        new("description", FieldKind.Lines, Say.BlueprintDescription),
+        new("teams", FieldKind.List, Say.BlueprintTeams, Say.BlueprintTeamsHelp, Among: Teams),
+        new("snapshotAtReady", FieldKind.Flag, Say.BlueprintSnapshot, Say.BlueprintSnapshotHelp),
+    ];
+
+    public static IReadOnlyList<FormField> Lease => Under("lease",
+    [
+        new("default", FieldKind.Plain, Say.LeaseDefault, Say.LengthHelp),
+        new("max", FieldKind.Plain, Say.LeaseMax, Say.LeaseMaxHelp),
+        new("grace", FieldKind.Plain, Say.LeaseGrace, Say.LeaseGraceHelp),
+        new("daily.start", FieldKind.Text, Say.DailyStart, Say.DailyHelp),
+        new("daily.stop", FieldKind.Text, Say.DailyStop),
+        new("daily.days", FieldKind.List, Say.DailyDays, Say.DailyDaysHelp),
+    ]);
+
+    public static IReadOnlyList<FormField> Placement => Under("placement",
+    [
+        new("require", FieldKind.List, Say.PlacementRequire, Say.PlacementRequireHelp),
+        new("prefer", FieldKind.List, Say.PlacementPrefer, Say.PlacementPreferHelp),
+    ]);
+
+    public static IReadOnlyList<FormList> Lists =>
+    [
+        new("machines", Say.Machines, Say.MachineNth, Say.MachineAdd,
+        [
+            new("name", FieldKind.Text, Say.NameOf),
+            new("image", FieldKind.Choice, Say.Image, Among: Images),
+            new("size", FieldKind.Choice, Say.Size, Say.MachineSizeHelp, Among: Sizes),
+            new("cpu", FieldKind.Plain, Say.DimensionCpu),
+            new("memoryMiB", FieldKind.Plain, Say.MemoryMiB),
+            new("diskGiB", FieldKind.Plain, Say.DiskGiB),
+        ]),
+        new("parameters", Say.Parameters, Say.ParameterNth, Say.ParameterAdd,
+        [
+            new("name", FieldKind.Text, Say.NameOf),
+            new("type", FieldKind.Choice, Say.ParameterType, Words: [.. Words.All<Domain.Blueprints.ParameterType>()]),
+            new("title", FieldKind.Text, Say.BlueprintTitle),
+            new("help", FieldKind.Text, Say.ParameterHelp),
+            new("default", FieldKind.Text, Say.ParameterDefault, Say.ParameterDefaultHelp),
+            new("choices", FieldKind.List, Say.ParameterChoices),
+            new("min", FieldKind.Plain, Say.ParameterMin),
+            new("max", FieldKind.Plain, Say.ParameterMax),
+            new("minLength", FieldKind.Plain, Say.ParameterMinLength),
+            new("maxLength", FieldKind.Plain, Say.ParameterMaxLength),
+            new("pattern", FieldKind.Text, Say.ParameterPattern),
+        ]),
+    ];
+
+    private static IReadOnlyList<FormField> Under(string map, IReadOnlyList<FormField> fields) => [.. fields.Select(field => field with { Place = $"{map}.{field.Place}" })];
+
+    public static IEnumerable<FormField> Single => [.. General, .. Lease, .. Placement];
+}
