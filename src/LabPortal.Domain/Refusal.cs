@@ -74,7 +74,7 @@ public readonly record struct Outcome<T>
 {
     private readonly T? _value;
 
-    private Outcome(T? value, Refusal? refusal)
+    internal Outcome(T? value, Refusal? refusal)
     {
         _value = value;
         Refusal = refusal;
@@ -89,6 +89,12 @@ public readonly record struct Outcome<T>
     public static implicit operator Outcome<T>(T value) => new(value, null);
 
     public static implicit operator Outcome<T>(Refusal refusal) => new(default, refusal);
+}
+
+public static class Outcome
+{
+    /// <summary>For values of an interface type, which convert to nothing by themselves.</summary>
+    public static Outcome<T> Of<T>(T value) => new(value, null);
 }
 
 /// <summary>Nothing to give back but that it was done.</summary>

@@ -130,7 +130,7 @@ public sealed class PoolInTroubleTests(RealGuests guests, ITestOutputHelper outp
             foreach (var path in new[] { "labs", $"labs/{lab}", "pools", $"pools/{Pool}", "blueprints", "runs", "orphans", "teams/qa/quota", "me" })
                 (await InTimeAsync(path, () => client.GetAsync(path, Cancellation))).Must(200);
             (await InTimeAsync("quotes", () => client.PostAsync("quotes", Request(Pool), Cancellation))).Must(200);
-            foreach (var path in new[] { "/catalogue", "/catalogue/tiny", "/labs", $"/labs/{lab}", "/operations", "/teams", "/teams/qa", "/people", "/profile" })
+            foreach (var path in new[] { "/catalogue", "/catalogue/tiny", "/labs", $"/labs/{lab}", "/operations", "/pools", "/teams", "/teams/qa", "/people", "/profile" })
                 await InTimeAsync(path, () => ShowsAsync(page, path));
 
             var problem = (await listing).Must(503);

@@ -72,7 +72,8 @@ public static class LabStore
     /// <summary>Newest first, by key: <paramref name="after"/> is the id of the last lab of the page before.</summary>
     public static Task<IReadOnlyList<Lab>> ListAsync(Session session, LabFilter filter, int limit, LabId? after)
     {
-        var where = new List<string>();
+        // What the portal tries for itself is nobody's lab: its run shows it.
+        var where = new List<string> { "team_id NOT IN (SELECT id FROM installation)" };
         if (filter.States is { Count: > 0 }) where.Add($"state IN ({string.Join(", ", filter.States.Select(state => $"'{state.Word()}'"))})");
         if (filter.Team is not null) where.Add("team_id = @Team");
         if (filter.Owner is not null) where.Add("owner_id = @Owner");
@@ -80,7 +81,7 @@ public static class LabStore
         if (filter.Text is not null) where.Add("lower(name) LIKE @Like ESCAPE '!'");
         if (filter.SeenTeams is not null) where.Add($"({session.Dialect.AnyOf("team_id", "Teams")} OR owner_id = @Caller)");
         if (after is not null) where.Add("id < @after");
-        return ReadAsync(session, $"{(where.Count > 0 ? "WHERE " + string.Join(" AND ", where) : "")} ORDER BY id DESC LIMIT @limit", new
+        return ReadAsync(session, $"WHERE {string.Join(" AND ", where)} ORDER BY id DESC LIMIT @limit", new
         {
             filter.Team,
             filter.Owner,

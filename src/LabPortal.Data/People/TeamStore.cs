@@ -19,7 +19,16 @@ public static class TeamStore
 
     public static async Task<Team?> FindAsync(Session session, TeamId id) => (await ReadAsync(session, "WHERE id = @id", new { id })).SingleOrDefault();
 
-    public static Task<IReadOnlyList<Team>> ListAsync(Session session) => ReadAsync(session, "ORDER BY name", new { });
+    /// <summary>All but the portal's own, which nobody is in.</summary>
+    public static Task<IReadOnlyList<Team>> ListAsync(Session session) => ReadAsync(session, "WHERE id NOT IN (SELECT id FROM installation) ORDER BY name", new { });
+
+    /// <summary>The portal's own team has the installation's id: what it tries for itself is charged to nobody else. Its name is none that a team can be given.</summary>
+    public static async Task<TeamId> EnsureOwnAsync(Session session, Instant now)
+    {
+        var own = new Team { Id = new TeamId((await Installation.ReadAsync(session)).Value), Name = "(portal)", Zone = "UTC" };
+        await SaveAsync(session, own, now);
+        return own.Id;
+    }
 
     /// <summary>Takes the team away with its memberships, quotas and webhooks; labs that ever were in it keep it (a foreign key).</summary>
     public static async Task DeleteAsync(Session session, TeamId team)

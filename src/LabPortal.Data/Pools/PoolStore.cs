@@ -101,6 +101,13 @@ public static class PoolStore
         => (await session.QueryAsync<BusyRow>("SELECT pool_id AS pool, kind, count(*) AS taken FROM pool_slots GROUP BY pool_id, kind"))
             .ToDictionary(row => (row.Pool, row.Kind), row => (int)row.Taken);
 
+    /// <summary>The machines that live on the pool, by lab.</summary>
+    public static Task<IReadOnlyList<MachineOn>> MachinesOnAsync(Session session, PoolId pool) => session.QueryAsync<MachineOn>("""
+        SELECT labs.id AS lab, labs.name AS lab_name, labs.state AS lab_state, labs.lease_end, teams.name AS team, people.name AS owner, machines.name AS machine, machines.state, machines.host
+        FROM machines JOIN labs ON labs.id = machines.lab_id JOIN teams ON teams.id = labs.team_id JOIN people ON people.id = labs.owner_id
+        WHERE machines.pool_id = @pool AND machines.state <> 'gone' AND labs.state NOT IN ('ended', 'failed') ORDER BY labs.id, machines.position
+        """, new { pool });
+
     private static async Task<IReadOnlyList<Pool>> ReadAsync(Session session, string tail, object parameters)
         => [.. (await session.QueryAsync<Row>(
             $"SELECT id, name, provider, labels, settings, limits, overcommit, prices, mode, problems, checked_at, declared, version FROM pools {tail}", parameters))
@@ -157,4 +164,18 @@ public static class PoolStore
         public bool Declared { get; init; }
         public int Version { get; init; }
     }
+}
+
+/// <summary>A machine that lives on a pool, and whose it is.</summary>
+public sealed class MachineOn
+{
+    public LabId Lab { get; init; }
+    public string LabName { get; init; } = "";
+    public string LabState { get; init; } = "";
+    public Instant? LeaseEnd { get; init; }
+    public string Team { get; init; } = "";
+    public string Owner { get; init; } = "";
+    public string Machine { get; init; } = "";
+    public string State { get; init; } = "";
+    public string? Host { get; init; }
 }

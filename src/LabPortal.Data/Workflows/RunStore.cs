@@ -68,15 +68,48 @@ public static class RunStore
     public static async Task<Run?> LastOfAsync(Session session, LabId lab)
         => (await ReadAsync(session, "WHERE lab_id = @lab ORDER BY CASE WHEN state IN ('running', 'undoing', 'stuck') THEN 0 ELSE 1 END, id DESC LIMIT 1", new { lab })).SingleOrDefault();
 
-    /// <summary>Newest first, by key; <paramref name="lab"/> and <paramref name="state"/> empty for all.</summary>
-    public static Task<IReadOnlyList<Run>> ListAsync(Session session, RunState? state, LabId? lab, int limit, RunId? after)
+    /// <summary>Newest first, by key; what is empty is for all.</summary>
+    public static Task<IReadOnlyList<Run>> ListAsync(Session session, RunState? state, LabId? lab, int limit, RunId? after, RunPhase? phase = null)
     {
         var where = new List<string>();
         if (state is not null) where.Add("state = @State");
         if (lab is not null) where.Add("lab_id = @lab");
+        if (phase is { } asked) where.Add($"({OfPhase(asked)})");
         if (after is not null) where.Add("id < @after");
         return ReadAsync(session, $"{(where.Count > 0 ? "WHERE " + string.Join(" AND ", where) : "")} ORDER BY id DESC LIMIT @limit", new { State = state?.Word(), lab, limit, after });
     }
+
+    /// <summary>How many runs there are of each phase but those that are over.</summary>
+    public static async Task<IReadOnlyDictionary<RunPhase, int>> CountAsync(Session session)
+    {
+        var counts = await session.FindAsync<Counts>($"""
+            SELECT sum(CASE WHEN {OfPhase(RunPhase.Running)} THEN 1 ELSE 0 END) AS running, sum(CASE WHEN {OfPhase(RunPhase.Waiting)} THEN 1 ELSE 0 END) AS waiting,
+                sum(CASE WHEN {OfPhase(RunPhase.Stuck)} THEN 1 ELSE 0 END) AS stuck
+            FROM runs WHERE state IN ('running', 'undoing', 'stuck')
+            """);
+        return new Dictionary<RunPhase, int> { [RunPhase.Running] = (int)(counts?.Running ?? 0), [RunPhase.Waiting] = (int)(counts?.Waiting ?? 0), [RunPhase.Stuck] = (int)(counts?.Stuck ?? 0) };
+    }
+
+    // A run that goes back says why it failed; one that goes forward says what it waits for.
+    private const string IsWaiting = "waits_for IS NOT NULL OR (state = 'running' AND problem IS NOT NULL)";
+
+    private static string OfPhase(RunPhase phase) => phase switch
+    {
+        RunPhase.Running => $"state IN ('running', 'undoing') AND NOT ({IsWaiting})",
+        RunPhase.Waiting => $"state IN ('running', 'undoing') AND ({IsWaiting})",
+        RunPhase.Stuck => "state = 'stuck'",
+        _ => "state IN ('done', 'undone', 'abandoned')",
+    };
+
+    /// <summary>The last trials of a pool, newest first.</summary>
+    public static Task<IReadOnlyList<Run>> TrialsAsync(Session session, string pool, int limit) => ReadAsync(
+        session,
+        $"WHERE workflow = '{WorkflowNames.Try}' AND lab_id IN (SELECT id FROM labs WHERE asked_pool = @pool AND team_id IN (SELECT id FROM installation)) ORDER BY id DESC LIMIT @limit",
+        new { pool, limit });
+
+    /// <summary>Live runs that wait for a slot of this pool, the oldest first.</summary>
+    public static Task<IReadOnlyList<Run>> WaitingAsync(Session session, PoolId pool, int limit) => ReadAsync(
+        session, "WHERE waits_for LIKE @Slots AND state IN ('running', 'undoing') ORDER BY id LIMIT @limit", new { Slots = $"{pool}/%", limit });
 
     /// <summary>The names of lab and team of each run, for showing.</summary>
     public static async Task<IReadOnlyDictionary<RunId, (string Lab, string Team)>> NamesAsync(Session session, IEnumerable<Run> runs)
@@ -202,13 +235,20 @@ public static class RunStore
 
     private const string Columns = """
         id, lab_id AS lab, team_id AS team, workflow, version, state, arguments, asked_by, cancel_requested, end_asked_by, step, steps_done, steps_total, problem,
-        created_at, due_at, since, finished_at, worker, token, trace_parent
+        created_at, due_at, waits_for, since, finished_at, worker, token, trace_parent
         """;
 
     internal static Task<IReadOnlyList<Run>> ReadAsync(Session session, string tail, object parameters) => RowsAsync(session, $"SELECT {Columns} FROM runs {tail}", parameters);
 
     private static async Task<IReadOnlyList<Run>> RowsAsync(Session session, string sql, object parameters)
         => [.. (await session.QueryAsync<RunRow>(sql, parameters)).Select(row => row.ToRun())];
+
+    private sealed class Counts
+    {
+        public long? Running { get; init; }
+        public long? Waiting { get; init; }
+        public long? Stuck { get; init; }
+    }
 
     private sealed class NamesRow
     {
@@ -235,6 +275,7 @@ public static class RunStore
         public string? Problem { get; init; }
         public Instant CreatedAt { get; init; }
         public Instant DueAt { get; init; }
+        public string? WaitsFor { get; init; }
         public Instant Since { get; init; }
         public Instant? FinishedAt { get; init; }
         public string? Worker { get; init; }
@@ -259,6 +300,7 @@ public static class RunStore
             Problem = StoredJson.ReadOrDefault<Reason>(Problem),
             CreatedAt = CreatedAt,
             DueAt = DueAt,
+            WaitsFor = WaitsFor,
             Since = Since,
             FinishedAt = FinishedAt,
             Worker = Worker,

@@ -29,6 +29,20 @@ public readonly record struct Taken(bool Given, PoolSlot? Lacks, bool Yields = f
     public static readonly Taken Busy;
 }
 
+/// <summary>A slot that a run has: for which machine, on which host, since when.</summary>
+public sealed class SlotTaken
+{
+    public string Kind { get; init; } = "";
+    public RunId Run { get; init; }
+    public string Workflow { get; init; } = "";
+    public LabId Lab { get; init; }
+    public string LabName { get; init; } = "";
+    public string Team { get; init; } = "";
+    public string? Machine { get; init; }
+    public string? Host { get; init; }
+    public Instant TakenAt { get; init; }
+}
+
 /// <summary>How much of a pool is busy, over all nodes: rows that are counted under the pool row's lock.</summary>
 public static class SlotStore
 {
@@ -155,6 +169,14 @@ public static class SlotStore
 
     public static Task<int> CountAsync(Session session, PoolId pool, SlotKind kind)
         => session.FindAsync<int>("SELECT count(*) FROM pool_slots WHERE pool_id = @pool AND kind = @Kind", new { pool, Kind = kind.Word() });
+
+    /// <summary>The slots of a pool that are taken now, the longest taken first.</summary>
+    public static Task<IReadOnlyList<SlotTaken>> ListAsync(Session session, PoolId pool) => session.QueryAsync<SlotTaken>("""
+        SELECT pool_slots.kind, pool_slots.run_id AS run, runs.workflow, runs.lab_id AS lab, labs.name AS lab_name, teams.name AS team, machines.name AS machine, machines.host, pool_slots.taken_at
+        FROM pool_slots JOIN runs ON runs.id = pool_slots.run_id JOIN labs ON labs.id = runs.lab_id JOIN teams ON teams.id = runs.team_id
+            LEFT JOIN machines ON machines.id = pool_slots.target
+        WHERE pool_slots.pool_id = @pool ORDER BY pool_slots.taken_at, pool_slots.kind
+        """, new { pool });
 
     private sealed class Freed
     {

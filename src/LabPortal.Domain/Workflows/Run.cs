@@ -28,6 +28,9 @@ public sealed record Run
     /// <summary>When a worker should look at it next.</summary>
     public required Instant DueAt { get; init; }
 
+    /// <summary>The slot of a pool that it waits for, as <c>POOL/KIND</c> (and <c>+</c> where it needs another besides).</summary>
+    public string? WaitsFor { get; init; }
+
     /// <summary>Since when it is in this state.</summary>
     public required Instant Since { get; init; }
     public Instant? FinishedAt { get; init; }

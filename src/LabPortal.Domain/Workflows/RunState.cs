@@ -19,6 +19,18 @@ public enum RunState
     Abandoned,
 }
 
+/// <summary>Runs as whoever looks after the portal sorts them.</summary>
+public enum RunPhase
+{
+    /// <summary>Goes on, forward or back.</summary>
+    Running,
+
+    /// <summary>Waits for a slot of a pool, or for something that it says.</summary>
+    Waiting,
+    Stuck,
+    Over,
+}
+
 public static class RunStates
 {
     /// <summary>At most one run of a lab is live.</summary>
@@ -37,6 +49,9 @@ public static class WorkflowNames
     public const string Revert = "revert";
     public const string DeleteSnapshot = "delete-snapshot";
     public const string End = "end";
+
+    /// <summary>Shows that a pool works: one machine is made, reached and removed. Its lab is the portal's own.</summary>
+    public const string Try = "try";
 }
 
 /// <summary>The names of what runs are asked with. Promises, like the workflows' names.</summary>

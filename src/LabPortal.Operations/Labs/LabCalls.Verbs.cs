@@ -45,8 +45,8 @@ public sealed partial class LabCalls
         return new Done();
     }, cancellation);
 
-    /// <summary>Start, stop, restart, cancel, end, retry.</summary>
-    public Task<Outcome<LabView>> AskAsync(Actor actor, LabId id, LabVerb verb, CancellationToken cancellation) => VerbAsync(actor, id, verb, async (session, lab, live, _, now) =>
+    /// <summary>Start, stop, restart, cancel, end, retry; with <paramref name="run"/> only while that is the one that lives.</summary>
+    public Task<Outcome<LabView>> AskAsync(Actor actor, LabId id, LabVerb verb, CancellationToken cancellation, RunId? run = null) => VerbAsync(actor, id, verb, async (session, lab, live, _, now) =>
     {
         switch (verb)
         {
@@ -65,7 +65,7 @@ public sealed partial class LabCalls
             default:
                 return Refusal.Invalid("verb", "verb.not-like-this", ("verb", verb.Word()));
         }
-    }, cancellation);
+    }, cancellation, run);
 
     /// <summary>Start, stop, restart of one machine.</summary>
     public Task<Outcome<LabView>> AskMachineAsync(Actor actor, LabId id, string machine, LabVerb verb, CancellationToken cancellation) => VerbAsync(actor, id, verb, async (session, lab, _, draft, now) =>
@@ -78,17 +78,18 @@ public sealed partial class LabCalls
     }, cancellation);
 
     /// <summary>Gives up a stuck run; what it leaves stays on the orphan list and stays metered.</summary>
-    public Task<Outcome<LabView>> AbandonAsync(Actor actor, LabId id, string reason, CancellationToken cancellation) => VerbAsync(actor, id, LabVerb.Abandon, async (session, _, live, draft, now) =>
+    public Task<Outcome<LabView>> AbandonAsync(Actor actor, LabId id, string reason, CancellationToken cancellation, RunId? run = null) => VerbAsync(actor, id, LabVerb.Abandon, async (session, _, live, draft, now) =>
     {
         if (string.IsNullOrWhiteSpace(reason)) return Refusal.Invalid("reason", "abandon.reason-required");
         if (reason.Length > 500 || reason.Any(char.IsControl)) return Refusal.Invalid("reason", "abandon.reason-form", ("max", 500));
         draft.Detail["reason"] = reason.Trim();
         await Runs.AbandonAsync(session, live!, reason.Trim(), now);
         return new Done();
-    }, cancellation);
+    }, cancellation, run);
 
     private Task<Outcome<LabView>> VerbAsync(
-        Actor actor, LabId id, LabVerb verb, Func<Session, Lab, Run?, AuditDraft, Instant, Task<Outcome<Done>>> change, CancellationToken cancellation)
+        Actor actor, LabId id, LabVerb verb, Func<Session, Lab, Run?, AuditDraft, Instant, Task<Outcome<Done>>> change, CancellationToken cancellation,
+        RunId? run = null)
     {
         var right = May.ToDo(verb);
         var draft = new AuditDraft(right.Word(), "lab", id.ToString());
@@ -99,6 +100,12 @@ public sealed partial class LabCalls
             draft.Detail["name"] = lab.Name;
             if (!May.Do(actor, right, lab.Owner, lab.Team)) return Refusal.Forbidden(right.Word());
             var live = await RunStore.LiveOfAsync(session, id);
+            if (run is { } meant)
+            {
+                draft.Detail["run"] = meant.ToString();
+                if (live?.Id != meant) return Refusal.Conflict("run.over");
+            }
+
             var health = Health.Of(lab.State, lab.Machines.Select(machine => machine.State));
             if (LabLife.WhyNot(lab.State, health, verb, live?.State, live?.Workflow) is { } no) return Refusal.Conflict(no, ("state", lab.State.Word()), ("verb", verb.Word()));
             if (lab.Frozen && verb is not (LabVerb.End or LabVerb.Retry or LabVerb.Abandon)) return Refusal.Conflict("lab.frozen", ("verb", verb.Word()));

@@ -142,10 +142,39 @@ public sealed record RunView
     public required Instant Since { get; init; }
     public required string AskedBy { get; init; }
     public required Reason? Problem { get; init; }
+    public required Instant CreatedAt { get; init; }
+    public required Instant? FinishedAt { get; init; }
+
+    /// <summary>When it is looked at next; empty where it is stuck or over.</summary>
+    public required Instant? DueAt { get; init; }
+
+    /// <summary>The kind of slot of its pool that it waits for (<c>operation</c>, <c>boot</c>).</summary>
+    public required string? WaitsFor { get; init; }
+
+    /// <summary>The trace that all its turns and provider calls are in, and that its log lines carry.</summary>
+    public required string? TraceId { get; init; }
 
     /// <summary>The steps in order, with where each machine is; only where one lab or run is shown.</summary>
     public IReadOnlyList<StepView> Steps { get; init; } = [];
+
+    /// <summary>Every attempt, in the order of its intention; only where one run is shown.</summary>
+    public IReadOnlyList<AttemptView>? Journal { get; init; }
+
+    /// <summary>What it is about: its machines as they are now. Only where one run is shown.</summary>
+    public IReadOnlyList<RunMachineView>? Machines { get; init; }
+
+    /// <summary>What this caller may ask of it now; only where one run is shown.</summary>
+    public IReadOnlyList<LabVerb>? Verbs { get; init; }
 }
+
+/// <summary>
+/// One attempt at one step: from <paramref name="IntendedAt"/> to <paramref name="At"/>, again at <paramref name="DueAt"/>. <paramref name="Direction"/> is <c>forward</c> or
+/// <c>backward</c>, <paramref name="State"/> as in <see cref="StepView"/>. Kind and sentence of the fault where it failed.
+/// </summary>
+public sealed record AttemptView(
+    string Direction, string Step, string? Machine, int Attempt, string State, Instant IntendedAt, Instant At, Instant? DueAt, string? FaultKind, string? Note);
+
+public sealed record RunMachineView(string Name, MachineState State, int Generation, string? Pool, string? Host, string? ExternalId);
 
 /// <summary>
 /// One step for one target. <paramref name="Machine"/> is the machine's name, empty for a step of the lab.

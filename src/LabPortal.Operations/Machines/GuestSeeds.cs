@@ -25,15 +25,16 @@ public sealed partial class GuestSeeds(Database database, SecretStore secrets)
     public Task<GuestSeed> OfAsync(Lab lab, Machine machine, CancellationToken cancellation) => database.ReadAsync(
         async session =>
         {
-            var blueprint = await BlueprintStore.FindAsync(session, lab.Blueprint, lab.BlueprintVersion)
-                ?? throw new InvalidOperationException($"Blueprint {lab.Blueprint} has no version {lab.BlueprintVersion}.");
+            var blueprint = await BlueprintStore.FindAsync(session, lab.Blueprint, lab.BlueprintVersion);
+            // The trial of a pool has none.
+            if (blueprint is null && lab.Blueprint.Length > 0) throw new InvalidOperationException($"Blueprint {lab.Blueprint} has no version {lab.BlueprintVersion}.");
             var image = await ImageStore.FindAsync(session, machine.Image, machine.ImageVersion)
                 ?? throw new ProviderFault(FaultKind.Rejected, $"Version {machine.ImageVersion} of image \"{machine.Image}\" is no longer in the catalogue.");
             var keys = await SshKeyStore.ListAsync(session, lab.Owner);
             var password = await secrets.FindAsync(session, PasswordName(lab.Id));
             var portal = await secrets.FindAsync(session, PortalKey.NameOf(lab.Id));
-            var template = blueprint.Machines.Single(entry => entry.Name == machine.Name);
-            return new GuestSeed(image.User, [.. keys.Select(key => key.PublicKey), .. portal is null ? Array.Empty<string>() : [PortalKey.PublicOf(portal.Reveal())]], password, Fill(template.UserData, blueprint.Parameters, lab.Parameters));
+            var userData = blueprint is null ? new Dictionary<string, object>() : Fill(blueprint.Machines.Single(entry => entry.Name == machine.Name).UserData, blueprint.Parameters, lab.Parameters);
+            return new GuestSeed(image.User, [.. keys.Select(key => key.PublicKey), .. portal is null ? Array.Empty<string>() : [PortalKey.PublicOf(portal.Reveal())]], password, userData);
         },
         cancellation);
 

@@ -20,7 +20,8 @@ internal sealed record PlacementQuestion(
     string? AskedPool,
     IReadOnlyList<(PoolId Pool, string? Host)> Full,
     PoolId? PoolOfLab,
-    IReadOnlyDictionary<(PoolId Pool, string Host), long>? LargestDisks = null);
+    IReadOnlyDictionary<(PoolId Pool, string Host), long>? LargestDisks = null,
+    bool Trial = false);
 
 /// <summary>A pool as placement sees it. Without hosts it is one place of unknown size (a cloud), which says itself when it is full.</summary>
 internal sealed record PoolNow(Pool Pool, IReadOnlyList<HostNow> Hosts, ImageNow? Image = null);
@@ -150,8 +151,8 @@ internal static class Placement
                 : Never("host.image-missing", ("image", need.Image), ("mend", image.Note ?? "An admin imports it on the page of the pool."));
         }
 
-        if (pool.Mode == PoolMode.Maintenance) return Later("pool.maintenance");
-        if (pool.Mode == PoolMode.Draining) return Later("pool.draining");
+        if (!question.Trial && pool.Mode == PoolMode.Maintenance) return Later("pool.maintenance");
+        if (!question.Trial && pool.Mode == PoolMode.Draining) return Later("pool.draining");
         if (pool.CheckedAt is null) return Later("pool.not-checked");
         if (pool.IsSick) return Later("pool.sick", ("what", pool.Problems.First(problem => problem is { Blocks: true, Host: null }).What));
         if (question.Full.Contains((pool.Id, null))) return Later("pool.said-full");

@@ -21,16 +21,16 @@ public sealed class Placing
     /// <summary>
     /// Places this machine in generation <paramref name="generation"/> and writes the capacity hold and the explanation. Calling it again
     /// for the same generation gives the same answer. <paramref name="full"/> names the pool/host pairs that answered <i>no capacity</i>
-    /// in earlier generations of this run (an empty host stands for the whole pool). Where it finds no place it writes nothing.
+    /// in earlier generations of this run (an empty host stands for the whole pool). A <paramref name="trial"/> also goes to a pool in maintenance. Where it finds no place it writes nothing.
     /// </summary>
-    public async Task<Placed> PlaceAsync(Session session, Lab lab, Machine machine, int generation, IReadOnlyList<(PoolId Pool, string? Host)> full, Instant now)
+    public async Task<Placed> PlaceAsync(Session session, Lab lab, Machine machine, int generation, IReadOnlyList<(PoolId Pool, string? Host)> full, Instant now, bool trial = false)
     {
         if (await CapacityStore.FindPlacementAsync(session, machine.Id, generation) is { } before) return new Placed(before.Pool, before.Host, null, CanWait: false, before.Why);
 
         var need = NeedOf(machine);
         var ground = await StandAsync(session, lab, [need]);
         var together = await CapacityStore.PoolOfLabAsync(session, lab.Id, machine.Id);
-        var question = new PlacementQuestion(need, ground.Kinds[0], ground.Rules, lab.AskedPool, full, together, ground.LargestDisks);
+        var question = new PlacementQuestion(need, ground.Kinds[0], ground.Rules, lab.AskedPool, full, together, ground.LargestDisks, trial);
         var pools = await PoolsNowAsync(session, need, ground.Held);
         var bound = lab.Networks.Count > 0 ? await CapacityStore.PlaceOfLabAsync(session, lab.Id) : null;
         if (bound is not null) pools = Placement.Without(pools, (pool, host) => (pool, host) != (bound.Pool, bound.Host));

@@ -2,18 +2,23 @@ using LabPortal.Data;
 using LabPortal.Data.Audit;
 using LabPortal.Data.Images;
 using LabPortal.Data.Pools;
+using LabPortal.Data.Workflows;
 using LabPortal.Domain;
 using LabPortal.Domain.People;
 using LabPortal.Domain.Pools;
 using LabPortal.Operations.Audit;
+using LabPortal.Operations.People;
+using LabPortal.Operations.Workflows;
 
 namespace LabPortal.Operations.Pools;
 
 /// <summary>Pools as people see and administer them.</summary>
-public sealed class PoolCalls(Database database, OpenPools pools, PoolSweep sweep, TimeProvider time)
+public sealed partial class PoolCalls(Database database, OpenPools pools, PoolSweep sweep, RunViews runs, IEnumerable<IProviderKind> kinds, SecretStore secrets, Runs begin, TimeProvider time)
 {
     /// <summary>Somebody waits for the answer of a listing: no longer than this.</summary>
     private static readonly TimeSpan s_listing = TimeSpan.FromSeconds(20);
+
+    private const int MostShown = 200;
 
     private readonly AuditedWrite _audited = new(database, time);
 
@@ -58,6 +63,20 @@ public sealed class PoolCalls(Database database, OpenPools pools, PoolSweep swee
             return new ResourceView(resource.Kind.Word(), resource.ExternalId, resource.Name, owner?.Lab, owner?.LabName, owner?.Machine, owner?.MachineName, resource.Generation, resource.Host,
                 resource.Kind == ResourceKind.WarmState || owner?.Accounts(resource.Generation) == true);
         }).ToList();
+    }
+
+    /// <summary>What the pool does now, and who waits for it.</summary>
+    public async Task<Outcome<PoolNowView>> NowAsync(Actor actor, string name, CancellationToken cancellation)
+    {
+        if (!May.Do(actor, Verb.SeeOperations)) return Refusal.Forbidden(Verb.SeeOperations.Word());
+        return await database.ReadAsync<Outcome<PoolNowView>>(async session =>
+        {
+            if (await PoolStore.FindAsync(session, name) is not { } pool) return Refusal.NotFound("pool", name);
+            return new PoolNowView(
+                [.. (await SlotStore.ListAsync(session, pool.Id)).Select(slot => new SlotView(
+                    slot.Kind, slot.Run, slot.Workflow, slot.Lab, slot.LabName, slot.Team, slot.Machine, slot.Host, slot.TakenAt))],
+                await runs.ListedAsync(session, await RunStore.WaitingAsync(session, pool.Id, MostShown)));
+        }, cancellation);
     }
 
     public async Task<Outcome<PoolView>> SetModeAsync(Actor actor, string name, PoolMode mode, CancellationToken cancellation) => await ChangeAsync<PoolView>(

@@ -1,5 +1,8 @@
+using System.Text.Json.Nodes;
 using LabPortal.Domain;
+using LabPortal.Domain.Costs;
 using LabPortal.Domain.Pools;
+using LabPortal.Operations.Labs;
 using NodaTime;
 
 namespace LabPortal.Operations.Pools;
@@ -46,3 +49,27 @@ public sealed record ImagePresenceView(string Image, string Version, string Host
 public sealed record ResourceView(string Kind, string ExternalId, string Name, LabId? Lab, string? LabName, MachineId? Machine, string? MachineName, int Generation, string? Host, bool Known);
 
 public sealed record OrphanView(Guid Id, string Pool, string Kind, string ExternalId, string Name, LabId? Lab, string? LabName, string? Team, int Generation, string? Host, string State, Instant FirstSeenAt, Instant LastSeenAt, string? Note);
+
+/// <summary>What a pool does now, over all nodes: the slots that are taken, and the runs that wait for one (the oldest first).</summary>
+public sealed record PoolNowView(IReadOnlyList<SlotView> Slots, IReadOnlyList<RunView> Waiting);
+
+/// <summary>A slot (<c>operation</c>, <c>boot</c>) and the run that has it, for which machine and where, since when.</summary>
+public sealed record SlotView(string Kind, RunId Run, string Workflow, LabId Lab, string LabName, string Team, string? Machine, string? Host, Instant Since);
+
+/// <summary>A kind of pool, with what it can be told: forms are drawn from it.</summary>
+public sealed record PoolKindView(string Name, IReadOnlyList<string> ImageKeys, IReadOnlyList<Setting> Settings);
+
+/// <summary>A pool as an admin tells it.</summary>
+public sealed record PoolDraft(string Provider, IReadOnlyList<string> Labels, JsonObject Settings, PoolLimits Limits, Overcommit Overcommit, PriceList? Prices)
+{
+    // Settings may hold secrets that were just typed.
+    public override string ToString() => $"pool of the kind {Provider}";
+}
+
+/// <summary>A lab that has machines on the pool, and until when.</summary>
+public sealed record AffectedLabView(LabId Lab, string Name, string State, string Team, string Owner, Instant? Until, IReadOnlyList<AffectedMachineView> Machines);
+
+public sealed record AffectedMachineView(string Name, string State, string? Host);
+
+/// <summary>What to try a pool with: an image, and a size or amounts.</summary>
+public sealed record TrialRequest(string Image, string? Size = null, int Cpu = 1, int MemoryMiB = 512, int DiskGiB = 2);

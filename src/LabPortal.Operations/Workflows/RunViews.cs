@@ -1,8 +1,10 @@
 using LabPortal.Data;
 using LabPortal.Data.Labs;
+using LabPortal.Data.Pools;
 using LabPortal.Data.Workflows;
 using LabPortal.Domain;
 using LabPortal.Domain.Labs;
+using LabPortal.Domain.People;
 using LabPortal.Domain.Workflows;
 using LabPortal.Operations.Labs;
 
@@ -17,6 +19,12 @@ public sealed class RunViews(RegisteredWorkflows workflows)
 
     public async Task<RunView> WithStepsAsync(Session session, Run run, Lab lab, string team)
         => View(run, lab.Name, team) with { Steps = Steps(run, lab, Journal.Of(await JournalStore.ReadAsync(session, run.Id))) };
+
+    public async Task<IReadOnlyList<RunView>> ListedAsync(Session session, IReadOnlyList<Run> runs)
+    {
+        var names = await RunStore.NamesAsync(session, runs);
+        return [.. runs.Select(run => View(run, names[run.Id].Lab, names[run.Id].Team))];
+    }
 
     /// <summary>Without steps, for lists.</summary>
     public RunView View(Run run, string labName, string team) => new()
@@ -35,7 +43,28 @@ public sealed class RunViews(RegisteredWorkflows workflows)
         Problem = workflows.Find(run) is null && run.State.IsLive()
             ? new Reason("run.unknown-version", ("workflow", run.Workflow), ("version", $"{run.Version}"))
             : run.Problem,
+        CreatedAt = run.CreatedAt,
+        FinishedAt = run.FinishedAt,
+        DueAt = run.State is RunState.Running or RunState.Undoing ? run.DueAt : null,
+        WaitsFor = run.WaitsFor?.Split('/')[1].TrimEnd('+'),
+        TraceId = run.TraceParent?.Split('-') is [_, var trace, ..] ? trace : null,
     };
+
+    /// <summary>With everything that there is to see.</summary>
+    public async Task<RunView> WholeAsync(Session session, Run run, Lab lab, string team, Actor actor)
+    {
+        var entries = await JournalStore.ReadAsync(session, run.Id);
+        var pools = (await PoolStore.ListAsync(session)).ToDictionary(pool => pool.Id, pool => pool.Name);
+        return View(run, lab.Name, team) with
+        {
+            Steps = Steps(run, lab, Journal.Of(entries)),
+            Journal = [.. entries.Select(entry => new AttemptView(
+                entry.Direction.Word(), entry.Step, Name(lab, entry.Target), entry.Attempt, Word(entry), entry.IntendedAt, entry.At, entry.DueAt, entry.FaultKind, entry.FaultKind is null ? null : entry.Note))],
+            Machines = [.. Workflow.Targets(lab, run.Arguments).Select(machine => new RunMachineView(
+                machine.Name, machine.State, machine.Generation, machine.Pool is { } pool ? pools.GetValueOrDefault(pool) : null, machine.Host, machine.ExternalId))],
+            Verbs = run.State.IsLive() ? [.. LabViewing.VerbsOf(actor, lab, run).Where(verb => verb is LabVerb.Retry or LabVerb.Abandon or LabVerb.Cancel)] : [],
+        };
+    }
 
     /// <summary>The state of a step as it is shown and told: see <see cref="StepView"/>.</summary>
     internal static string Word(JournalEntry entry) => (entry.Direction, entry.State) switch

@@ -84,7 +84,7 @@ public sealed class Runs(RegisteredWorkflows workflows, TimeProvider time)
         RunStore.Finish(session, run, RunState.Abandoned, problem, now);
         session.AfterCommit(() => PortalMeter.RunFinished(run, RunState.Abandoned));
         await SlotStore.FreeAsync(session, run.Id, now);
-        if (run.Workflow is WorkflowNames.Provision or WorkflowNames.End)
+        if (run.Workflow is WorkflowNames.Provision or WorkflowNames.End or WorkflowNames.Try)
         {
             await SetOverAsync(session, run.Lab, run.Workflow == WorkflowNames.End ? LabState.Ended : LabState.Failed, problem, now);
         }

@@ -55,7 +55,7 @@ public sealed class Workflow
 /// <summary>The workflows that this build knows: each name in its current version, and older versions while runs of them may be live.</summary>
 public sealed class RegisteredWorkflows(IReadOnlyList<Workflow> all)
 {
-    public RegisteredWorkflows() : this([Provision.V1, Start.V1, Stop.V1, Restart.V1, Extend.V1, TakingSnapshot.V1, Revert.V1, DeletingSnapshot.V1, End.V1]) { }
+    public RegisteredWorkflows() : this([Provision.V1, Start.V1, Stop.V1, Restart.V1, Extend.V1, TakingSnapshot.V1, Revert.V1, DeletingSnapshot.V1, End.V1, Trial.V1]) { }
 
     public IReadOnlyList<Workflow> All { get; } = all;
 

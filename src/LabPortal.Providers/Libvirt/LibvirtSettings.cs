@@ -24,7 +24,7 @@ internal sealed record LibvirtSettings(IReadOnlyList<LibvirtHostSettings> Hosts,
         new Setting("acceleration", SettingKind.Text, "Acceleration", "auto: KVM where a probe shows that guests really run with it; kvm or emulated: always so, without asking.",
             Default: Libvirt.Acceleration.Auto, OneOf: [Libvirt.Acceleration.Auto, Libvirt.Acceleration.Kvm, Libvirt.Acceleration.Emulated]),
         new Setting("callSeconds", SettingKind.Integer, "Deadline of a call", "After so many seconds a call that a host does not answer is given up and tried again later.",
-            Default: 30, Min: 2, Max: 600),
+            Default: 30, Min: 2, Max: 600, Unit: "s"),
         new Setting("warmStates", SettingKind.Integer, "Warm states", "So many saved memories a host keeps, from which machines are started warm where their blueprint says so; each takes at the most as much disk as such a machine has memory. 0: every machine boots.",
             Default: 4, Min: 0, Max: 100),
     ]);

@@ -87,8 +87,13 @@ internal static class ApiRoutes
         people.MapGet("/people/{name}", PeopleRoutes.PersonAsync).Says("findPerson", "One person, by id or e-mail address (admins)").Gives<PersonBody>().Refuses(403, 404);
 
         var operations = api.MapGroup("").WithTags("Operations");
-        operations.MapGet("/runs", PoolRoutes.RunsAsync).Says("listRuns", "Runs, newest first").Asks("state").Lists<RunBody>().Refuses(403);
-        operations.MapGet("/runs/{id}", PoolRoutes.RunAsync).Says("findRun", "One run with its steps").Gives<RunBody>().Refuses(404);
+        operations.MapGet("/runs", RunRoutes.ListAsync).Says("listRuns", "Runs, newest first",
+            "`state` is one of a run; `phase` is how people sort them: `running`, `waiting` (for a slot, or for what it says), `stuck`, `over`.").Asks("state", "phase").Lists<RunBody>().Refuses(403);
+        operations.MapGet("/runs/{id}", RunRoutes.FindAsync).Says("findRun", "One run with its steps, its journal and its machines").Gives<RunBody>().Refuses(404);
+        operations.MapPost("/runs/{id}/retry", RunRoutes.Ask(LabVerb.Retry)).Says("retryRun", "Let a stuck run try again (admins)", "409 where another run of the lab lives.").Accepts<RunBody>().Refuses(403, 404, 409);
+        operations.MapPost("/runs/{id}/cancel", RunRoutes.Ask(LabVerb.Cancel)).Says("cancelRun", "Take back what a run did").Accepts<RunBody>().Refuses(403, 404, 409);
+        operations.MapPost("/runs/{id}/abandon", RunRoutes.AbandonAsync).Says("abandonRun", "Give up a stuck run (admins)", "What it leaves stays on the orphan list and stays metered.")
+            .Takes<AbandonBody>().Accepts<RunBody>().Refuses(400, 403, 404, 409);
 
         var me = api.MapGroup("/me").WithTags("Me");
         me.MapGet("", PeopleRoutes.MeAsync).Says("me", "Who calls").Gives<PersonBody>().Refuses(404);
@@ -115,6 +120,18 @@ internal static class ApiRoutes
         operations.MapGet("/pools/{name}", PoolRoutes.FindAsync).Says("findPool", "One pool").Gives<PoolBody>().Refuses(404);
         operations.MapGet("/pools/{name}/resources", PoolRoutes.ResourcesAsync).Says("poolResources", "What the provider itself lists as ours, now")
             .Gives<IReadOnlyList<ResourceView>>().Refuses(403, 404, 502, 503);
+        operations.MapGet("/pools/{name}/now", PoolRoutes.NowAsync).Says("poolNow", "What a pool does now, and who waits for it").Gives<PoolNowBody>().Refuses(403, 404);
+        operations.MapGet("/pool-kinds", PoolRoutes.Kinds).Says("listPoolKinds", "Kinds of pools, each with what it can be told").Lists<PoolKindBody>().Refuses(403);
+        operations.MapGet("/pools/{name}/settings", PoolRoutes.SettingsAsync).Says("poolSettings", "A pool as it was told", "What `PUT` takes. A secret is given as where it is, never as its text.").Gives<PoolSettingsBody>().Refuses(403, 404);
+        operations.MapPut("/pools/{name}", PoolRoutes.SaveAsync).Says("savePool", "Make a pool, or change the one of this name (admins)",
+            "In the words of the YAML; what is not there has its default. A secret is a text, which the portal keeps and never gives back, or where it is: `{\"env\": …}`, `{\"file\": …}`, or as `GET` gave it. "
+            + "409 where the pool is declared.").Takes<PoolSettingsBody>().Gives<PoolBody>().Refuses(400, 403, 409);
+        operations.MapPost("/pools/{name}/detach", PoolRoutes.DetachAsync).Says("detachPool", "Take a declared pool into the portal's own hands (admins)").Produces(204).Refuses(403, 404);
+        operations.MapGet("/pools/{name}/affected", PoolRoutes.AffectedAsync).Says("poolAffected", "The labs that have machines on a pool").Lists<AffectedLabView>().Refuses(403, 404);
+        operations.MapPost("/pools/{name}/try", PoolRoutes.TryAsync).Says("tryPool", "Have one machine made on a pool, reached and removed (admins)",
+            "A run like every other, that no team is charged for; `Location` is the run. Also in maintenance. 409 while another trial of the pool is under way.")
+            .Takes<TrialRequestBody>().Accepts<RunBody>().Refuses(400, 403, 404, 409);
+        operations.MapGet("/pools/{name}/trials", PoolRoutes.TrialsAsync).Says("poolTrials", "The last trials of a pool, newest first").Gives<Listing<RunBody>>().Refuses(403);
         operations.MapPost("/pools/{name}/check", PoolRoutes.CheckAsync).Says("checkPool", "Check a pool now; all problems at once").Gives<PoolBody>().Refuses(403, 404);
         operations.MapPost("/pools/{name}/open", PoolRoutes.SetMode(PoolMode.Open)).Says("openPool", "Let a pool take new machines").Gives<PoolBody>().Refuses(403, 404);
         operations.MapPost("/pools/{name}/maintenance", PoolRoutes.SetMode(PoolMode.Maintenance)).Says("maintainPool", "Keep new machines away; what runs there stays").Gives<PoolBody>().Refuses(403, 404);

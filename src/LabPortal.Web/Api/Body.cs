@@ -1,4 +1,5 @@
 using System.Text.Json;
+using System.Text.Json.Nodes;
 using LabPortal.Domain;
 using NodaTime;
 
@@ -109,6 +110,22 @@ internal sealed class Body
         }
 
         return texts;
+    }
+
+    /// <summary>An object as it is: whoever asked knows what may be in it.</summary>
+    public JsonObject? Json(string name) => Take(name) switch
+    {
+        null => null,
+        { ValueKind: JsonValueKind.Object } value => JsonObject.Create(value),
+        _ => Wrong<JsonObject>(name, "field.not-an-object"),
+    };
+
+    public IReadOnlyList<string> TextList(string name)
+    {
+        if (Take(name) is not { } value) return [];
+        if (value.ValueKind == JsonValueKind.Array && value.EnumerateArray().All(item => item.ValueKind == JsonValueKind.String)) return [.. value.EnumerateArray().Select(item => Clean(item.GetString()!, name)).OfType<string>()];
+        Wrong(name, "field.not-texts");
+        return [];
     }
 
     public Body? Object(string name)

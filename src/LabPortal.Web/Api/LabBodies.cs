@@ -112,6 +112,23 @@ internal sealed record RunBody
 
     /// <summary>Where each step is; only where one lab or one run is shown.</summary>
     public required IReadOnlyList<StepView> Steps { get; init; }
+    public required Instant CreatedAt { get; init; }
+    public required Instant? FinishedAt { get; init; }
+    public required Instant? DueAt { get; init; }
+
+    /// <summary>The kind of slot of its pool that it waits for: <c>operation</c>, <c>boot</c>.</summary>
+    public required string? WaitsFor { get; init; }
+    public required string? TraceId { get; init; }
+
+    /// <summary>Every attempt; like its machines and verbs only where one run is shown.</summary>
+    [System.Text.Json.Serialization.JsonIgnore(Condition = System.Text.Json.Serialization.JsonIgnoreCondition.WhenWritingNull)]
+    public IReadOnlyList<AttemptView>? Journal { get; init; }
+
+    [System.Text.Json.Serialization.JsonIgnore(Condition = System.Text.Json.Serialization.JsonIgnoreCondition.WhenWritingNull)]
+    public IReadOnlyList<RunMachineView>? Machines { get; init; }
+
+    [System.Text.Json.Serialization.JsonIgnore(Condition = System.Text.Json.Serialization.JsonIgnoreCondition.WhenWritingNull)]
+    public IReadOnlyList<LabVerb>? Verbs { get; init; }
 
     public static RunBody Of(RunView run) => new()
     {
@@ -128,6 +145,14 @@ internal sealed record RunBody
         AskedBy = run.AskedBy,
         Problem = run.Problem is { } problem ? Sentences.Of(problem) : null,
         Steps = run.Steps,
+        CreatedAt = run.CreatedAt,
+        FinishedAt = run.FinishedAt,
+        DueAt = run.DueAt,
+        WaitsFor = run.WaitsFor,
+        TraceId = run.TraceId,
+        Journal = run.Journal,
+        Machines = run.Machines,
+        Verbs = run.Verbs,
     };
 }
 

@@ -1,4 +1,7 @@
+using System.Text.Json.Nodes;
 using LabPortal.Domain;
+using LabPortal.Domain.Costs;
+using LabPortal.Domain.Pools;
 using LabPortal.Operations.Pools;
 using NodaTime;
 
@@ -41,6 +44,56 @@ internal sealed record PoolBody
         Declared = pool.Declared,
     };
 }
+
+/// <summary>The slots that are taken now, and the runs that wait for one.</summary>
+internal sealed record PoolNowBody(IReadOnlyList<SlotView> Slots, IReadOnlyList<RunBody> Waiting);
+
+/// <summary>A kind of pool, with what it can be told.</summary>
+internal sealed record PoolKindBody(string Name, IReadOnlyList<string> ImageKeys, IReadOnlyList<SettingBody> Settings)
+{
+    public static PoolKindBody Of(PoolKindView kind) => new(kind.Name, kind.ImageKeys, [.. kind.Settings.Select(SettingBody.Of)]);
+}
+
+/// <summary>One setting; <paramref name="Items"/> are the fields of each entry of a list.</summary>
+internal sealed record SettingBody(
+    string Name, SettingKind Kind, string Title, string Help, bool Required, JsonNode? Default, double? Min, double? Max, IReadOnlyList<string>? OneOf, string? Unit, IReadOnlyList<SettingBody>? Items)
+{
+    public static SettingBody Of(Setting setting) => new(
+        setting.Name, setting.Kind, setting.Title, setting.Help, setting.Required, setting.Default?.DeepClone(), setting.Min, setting.Max, setting.OneOf, setting.Unit, setting.Items?.Select(Of).ToList());
+}
+
+/// <summary>A pool as it was told, in the words of the YAML: what <c>PUT</c> takes. A secret is a text, or where it is; it is never given back.</summary>
+internal sealed record PoolSettingsBody(string Provider, IReadOnlyList<string>? Labels, JsonObject? Settings, PoolLimitsBody? Limits, OvercommitBody? Overcommit, PricesBody? Prices)
+{
+    public static PoolSettingsBody Of(PoolDraft pool) => new(
+        pool.Provider, pool.Labels, pool.Settings,
+        new PoolLimitsBody(pool.Limits.OperationsAtOnce, pool.Limits.BootsAtOnce, pool.Limits.OrphanDeletionsPerPass),
+        new OvercommitBody((decimal)pool.Overcommit.Cpu, (decimal)pool.Overcommit.Memory),
+        pool.Prices is { } prices ? new PricesBody(prices.Currency, new RunningPricesBody(prices.CpuHour, prices.MemoryGiBHour), prices.DiskGiBHour) : null);
+
+    public static PoolDraft Read(Body body)
+    {
+        var (limits, overcommit, prices, normal) = (body.Object("limits"), body.Object("overcommit"), body.Object("prices"), new PoolLimits());
+        var running = prices?.Object("running");
+        return new PoolDraft(
+            body.RequiredText("provider"), body.TextList("labels"), body.Json("settings") ?? [],
+            new PoolLimits(limits?.Whole("operationsAtOnce") ?? normal.OperationsAtOnce, limits?.Whole("bootsAtOnce") ?? normal.BootsAtOnce, limits?.Whole("orphanDeletionsPerPass") ?? normal.OrphanDeletionsPerPass),
+            new Overcommit((double?)overcommit?.Number("cpu") ?? new Overcommit().Cpu, (double?)overcommit?.Number("memory") ?? new Overcommit().Memory),
+            prices is null ? null : new PriceList(prices.RequiredText("currency"), running?.Number("cpuHour") ?? 0, running?.Number("memoryGiBHour") ?? 0, prices.Number("diskGiBHour") ?? 0));
+    }
+}
+
+/// <summary>How much may be busy at once; <paramref name="OrphanDeletionsPerPass"/>: how many orphans may be deleted without being asked about, 0 for none.</summary>
+internal sealed record PoolLimitsBody(int? OperationsAtOnce, int? BootsAtOnce, int? OrphanDeletionsPerPass);
+
+internal sealed record OvercommitBody(decimal? Cpu, decimal? Memory);
+
+internal sealed record PricesBody(string Currency, RunningPricesBody? Running, decimal? DiskGiBHour);
+
+internal sealed record RunningPricesBody(decimal? CpuHour, decimal? MemoryGiBHour);
+
+/// <summary>An image, and a size or amounts (1 vCPU, 512 MiB, 2 GiB where they are not said).</summary>
+internal sealed record TrialRequestBody(string Image, string? Size, int? Cpu, int? MemoryMiB, int? DiskGiB);
 
 internal sealed record ImportRequestBody(string File);
 

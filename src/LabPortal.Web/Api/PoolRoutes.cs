@@ -1,8 +1,7 @@
 using LabPortal.Domain;
 using LabPortal.Domain.Pools;
-using LabPortal.Domain.Workflows;
+using LabPortal.Operations.Catalogue;
 using LabPortal.Operations.Pools;
-using LabPortal.Operations.Workflows;
 using LabPortal.Web.Hosting;
 
 namespace LabPortal.Web.Api;
@@ -17,6 +16,9 @@ internal static class PoolRoutes
 
     public static async Task<IResult> ResourcesAsync(HttpContext context, string name, PoolCalls pools, CancellationToken cancellation)
         => Answers.Ok(context, await pools.ResourcesAsync(context.Actor(), name, cancellation), resources => resources);
+
+    public static async Task<IResult> NowAsync(HttpContext context, string name, PoolCalls pools, CancellationToken cancellation)
+        => Answers.Ok(context, await pools.NowAsync(context.Actor(), name, cancellation), now => new PoolNowBody(now.Slots, [.. now.Waiting.Select(RunBody.Of)]));
 
     public static async Task<IResult> CheckAsync(HttpContext context, string name, PoolCalls pools, CancellationToken cancellation)
         => Answers.Ok(context, await pools.CheckAsync(context.Actor(), name, cancellation), PoolBody.Of);
@@ -47,18 +49,39 @@ internal static class PoolRoutes
         ? Answers.Accepted(context, await pools.DeleteOrphanAsync(context.Actor(), orphan, cancellation), _ => $"{ApiRoutes.Prefix}/orphans", found => found)
         : Answers.NotFound(context, "orphan", id);
 
-    public static async Task<IResult> RunsAsync(HttpContext context, RunCalls runs, CancellationToken cancellation)
+    public static IResult Kinds(HttpContext context, PoolCalls pools) => Answers.Page(context, pools.Kinds(context.Actor()), kind => kind.Name, PoolKindBody.Of);
+
+    public static async Task<IResult> SettingsAsync(HttpContext context, string name, PoolCalls pools, CancellationToken cancellation)
+        => Answers.Ok(context, await pools.DraftAsync(context.Actor(), name, cancellation), PoolSettingsBody.Of);
+
+    public static async Task<IResult> SaveAsync(HttpContext context, string name, PoolCalls pools, CancellationToken cancellation)
     {
-        var asked = new Asked(context);
-        var (limit, after, states) = (asked.Limit, asked.After, asked.Words<RunState>("state"));
-        if (states.Count > 1) asked.Wrong("state", "field.one-of", ("allowed", string.Join(", ", Words.All<RunState>())));
-        if (after is not null && !Guid.TryParseExact(after, "D", out _)) asked.Wrong("after", "field.not-a-key");
-        if (asked.Mistakes is { Count: > 0 } mistakes) return Answers.Invalid(context, mistakes);
-        var found = await runs.ListAsync(context.Actor(), states.Count == 1 ? states[0] : null, limit, after, cancellation);
-        return found.Ok ? Answers.Page(found.Value, RunBody.Of) : Problems.Of(context, found.Refusal!);
+        var body = await Body.ReadAsync(context);
+        var draft = PoolSettingsBody.Read(body);
+        return body.Mistakes() is { Count: > 0 } mistakes
+            ? Answers.Invalid(context, mistakes)
+            : Answers.Ok(context, await pools.SaveAsync(context.Actor(), name, draft, cancellation), PoolBody.Of);
     }
 
-    public static async Task<IResult> RunAsync(HttpContext context, string id, RunCalls runs, CancellationToken cancellation) => Guid.TryParseExact(id, "D", out var run)
-        ? Answers.Ok(context, await runs.FindAsync(context.Actor(), new RunId(run), cancellation), RunBody.Of)
-        : Answers.NotFound(context, "run", id);
+    public static async Task<IResult> AffectedAsync(HttpContext context, string name, PoolCalls pools, CancellationToken cancellation)
+        => Answers.Page(context, await pools.AffectedAsync(context.Actor(), name, cancellation), lab => lab.Lab.ToString(), lab => lab);
+
+    public static async Task<IResult> DetachAsync(HttpContext context, string name, CatalogueCalls catalogue, CancellationToken cancellation)
+        => Answers.Nothing(context, await catalogue.DetachAsync(context.Actor(), "pool", name, cancellation));
+
+    public static async Task<IResult> TryAsync(HttpContext context, string name, PoolCalls pools, CancellationToken cancellation)
+    {
+        var body = await Body.ReadAsync(context);
+        var normal = new TrialRequest(body.RequiredText("image"));
+        var asked = normal with { Size = body.Text("size"), Cpu = body.Whole("cpu") ?? normal.Cpu, MemoryMiB = body.Whole("memoryMiB") ?? normal.MemoryMiB, DiskGiB = body.Whole("diskGiB") ?? normal.DiskGiB };
+        return body.Mistakes() is { Count: > 0 } mistakes
+            ? Answers.Invalid(context, mistakes)
+            : Answers.Accepted(context, await pools.TryAsync(context.Actor(), name, asked, cancellation), RunRoutes.Location, RunBody.Of);
+    }
+
+    public static async Task<IResult> TrialsAsync(HttpContext context, string name, PoolCalls pools, CancellationToken cancellation)
+    {
+        var trials = await pools.TrialsAsync(context.Actor(), name, cancellation);
+        return Answers.Ok(context, trials, found => new Listing<RunBody>([.. found.Select(RunBody.Of)], null));
+    }
 }

@@ -86,7 +86,7 @@ public sealed class RealGuestsPagesTests(RealGuests guests)
         var page = await context.NewPageAsync();
         await FirstAdmin.SetUpAsync(page, portal);
 
-        await page.GotoAsync("/operations");
+        await page.GotoAsync($"/pools/{RealGuests.Pool}");
         var pool = page.GetByRole(AriaRole.Region, new() { Name = RealGuests.Pool });
         await pool.Button($"Import tiny into {RealGuests.Pool}").ClickAsync();
         await page.FillAsync("#import-file", file);

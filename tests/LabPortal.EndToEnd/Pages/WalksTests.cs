@@ -286,7 +286,7 @@ public sealed class WalksTests(PortalInBrowser portal)
         var file = portal.Folder["tiny.raw"];
         await File.WriteAllBytesAsync(file, new byte[3 << 20], Cancellation);
         var page = await portal.OpenAsync();
-        await page.GotoAsync("/operations");
+        await page.GotoAsync("/pools/annex");
         var pool = page.GetByRole(AriaRole.Region, new() { Name = "annex" });
         await pool.GetByText("on every host").Sees().ToBeVisibleAsync();
         await pool.Locator(".images .chip").Sees().ToHaveTextAsync("Missing");

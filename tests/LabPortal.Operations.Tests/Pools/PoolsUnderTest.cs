@@ -12,10 +12,13 @@ using LabPortal.Domain.Leases;
 using LabPortal.Domain.Machines;
 using LabPortal.Domain.People;
 using LabPortal.Domain.Pools;
+using LabPortal.Operations.People;
 using LabPortal.Operations.Pools;
+using LabPortal.Operations.Workflows;
 using LabPortal.Providers;
 using LabPortal.Providers.Simulated;
 using LabPortal.Testing;
+using Microsoft.AspNetCore.DataProtection;
 using Microsoft.Extensions.Logging.Abstractions;
 using NodaTime;
 
@@ -71,7 +74,8 @@ internal sealed class PoolsUnderTest : IAsyncDisposable
             Drift = new ObservationSweep(database, pools, portal, time, NullLogger<ObservationSweep>.Instance),
             Orphans = new OrphanSweep(database, pools, portal, time, NullLogger<OrphanSweep>.Instance),
             Imports = new ImportSweep(database, pools, time, NullLogger<ImportSweep>.Instance),
-            Calls = new PoolCalls(database, pools, sweep, time),
+            Calls = new PoolCalls(database, pools, sweep, new RunViews(new RegisteredWorkflows()), ProviderKinds.All,
+                new SecretStore(DataProtectionProvider.Create(new DirectoryInfo(folder["keys"])), database), new Runs(new RegisteredWorkflows(), time), time),
             Team = team,
             Owner = owner,
         };

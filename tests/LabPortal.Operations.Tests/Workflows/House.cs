@@ -133,7 +133,7 @@ internal sealed class House : IAsyncDisposable
     private static IEnumerable<string> Names(int machines) => Enumerable.Range(0, machines).Select(i => MachineNames.ElementAtOrDefault(i) ?? $"m{i}");
 
     /// <summary>A lab that was asked for; a provision run of it is due.</summary>
-    public async Task<Lab> RequestAsync(int machines = 2, string? snapshotAtReady = null, bool warmStart = false)
+    public async Task<Lab> RequestAsync(int machines = 2, string? snapshotAtReady = null, bool warmStart = false, string workflow = WorkflowNames.Provision)
     {
         var id = new LabId(Ids.New(Time));
         var lab = new Lab
@@ -167,7 +167,7 @@ internal sealed class House : IAsyncDisposable
                     await QuotaHoldStore.AddOneAsync(session, lab, Dimension.Snapshots, Now, null);
                 }
 
-                await Runs.BeginAsync(session, lab, WorkflowNames.Provision, new Dictionary<string, string>(), "Ada", Now);
+                await Runs.BeginAsync(session, lab, workflow, new Dictionary<string, string>(), "Ada", Now);
             },
             CancellationToken.None);
         return lab;

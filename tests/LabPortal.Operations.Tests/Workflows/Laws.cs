@@ -37,6 +37,7 @@ internal sealed record Law(Func<House, Task<Lab>> BeginAsync, LabState Done, Mac
             await house.EndAsync(lab.Id);
             return lab;
         }, LabState.Ended, MachineState.Gone),
+        [WorkflowNames.Try] = new(house => house.RequestAsync(workflow: WorkflowNames.Try), LabState.Ended, MachineState.Gone),
     };
 
     /// <summary>Finished as people expect, and the world has exactly what the lab says.</summary>
@@ -60,7 +61,7 @@ internal sealed record Law(Func<House, Task<Lab>> BeginAsync, LabState Done, Mac
         var lab = await house.LabAsync(before.Id);
         Assert.Equal(RunState.Undone, run.State);
         Assert.NotNull(run.Problem);
-        if (run.Workflow == WorkflowNames.Provision)
+        if (run.Workflow is WorkflowNames.Provision or WorkflowNames.Try)
         {
             Assert.Equal(LabState.Failed, lab.State);
             Assert.Empty(await house.ResourcesAsync(lab));

@@ -30,6 +30,7 @@ public sealed class WorkflowLaws(TestDatabases databases)
         revert/1: find revert* address* reach* settle
         delete-snapshot/1: drop* forget
         end/1: remove* remove-networks ended
+        try/1: place* create* boot* address* reach* remove* ended
         """,
         string.Join("\n", new RegisteredWorkflows().All.Select(workflow => $"{workflow.Key}: {string.Join(" ", workflow.Steps.Select(step => step.Name + (step.ForEachMachine ? "*" : "")))}")));
 

@@ -60,6 +60,26 @@ public sealed class ComponentTests : BunitContext
         Assert.Contains(page.Instance.Told[^32..], logged.Traces);
     }
 
+    [Fact]
+    public void The_journal_shows_each_attempt_with_its_fault_and_when_it_is_tried_again()
+    {
+        var at = Instant.FromUtc(2026, 7, 1, 8, 0);
+        AttemptView[] journal =
+        [
+            new("forward", "create", "web", 1, "failed", at, at + Duration.FromSeconds(3), at + Duration.FromSeconds(13), "transient", "<b>no answer</b>"),
+            new("forward", "create", "web", 2, "done", at + Duration.FromSeconds(13), at + Duration.FromSeconds(14), null, null, null),
+            new("backward", "create", "web", 1, "undone", at + Duration.FromSeconds(20), at + Duration.FromSeconds(21), null, null, null),
+        ];
+
+        var rows = Render<JournalTable>(parameters => parameters.Add(table => table.Journal, journal)).FindAll("tbody tr");
+
+        Assert.Equal(3, rows.Count);
+        Assert.Contains("Away. <b>no answer</b>", rows[0].TextContent, StringComparison.Ordinal);
+        Assert.Contains("again at 08:00:13", rows[0].TextContent, StringComparison.Ordinal);
+        Assert.DoesNotContain("again", rows[1].TextContent, StringComparison.Ordinal);
+        Assert.Contains("taken back", rows[2].TextContent, StringComparison.Ordinal);
+    }
+
     private sealed class Breaking : ComponentBase
     {
         protected override void OnInitialized() => throw new InvalidOperationException("on purpose");
@@ -139,6 +159,11 @@ public sealed class ComponentTests : BunitContext
         Since = Instant.FromUtc(2026, 7, 1, 8, 0),
         AskedBy = "Ada",
         Problem = null,
+        CreatedAt = Instant.FromUtc(2026, 7, 1, 7, 59),
+        FinishedAt = null,
+        DueAt = null,
+        WaitsFor = null,
+        TraceId = null,
         Steps = steps,
     };
 }

@@ -11,7 +11,8 @@ namespace LabPortal.Operations.Workflows.Steps;
 /// Chooses pool and host, in a new generation with each attempt. After <i>no capacity</i> the earlier generation is first taken away and
 /// confirmed gone, its hold is released, and its host is left out of the choice.
 /// </summary>
-internal sealed class Place() : Step("place")
+/// <param name="trial">Also on a pool that takes no machines now; who tries it waits a minute for room and no longer.</param>
+internal sealed class Place(bool trial = false) : Step("place")
 {
     /// <summary>A host that said that it is full is asked again after this long, and after twice as long with each time that it says so.</summary>
     private static readonly Duration s_fullFor = Duration.FromSeconds(10);
@@ -21,7 +22,7 @@ internal sealed class Place() : Step("place")
 
     public override bool Places => true;
     public override bool CanUndo => true;
-    public override Duration Deadline => Duration.FromHours(2);
+    public override Duration Deadline => trial ? Duration.FromMinutes(1) : Duration.FromHours(2);
 
     public override async Task<StepAnswer> DoAsync(StepContext context, CancellationToken cancellation)
     {
@@ -31,7 +32,7 @@ internal sealed class Place() : Step("place")
         return await Vanishing.ConfirmAsync(context, [.. earlier.Where(placed => placed.Held)], async (session, now) =>
         {
             var full = earlier.GroupBy(placed => (placed.Pool, placed.Host)).Where(host => now - host.Max(placed => placed.At) < FullFor(host.Count())).Select(host => host.Key).ToList();
-            var placed = await context.Tools.Placing.PlaceAsync(session, context.Lab, machine, context.Attempt, full, now);
+            var placed = await context.Tools.Placing.PlaceAsync(session, context.Lab, machine, context.Attempt, full, now, trial);
             if (placed.Pool is null)
                 return placed.CanWait && now - context.FirstAt < Deadline ? StepAnswer.NotYet(Duration.Max(context.Pause, s_roomPause), why: placed.WhyNot) : throw new StepFailed(placed.WhyNot!);
             await MachineChanges.SaveAsync(session, context.Lab,

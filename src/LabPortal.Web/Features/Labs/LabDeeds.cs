@@ -2,6 +2,7 @@ using LabPortal.Domain.Labs;
 using LabPortal.Operations.Labs;
 using LabPortal.Web.Features.Leases;
 using LabPortal.Web.Features.Shell;
+using LabPortal.Web.Features.Workflows;
 using LabPortal.Web.Texts;
 using MudBlazor;
 
@@ -16,7 +17,7 @@ internal sealed class LabDeeds(Commands commands, LabCalls calls, IDialogService
     {
         LabVerb.Extend => dialogs.ShowAsync<ExtendDialog>(null, new DialogParameters<ExtendDialog> { { dialog => dialog.Lab, lab } }, s_options),
         LabVerb.Snapshot => dialogs.ShowAsync<SnapshotDialog>(null, new DialogParameters<SnapshotDialog> { { dialog => dialog.Lab, lab } }, s_options),
-        LabVerb.Abandon => dialogs.ShowAsync<AbandonDialog>(null, new DialogParameters<AbandonDialog> { { dialog => dialog.Lab, lab } }, s_options),
+        LabVerb.Abandon => dialogs.ShowAsync<AbandonDialog>(null, new DialogParameters<AbandonDialog> { { dialog => dialog.Run, lab.Run } }, s_options),
         _ => commands.RunAsync((actor, cancellation) => calls.AskAsync(actor, lab.Id, verb, cancellation), Said(verb).With(("name", lab.Name)), Ask(lab, verb)),
     };
 
