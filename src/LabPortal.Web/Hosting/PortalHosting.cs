@@ -20,6 +20,7 @@ using LabPortal.Operations.Sweeps;
 using LabPortal.Operations.Workflows;
 using LabPortal.Providers;
 using LabPortal.Web.Api;
+using LabPortal.Web.Features.SignIn;
 using Microsoft.AspNetCore.Authentication;
 using Microsoft.AspNetCore.Authentication.Cookies;
 using Microsoft.AspNetCore.Authorization;
@@ -74,7 +75,7 @@ internal static class PortalHosting
         if (!app.Environment.IsDevelopment()) app.UseHsts();
         app.UseSecurityHeaders();
         app.UseWhen(context => context.IsApi(), api => api.UseExceptionHandler(new ExceptionHandlerOptions { ExceptionHandler = Problems.WriteFaultAsync, AllowStatusCode404Response = true }));
-        app.UseWhen(context => !context.IsApi(), pages => pages.UseExceptionHandler("/error"));
+        app.UseWhen(context => !context.IsApi(), pages => pages.UseExceptionHandler(new ExceptionHandlerOptions { ExceptionHandler = Broke.WriteAsync }));
         app.UseMetrics();
         app.UseRouting();
         app.UseAuthentication();

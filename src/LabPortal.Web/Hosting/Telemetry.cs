@@ -80,6 +80,8 @@ internal static class Telemetry
         builder.Services.Configure<ConsoleFormatterOptions>(console => console.IncludeScopes = true);
         // Its lines, and the scope that it opens around all others, hold addresses; those of sign-ups, resets and consoles are secrets.
         builder.Logging.AddFilter("Microsoft.AspNetCore.Hosting.Diagnostics", LogLevel.None);
+        // Two lines for each request, that say no more than that there was one.
+        builder.Logging.AddFilter("Microsoft.AspNetCore.Routing.EndpointMiddleware", LogLevel.Warning);
     }
 
     private sealed class CountedCircuits : CircuitHandler
