@@ -55,7 +55,7 @@ public sealed class OpenPools(Database database, IReadOnlyList<IProviderKind> ki
             if (kind.Settings.Validate(settings) is { Count: > 0 } errors)
                 throw new ProviderFault(FaultKind.Rejected, $"The settings of pool \"{pool.Name}\" are wrong: {string.Join(", ", errors.Select(error => $"{error.Field} ({error.Code})"))}.");
             var provider = kind.Open(new PoolContext(portal.Installation, pool.Name, settings, portal.DataFolder, time));
-            opened = _opened[pool.Id] = new Opened(pool.Version, text, provider, new Observations(provider, time));
+            opened = _opened[pool.Id] = new Opened(pool.Version, text, kind.Settings, provider, new Observations(provider, time));
             return opened.As(pool);
         }
         finally
@@ -87,9 +87,10 @@ public sealed class OpenPools(Database database, IReadOnlyList<IProviderKind> ki
         _opened.Clear();
     }
 
-    private sealed record Opened(int Version, string Settings, IProvider Provider, Observations Observations)
+    private sealed record Opened(int Version, string Settings, SettingsSchema Schema, IProvider Provider, Observations Observations)
     {
-        public OpenPool As(Pool pool) => new(pool, Provider, Observations);
+        // What its settings leave out is what their schema says, for whoever reads them here too.
+        public OpenPool As(Pool pool) => new(pool with { Settings = Schema.WithDefaults(pool.Settings) }, Provider, Observations);
 
         // Settings hold secrets.
         public override string ToString() => $"pool version {Version}";

@@ -117,7 +117,7 @@ public sealed class OperationsTests(PortalInBrowser portal)
         Assert.Equal(("try", "(portal)"), ((string)run["workflow"]!, (string)run["team"]!));
         Assert.DoesNotContain((await portal.Client.GetAsync("labs?limit=200", Cancellation)).Must(200)["items"].AsArray(), lab => (string)lab!["id"]! == (string)run["lab"]!);
 
-        await page.GetByRole(AriaRole.Link, new() { Name = "Settings", Exact = true }).ClickAsync();
+        await page.Locator("#main").GetByRole(AriaRole.Link, new() { Name = "Settings", Exact = true }).ClickAsync();
         await page.ArrivesAsync($"**/pools/{name}/settings");
         await page.GetByLabel("Labels").FillAsync("fast, near");
         await page.Button("Save").ClickAsync();

@@ -109,8 +109,9 @@ internal static class OnPage
     /// <summary>Waits until the page is at that address and shows its heading.</summary>
     public static async Task ArrivesAsync(this IPage page, string address)
     {
-        // No more than the address is waited for: a load event may have come before anybody waited for it.
-        await page.WaitForURLAsync(address, new() { WaitUntil = WaitUntilState.Commit, Timeout = Chromium.Patience });
+        // No more than the address is waited for: a load event may have come before anybody waited for it, and WaitForURL waits for one also where the address is right.
+        var pattern = System.Text.RegularExpressions.Regex.Escape(address).Replace(@"\*\*", ".*", StringComparison.Ordinal).Replace(@"\*", "[^/]*", StringComparison.Ordinal);
+        await Assertions.Expect(page).ToHaveURLAsync(new System.Text.RegularExpressions.Regex($"^{pattern}$"), new() { Timeout = Chromium.Patience });
         await page.Locator("h1").First.Sees().ToBeVisibleAsync(new() { Timeout = Chromium.Patience });
     }
 

@@ -421,7 +421,7 @@ public sealed class ConsoleTests(TestDatabases databases)
         {
             if (who is { Session: null, Token: null }) return "actor.unknown";
             var refusals = await RefusalsAsync(who);
-            Assert.Equal(before + 1, refusals.Count);
+            Assert.True(refusals.Count > before, "Nothing was audited.");
             return refusals[0].Outcome;
         }
 

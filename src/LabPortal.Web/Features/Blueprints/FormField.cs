@@ -74,6 +74,7 @@ internal static class BlueprintFields
             new("cpu", FieldKind.Plain, Say.DimensionCpu),
             new("memoryMiB", FieldKind.Plain, Say.MemoryMiB),
             new("diskGiB", FieldKind.Plain, Say.DiskGiB),
+            new("warmStart", FieldKind.Flag, Say.WarmStart, Say.WarmStartHelp),
         ]),
         new("parameters", Say.Parameters, Say.ParameterNth, Say.ParameterAdd,
         [
