@@ -109,7 +109,7 @@ public sealed class ExitTests(SharedPortal portal)
                 lab.Environment["LAB_URL"] = "http://127.0.0.1:1/";
                 return await lab.RunAsync("list");
             case Exit.Interrupted:
-                using (var waiting = lab.Run("request", "slow", "--team", "qa", "--name", "left-alone", "--wait"))
+                using (var waiting = lab.Run("request", "slow", "--team", "qa", "--name", "only-the-wait", "--wait"))
                 {
                     await waiting.SaysAsync("provisioning");
                     waiting.Signal("INT");
@@ -117,7 +117,7 @@ public sealed class ExitTests(SharedPortal portal)
                     Assert.Contains("lab wait", left.Error, StringComparison.Ordinal);
                     // Only the waiting was interrupted.
                     using var client = portal.Client();
-                    var labs = (await client.GetAsync("labs?q=left-alone", Cancellation)).Must(200)["items"]!.AsArray();
+                    var labs = (await client.GetAsync("labs?q=only-the-wait", Cancellation)).Must(200)["items"]!.AsArray();
                     Assert.Equal("provisioning", (string)labs.Single()!["state"]!);
                     return left;
                 }

@@ -53,6 +53,7 @@ public sealed class BadInputTests(BadInputTests.Portal shared) : IClassFixture<B
     [InlineData("""{"blueprint":"pair","team":"qa","pool":"nowhere"}""", "pool")]
     [InlineData("""{"blueprint":"pa\u0000ir","team":"qa"}""", "blueprint")]
     [InlineData("""{"blueprint":"pair","team":["qa"]}""", "team")]
+    [InlineData("""{"blueprint":"pair","team":"qa","lease":{"until":"\ud800"}}""", "lease.until")]
     [InlineData("""{"team":"qa"}""", "blueprint")]
     [InlineData("""{"blueprint":""", "")]
     [InlineData("""[1]""", "")]

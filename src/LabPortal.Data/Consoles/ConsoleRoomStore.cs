@@ -25,19 +25,23 @@ public static class ConsoleRoomStore
         var found = await ReadAsync(session, """
             SELECT r.worker, r.address FROM console_rooms r JOIN workers w ON w.id = r.worker WHERE r.machine_id = @machine AND r.generation = @generation AND r.kind = @kind
             """, key);
-        if (found is not null && !lapsed.Contains(found.Worker) && found.Address != own.Address) return found;
+        // A node at the same address is this one, started again.
+        if (found is not null && found.Worker != own.Worker && !lapsed.Contains(found.Worker) && (found.Address is null || found.Address != own.Address)) return found;
         if (found is not null || await ReadAsync(session, "SELECT worker, address FROM console_rooms WHERE machine_id = @machine AND generation = @generation AND kind = @kind", key) is not null)
             await session.ExecuteAsync("DELETE FROM console_rooms WHERE machine_id = @machine AND generation = @generation AND kind = @kind", key);
         await session.ExecuteAsync("""
             INSERT INTO console_rooms (machine_id, generation, kind, worker, address, opened_at) VALUES (@machine, @generation, @kind, @Worker, @Address, @now)
             ON CONFLICT (machine_id, generation, kind) DO NOTHING
             """, key);
-        // Of two at once one has it.
-        return (await ReadAsync(session, "SELECT worker, address FROM console_rooms WHERE machine_id = @machine AND generation = @generation AND kind = @kind", key))!;
+        // Of two at once one has it; where that one has given it up meanwhile, it is free again.
+        return await ReadAsync(session, "SELECT worker, address FROM console_rooms WHERE machine_id = @machine AND generation = @generation AND kind = @kind", key)
+            ?? await ClaimAsync(session, machine, generation, kind, own, lapsed, now);
     }
 
-    public static Task ReleaseAsync(Session session, MachineId machine, int generation, ConsoleKind kind, string worker) => session.ExecuteAsync(
-        "DELETE FROM console_rooms WHERE machine_id = @machine AND generation = @generation AND kind = @kind AND worker = @worker", new { machine, generation, kind = kind.Word(), worker });
+    /// <summary>Gives up what was claimed at <paramref name="openedAt"/>; a room of the same console that was opened since stays.</summary>
+    public static Task ReleaseAsync(Session session, MachineId machine, int generation, ConsoleKind kind, string worker, Instant openedAt) => session.ExecuteAsync(
+        "DELETE FROM console_rooms WHERE machine_id = @machine AND generation = @generation AND kind = @kind AND worker = @worker AND opened_at = @openedAt",
+        new { machine, generation, kind = kind.Word(), worker, openedAt });
 
     private static async Task<ConsoleRoomRow?> ReadAsync(Session session, string sql, object key)
         => await session.FindAsync<Row>(sql, key) is { } row ? new ConsoleRoomRow(row.Worker, row.Address) : null;

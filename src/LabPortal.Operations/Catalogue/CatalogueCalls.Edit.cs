@@ -1,4 +1,5 @@
 using LabPortal.Data;
+using LabPortal.Data.Catalogue;
 using LabPortal.Data.Blueprints;
 using LabPortal.Data.Images;
 using LabPortal.Domain;
@@ -40,6 +41,7 @@ public sealed partial class CatalogueCalls
         var (reading, declared) = Read(document);
         return await _audited.DoAsync(actor, draft, async (session, now) =>
         {
+            await CatalogueStore.LockAsync(session);
             var there = await FindAsync(session, kind, document.Name);
             if (there is { Declared: true }) return Refusal.Conflict("object.declared", ("kind", draft.ObjectKind), ("name", document.Name));
             if (basedOn is not null && there?.Version != basedOn) return Refusal.Conflict("blueprint.changed-meanwhile", ("name", document.Name));
@@ -59,6 +61,7 @@ public sealed partial class CatalogueCalls
         if (Own(kind) is not { } known) return UnknownKind(kind);
         return await _audited.DoAsync<Done>(actor, draft, async (session, now) =>
         {
+            await CatalogueStore.LockAsync(session);
             if (await FindAsync(session, known, name) is not { } there) return Refusal.NotFound(draft.ObjectKind, name);
             if (there.Declared) return Refusal.Conflict("object.declared", ("kind", draft.ObjectKind), ("name", name));
             var outcome = await new CatalogueApply(session, new YamlReading(), [], false, now, time, (known, name)).DoAsync();
@@ -73,6 +76,7 @@ public sealed partial class CatalogueCalls
         if (!May.Do(actor, Verb.ApplyCatalogue)) return await _audited.RefuseAsync(actor, draft, Refusal.Forbidden(draft.Verb), cancellation);
         return await _audited.DoAsync<Done>(actor, draft, async (session, _) =>
         {
+            await CatalogueStore.LockAsync(session);
             if (await BlueprintStore.FindCurrentAsync(session, name) is not { } there) return Refusal.NotFound("blueprint", name);
             if (there.Declared) return Refusal.Conflict("object.declared", ("kind", "blueprint"), ("name", name));
             await BlueprintStore.SetRetiredAsync(session, name, retired);

@@ -9,6 +9,7 @@ using LabPortal.Operations.People;
 using LabPortal.Operations.Pools;
 using LabPortal.Operations.Workflows;
 using Microsoft.Extensions.Logging;
+using NodaTime;
 
 namespace LabPortal.Operations.Consoles;
 
@@ -40,7 +41,9 @@ public sealed class ConsoleRooms(Database database, ConsoleCalls calls, OpenPool
             if (opened.Room?.Join(pass.Actor.Person, pass.Actor.Name, pass.MayType) is { } seat) return (seat, "");
             // It was closed meanwhile, or was never open: nobody finds it any more.
             _rooms.TryRemove(KeyValuePair.Create(key, opening));
-            if (opened.Room is null) return (null, opened.Why);
+            if (opened.Room is not { } gone) return (null, opened.Why);
+            // Its line is given back first: a machine's port is held by one.
+            await gone.Closed.WaitAsync(cancellation).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
         }
     }
 
@@ -72,7 +75,8 @@ public sealed class ConsoleRooms(Database database, ConsoleCalls calls, OpenPool
     private async Task<Opening> OpenAsync(ConsolePass pass, bool takeOver)
     {
         var cancellation = CancellationToken.None;
-        if (!await ClaimAsync(pass, cancellation)) return new Opening(null, ConsoleEnd.Moved);
+        var openedAt = time.Now();
+        if (!await ClaimAsync(pass, openedAt, cancellation)) return new Opening(null, ConsoleEnd.Moved);
         var opened = new Opening(null, ConsoleEnd.Broken);
         try
         {
@@ -85,23 +89,23 @@ public sealed class ConsoleRooms(Database database, ConsoleCalls calls, OpenPool
         }
         finally
         {
-            _ = ReleaseAsync(pass, opened.Room?.Closed ?? Task.CompletedTask);
+            _ = ReleaseAsync(pass, openedAt, opened.Room?.Closed ?? Task.CompletedTask);
         }
     }
 
     /// <summary>One node has the room of a console, for as long as it is open: viewers who come to another are passed on.</summary>
-    private async Task<bool> ClaimAsync(ConsolePass pass, CancellationToken cancellation) => node.IsAlone || lease.Id == (await database.WriteAsync(
+    private async Task<bool> ClaimAsync(ConsolePass pass, Instant now, CancellationToken cancellation) => node.IsAlone || lease.Id == (await database.WriteAsync(
         session => ConsoleRoomStore.ClaimAsync(
-            session, pass.Machine.Id, pass.Machine.Generation, pass.Kind, new ConsoleRoomRow(lease.Id, node.Address()), lease.Lapsed(), time.Now()),
+            session, pass.Machine.Id, pass.Machine.Generation, pass.Kind, new ConsoleRoomRow(lease.Id, node.Address()), lease.Lapsed(), now),
         cancellation)).Worker;
 
-    private async Task ReleaseAsync(ConsolePass pass, Task closed)
+    private async Task ReleaseAsync(ConsolePass pass, Instant openedAt, Task closed)
     {
         if (node.IsAlone) return;
         await closed;
         try
         {
-            await database.WriteAsync(session => ConsoleRoomStore.ReleaseAsync(session, pass.Machine.Id, pass.Machine.Generation, pass.Kind, lease.Id), CancellationToken.None);
+            await database.WriteAsync(session => ConsoleRoomStore.ReleaseAsync(session, pass.Machine.Id, pass.Machine.Generation, pass.Kind, lease.Id, openedAt), CancellationToken.None);
         }
         catch (Exception fault)
         {
@@ -120,13 +124,18 @@ public sealed class ConsoleRooms(Database database, ConsoleCalls calls, OpenPool
         if (user is null || key is null) return new Opening(null, ConsoleEnd.NoKey);
         var (shell, fingerprint, why) = await SshShell.OpenAsync(Tunnel.EndsOf(pass.Machine), user, key.Reveal(), pinned, cancellation);
         if (shell is null) return new Opening(null, why);
-        if (pinned is null && await database.WriteAsync(session => HostKeyStore.PinAsync(session, machine, generation, fingerprint, time.Now()), cancellation) != fingerprint)
+        var isKept = false;
+        try
         {
-            await shell.DisposeAsync();
-            return new Opening(null, ConsoleEnd.HostChanged);
+            if (pinned is null && await database.WriteAsync(session => HostKeyStore.PinAsync(session, machine, generation, fingerprint, time.Now()), cancellation) != fingerprint)
+                return new Opening(null, ConsoleEnd.HostChanged);
+            isKept = true;
+            return Room(pass, shell);
         }
-
-        return Room(pass, shell);
+        finally
+        {
+            if (!isKept) await shell.DisposeAsync();
+        }
     }
 
     private async Task<Opening> OpenSerialAsync(ConsolePass pass, bool takeOver, CancellationToken cancellation)

@@ -11,7 +11,6 @@ internal sealed class ScreenGate(Func<bool> types, Action did)
 {
     private const int Version = 12;
     private const int MostEncodings = 64;
-    private const int KeyDown = 1;
     private static readonly byte[] s_version = "RFB 003.008\n"u8.ToArray();
 
     // Pictures: raw, copies, RRE, hextile, tight (with its qualities), zlib, ZRLE, JPEG. Then: size, last rectangle, cursors, key codes, fences, updates without being asked.
@@ -107,8 +106,8 @@ internal sealed class ScreenGate(Func<bool> types, Action did)
     {
         switch (message[0])
         {
-            case 4: return Key(message[1] == KeyDown, BinaryPrimitives.ReadUInt32BigEndian(message[4..]));
-            case 255: return Key(BinaryPrimitives.ReadUInt16BigEndian(message[2..]) == KeyDown, BinaryPrimitives.ReadUInt32BigEndian(message[4..]));
+            case 4: return Key(message[1] != 0, BinaryPrimitives.ReadUInt32BigEndian(message[4..]));
+            case 255: return Key(BinaryPrimitives.ReadUInt16BigEndian(message[2..]) != 0, BinaryPrimitives.ReadUInt32BigEndian(message[4..]));
             case 5:
                 did();
                 // A button that was pressed by who typed then is let go of: it must not stay down in the guest.

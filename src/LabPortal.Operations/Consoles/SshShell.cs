@@ -167,6 +167,11 @@ internal sealed class SshShell : Stream, ISizedLine
         {
             // The connection is gone: that is the end of the line.
         }
+        catch (Exception fault)
+        {
+            // Nobody above this thread would take it but the end of the process: whoever reads is told.
+            _printed.Writer.Complete(fault);
+        }
         finally
         {
             _printed.Writer.Complete();

@@ -33,13 +33,13 @@ public sealed class LeaseSweep(Database database, Runs runs, TimeProvider time, 
     /// <summary>Everything that is due now. Gives how many labs it looked at.</summary>
     public async Task<int> PassAsync(CancellationToken cancellation)
     {
-        await HearAsync(cancellation);
         var looked = 0;
         while (true)
         {
-            var batch = await BatchAsync(cancellation);
+            await HearAsync(cancellation);
+            // Time may have stood still for this process between the two: then it hears first, and ends nobody.
+            if (await BatchAsync(cancellation) is not { } batch) continue;
             looked += batch;
-            _heardUntil = time.Now();
             if (batch < Batch) return looked;
         }
     }
@@ -50,11 +50,12 @@ public sealed class LeaseSweep(Database database, Runs runs, TimeProvider time, 
     /// </summary>
     private async Task HearAsync(CancellationToken cancellation)
     {
-        var now = time.Now();
-        if (now - _heardUntil < s_away) return;
+        if (time.Now() - _heardUntil < s_away) return;
+        var now = default(Instant);
         await database.WriteAsync(
             async session =>
             {
+                now = time.Now();
                 foreach (var lab in await LeaseStore.HearAllAsync(session, now)) await LeaseClock.ScheduleAsync(session, lab, now);
             },
             cancellation);
@@ -85,15 +86,18 @@ public sealed class LeaseSweep(Database database, Runs runs, TimeProvider time, 
         }
     }
 
-    private async Task<int> BatchAsync(CancellationToken cancellation)
+    /// <summary>Nothing where it is no longer sure that beats were taken.</summary>
+    private async Task<int?> BatchAsync(CancellationToken cancellation)
     {
         LabId? current = null;
         try
         {
-            return await database.WriteAsync(
+            return await database.WriteAsync<int?>(
                 async session =>
                 {
                     var now = time.Now();
+                    if (now - _heardUntil >= s_away) return null;
+                    _heardUntil = now;
                     var due = await LeaseStore.ClaimDueAsync(session, now, Batch);
                     foreach (var id in due)
                     {

@@ -49,12 +49,12 @@ public sealed class OpenPools(Database database, IReadOnlyList<IProviderKind> ki
             {
                 // A reader of an older row must not bring its settings back.
                 if (opened.Version > pool.Version || (opened.Version == pool.Version && opened.Settings == text)) return opened.As(pool);
-                _replaced[opened] = CloseLaterAsync(opened);
             }
 
             if (kind.Settings.Validate(settings) is { Count: > 0 } errors)
                 throw new ProviderFault(FaultKind.Rejected, $"The settings of pool \"{pool.Name}\" are wrong: {string.Join(", ", errors.Select(error => $"{error.Field} ({error.Code})"))}.");
             var provider = kind.Open(new PoolContext(portal.Installation, pool.Name, settings, portal.DataFolder, time));
+            if (opened is not null) _replaced[opened] = CloseLaterAsync(opened);
             opened = _opened[pool.Id] = new Opened(pool.Version, text, kind.Settings, provider, new Observations(provider, time));
             return opened.As(pool);
         }

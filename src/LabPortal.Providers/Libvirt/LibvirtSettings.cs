@@ -40,6 +40,6 @@ internal sealed record LibvirtSettings(IReadOnlyList<LibvirtHostSettings> Hosts,
             host["pool"]?.GetValue<string>() ?? pool,
             host["network"]?.GetValue<string>() ?? network));
         return new LibvirtSettings([.. hosts], filled["acceleration"]!.GetValue<string>(), TimeSpan.FromSeconds(double.Parse(filled["callSeconds"]!.ToJsonString(), System.Globalization.CultureInfo.InvariantCulture)),
-            int.Parse(filled["warmStates"]!.ToJsonString(), System.Globalization.CultureInfo.InvariantCulture));
+            (int)double.Parse(filled["warmStates"]!.ToJsonString(), System.Globalization.CultureInfo.InvariantCulture));
     }
 }

@@ -35,6 +35,12 @@ internal sealed class Body
         try
         {
             using var document = JsonDocument.Parse(text.GetBuffer().AsMemory(0, (int)text.Length), s_options);
+            if (SentText.Unreadable(document.RootElement) is { } place)
+            {
+                errors.Add(new FieldError(place, "field.not-unicode"));
+                return new Body([], "", errors) { IsBroken = true };
+            }
+
             if (document.RootElement.ValueKind == JsonValueKind.Object) return new Body(Fields(document.RootElement.Clone(), "", errors), "", errors);
             errors.Add(new FieldError("", "body.not-an-object"));
         }

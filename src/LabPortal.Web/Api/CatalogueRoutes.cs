@@ -121,6 +121,7 @@ internal static class CatalogueRoutes
         try
         {
             using var json = await JsonDocument.ParseAsync(context.Request.Body, new JsonDocumentOptions { MaxDepth = 24 }, cancellation);
+            if (SentText.Unreadable(json.RootElement) is { } place) return Refusal.Invalid(place, "field.not-unicode");
             return CatalogueDocument.OfJson(kind, name, json.RootElement);
         }
         catch (JsonException fault)

@@ -1,6 +1,7 @@
 using System.Buffers;
 using System.Diagnostics.CodeAnalysis;
 using System.Text;
+using System.Text.Json;
 using NodaTime;
 using NodaTime.Text;
 
@@ -20,6 +21,30 @@ internal static class SentText
         }
 
         return true;
+    }
+
+    /// <summary>Where in a document half of a surrogate pair stands, which .NET refuses to read; empty where there is none.</summary>
+    public static string? Unreadable(JsonElement json, string place = "")
+    {
+        try
+        {
+            switch (json.ValueKind)
+            {
+                case JsonValueKind.String:
+                    _ = json.GetString();
+                    return null;
+                case JsonValueKind.Object:
+                    return json.EnumerateObject().Select(field => Unreadable(field.Value, place == "" ? field.Name : $"{place}.{field.Name}")).FirstOrDefault(found => found is not null);
+                case JsonValueKind.Array:
+                    return json.EnumerateArray().Select((item, at) => Unreadable(item, $"{place}[{at}]")).FirstOrDefault(found => found is not null);
+                default:
+                    return null;
+            }
+        }
+        catch (InvalidOperationException)
+        {
+            return place;
+        }
     }
 
     /// <summary>RFC 3339 with any offset, in years that leave room for an offset and a term on both sides.</summary>

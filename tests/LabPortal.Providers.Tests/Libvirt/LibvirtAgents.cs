@@ -11,7 +11,7 @@ using Xunit;
 namespace LabPortal.Providers.Tests.Libvirt;
 
 /// <summary>QEMU's guest agent (<c>qemu-ga</c>) in guests on a network where nobody gives out addresses: only the agent can tell them.</summary>
-[Collection(OnLibvirt.Name)]
+[Collection(GuestsOnLibvirt.Name)]
 public sealed class LibvirtAgents(LibvirtPeer peer)
 {
     private const string Network = "plain";

@@ -9,7 +9,7 @@ using Xunit;
 namespace LabPortal.Providers.Tests.Libvirt;
 
 /// <summary>One machine from nothing to nothing with a guest that people could use, and what a host can really do.</summary>
-[Collection(OnLibvirt.Name)]
+[Collection(GuestsOnLibvirt.Name)]
 public sealed class LibvirtGuests(LibvirtPeer peer) : IAsyncLifetime
 {
     private const string Password = "p\"a's$(s)`w`\\o rd";

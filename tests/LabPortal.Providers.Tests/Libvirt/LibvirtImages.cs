@@ -9,7 +9,7 @@ using Xunit;
 namespace LabPortal.Providers.Tests.Libvirt;
 
 /// <summary>How an image comes to a host, whoever else brings it there, and how anybody knows which it is.</summary>
-[Collection(OnLibvirt.Name)]
+[Collection(GuestsOnLibvirt.Name)]
 public sealed class LibvirtImages(LibvirtPeer peer)
 {
     private static int s_importers;

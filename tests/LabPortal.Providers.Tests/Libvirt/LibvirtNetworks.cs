@@ -12,7 +12,7 @@ using Xunit;
 namespace LabPortal.Providers.Tests.Libvirt;
 
 /// <summary>Two copies of one blueprint on one host, with guests that talk: one copy without a firewall, so that whatever is shut in the other is shut by its rules.</summary>
-[Collection(OnLibvirt.Name)]
+[Collection(GuestsOnLibvirt.Name)]
 public sealed class LibvirtNetworks(LibvirtPeer peer) : IDisposable
 {
     private static readonly TimeSpan s_patience = TimeSpan.FromMinutes(3);

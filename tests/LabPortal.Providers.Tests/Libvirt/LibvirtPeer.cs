@@ -51,3 +51,10 @@ public sealed class OnLibvirt : ICollectionFixture<LibvirtPeer>
 {
     public const string Name = "on libvirt";
 }
+
+/// <summary>A libvirtd of their own for the tests of guests, images and networks: they go on beside the conformance facts, and most of both is waiting.</summary>
+[CollectionDefinition(Name)]
+public sealed class GuestsOnLibvirt : ICollectionFixture<LibvirtPeer>
+{
+    public const string Name = "guests on libvirt";
+}

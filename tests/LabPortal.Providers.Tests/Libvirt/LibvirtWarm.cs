@@ -10,7 +10,7 @@ using Xunit;
 namespace LabPortal.Providers.Tests.Libvirt;
 
 /// <summary>Machines that are started from a warm state, with guests that really resume.</summary>
-[Collection(OnLibvirt.Name)]
+[Collection(GuestsOnLibvirt.Name)]
 public sealed class LibvirtWarm(LibvirtPeer peer) : IAsyncLifetime
 {
     private readonly TestFolder _folder = new();
