@@ -93,6 +93,9 @@ public sealed class CatalogueDocument
     /// <summary>Another document with a map there, empty where there was nothing.</summary>
     public CatalogueDocument WithMap(string path) => Find(path) is YamlMap ? this : Put(path, new YamlMap(0, []));
 
+    /// <summary>Another document with a list there, empty where there was none.</summary>
+    public CatalogueDocument WithList(string path) => Find(path) is YamlList ? this : Put(path, new YamlList(0, []));
+
     public CatalogueDocument Without(string path) => Put(path, null);
 
     /// <summary>The text as it was read, or the text of what edits made of it, without its comments.</summary>

@@ -79,7 +79,7 @@ internal sealed partial class Declarations
                 }
                 else if (card.Address is null)
                 {
-                    Tell(fields, at, "card.address-missing", ("network", network.Name));
+                    Tell(fields, $"{at}.address", "card.address-missing", ("network", network.Name));
                 }
                 else if (network.Subnet.Length > 0 && !IsHostAddress(card.Address, IPNetwork.Parse(network.Subnet)))
                 {

@@ -333,7 +333,7 @@ public sealed class ApplyTests(TestDatabases databases)
         var errors = (await Calls(database).ApplyAsync(s_admin, Text, false, false, Cancellation)).Refusal!.Errors!;
         Assert.Equal(
             [
-                "card.address-form machines[2].cards[0].address", "card.address-form machines[2].cards[1].address", "card.address-missing machines[1].cards[0]",
+                "card.address-form machines[2].cards[0].address", "card.address-form machines[2].cards[1].address", "card.address-missing machines[1].cards[0].address",
                 "card.address-of-shared machines[0].cards[0].address", "card.address-taken machines[3].cards[0].address", "card.twice machines[0].cards[1].network",
                 "card.unknown-network machines[1].cards[1].network", "firewall.no-way-out firewall[2].to", "firewall.outside-name firewall",
                 "firewall.port-form firewall[2].ports[0]", "firewall.port-form firewall[2].ports[1]", "firewall.port-form firewall[2].ports[2]", "firewall.port-form firewall[2].ports[3]",

@@ -1,4 +1,5 @@
 using LabPortal.Domain;
+using LabPortal.Domain.Networks;
 using LabPortal.Web.Texts;
 
 namespace LabPortal.Web.Features.Blueprints;
@@ -29,8 +30,18 @@ public enum FieldKind
 /// </summary>
 public sealed record FormField(string Place, FieldKind Kind, string Label, string? Help = null, IReadOnlyList<string>? Words = null, string? Among = null);
 
-/// <summary>A list of maps in a document: each entry has the same fields.</summary>
-public sealed record FormList(string Place, string Title, string Entry, string Add, IReadOnlyList<FormField> Fields);
+/// <summary>A list of maps in a document: each entry has the same fields, and the same lists of its own.</summary>
+public sealed record FormList(string Place, string Title, string Entry, string Add, IReadOnlyList<FormField> Fields)
+{
+    public string? Help { get; init; }
+    public IReadOnlyList<FormList> Inner { get; init; } = [];
+
+    /// <summary>The label of a check box for a list that means something else when it is empty than when it is not there.</summary>
+    public string? Switch { get; init; }
+
+    /// <summary>What a list that is not there stands for: its only entry, by a place in it and the text there.</summary>
+    public (string Place, string Text)? Usual { get; init; }
+}
 
 /// <summary>What the form of a blueprint has a field for: one line each. What stands in no line here stays as the YAML has it.</summary>
 internal static class BlueprintFields
@@ -38,6 +49,10 @@ internal static class BlueprintFields
     public const string Images = "images";
     public const string Sizes = "sizes";
     public const string Teams = "teams";
+
+    /// <summary>What the document itself has: the networks that a card may be on, and the ends that a rule may have.</summary>
+    public const string Networks = "networks";
+    public const string Ends = "ends";
 
     public static IReadOnlyList<FormField> General =>
     [
@@ -75,7 +90,29 @@ internal static class BlueprintFields
             new("memoryMiB", FieldKind.Plain, Say.MemoryMiB),
             new("diskGiB", FieldKind.Plain, Say.DiskGiB),
             new("warmStart", FieldKind.Flag, Say.WarmStart, Say.WarmStartHelp),
-        ]),
+        ])
+        {
+            Inner =
+            [
+                new("cards", Say.Cards, Say.CardNth, Say.CardAdd,
+                [
+                    new("network", FieldKind.Choice, Say.CardNetwork, Among: Networks),
+                    new("address", FieldKind.Text, Say.CardAddress, Say.CardAddressHelp),
+                ]) { Help = Say.CardsUsual, Usual = ("network", Network.Shared) },
+            ],
+        },
+        new("networks", Say.Networks, Say.NetworkNth, Say.NetworkAdd,
+        [
+            new("name", FieldKind.Text, Say.NameOf),
+            new("subnet", FieldKind.Text, Say.NetworkSubnet, Say.NetworkSubnetHelp),
+        ]) { Help = Say.NetworksHelp },
+        new("firewall", Say.Firewall, Say.RuleNth, Say.RuleAdd,
+        [
+            new("from", FieldKind.Choice, Say.RuleFrom, Among: Ends),
+            new("to", FieldKind.Choice, Say.RuleTo, Among: Ends),
+            new("protocol", FieldKind.Choice, Say.RuleProtocol, Say.RuleProtocolHelp, Words: [.. Words.All<Protocol>()]),
+            new("ports", FieldKind.List, Say.RulePorts, Say.RulePortsHelp),
+        ]) { Switch = Say.FirewallSwitch, Help = Say.FirewallHelp },
         new("parameters", Say.Parameters, Say.ParameterNth, Say.ParameterAdd,
         [
             new("name", FieldKind.Text, Say.NameOf),
