@@ -88,13 +88,22 @@ internal static class Placement
         return new PlacementDecision(chosen, verdicts);
     }
 
-    /// <summary>One host for several machines: it fits where it fits for each of these questions, and of those it is the choice of the first.</summary>
+    /// <summary>
+    /// One host for several machines: it fits where it fits for each of these questions, and of those it is the choice of the first. What never passes for
+    /// one of them never passes for all, whatever else is in the way there.
+    /// </summary>
     public static PlacementDecision DecideTogether(IReadOnlyList<(PlacementQuestion Question, IReadOnlyList<PoolNow> Pools)> asked)
     {
-        var (first, pools) = asked[0];
-        var no = asked.Skip(1).SelectMany(one => Decide(one.Question, one.Pools).Verdicts).Where(verdict => !verdict.Fits).DistinctBy(verdict => (verdict.Pool.Id, verdict.Host)).ToList();
-        var decision = Decide(first, Without(pools, (pool, host) => no.Exists(verdict => verdict.Pool.Id == pool && (verdict.Host is null || verdict.Host == host))));
-        return decision with { Verdicts = [.. decision.Verdicts, .. no] };
+        var sternest = asked.SelectMany(one => Decide(one.Question, one.Pools).Verdicts).Where(verdict => !verdict.Fits)
+            .GroupBy(verdict => (verdict.Pool.Id, verdict.Host)).Select(place => place.FirstOrDefault(verdict => !verdict.CanWait) ?? place.First()).ToList();
+
+        // A pool that one of them can never go to needs no word for each of its hosts.
+        var no = sternest.Where(verdict => verdict.Host is null || !sternest.Exists(whole => whole.Host is null && whole.Pool.Id == verdict.Pool.Id)).ToList();
+        var decision = Decide(asked[0].Question, Without(asked[0].Pools, (pool, host) => no.Exists(verdict => verdict.Pool.Id == pool && (verdict.Host is null || verdict.Host == host))));
+        return decision with
+        {
+            Verdicts = [.. decision.Verdicts.Concat(no).OrderBy(verdict => verdict.Pool.Name, StringComparer.Ordinal).ThenBy(verdict => verdict.Host, StringComparer.Ordinal)],
+        };
     }
 
     /// <summary>What is left of these pools. One of which no host is left is not there, and not one without hosts.</summary>

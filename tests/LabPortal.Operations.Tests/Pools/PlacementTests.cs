@@ -127,6 +127,45 @@ public sealed class PlacementTests
         },
         iter: 2_000);
 
+    /// <summary>The same pools, asked for by machines of two images: what is known of each image on a host is another.</summary>
+    private static readonly Gen<((PlacementQuestion Question, List<PoolNow> Pools) One, (PlacementQuestion Question, List<PoolNow> Pools) Other)> s_together =
+        from one in s_asked
+        from images in Gen.Int[0, 4].Array[20]
+        from bound in Gen.Bool
+        let pools = one.Pools.Select((pool, i) => pool with
+        {
+            Hosts = [.. pool.Hosts.Select((host, j) => host with { Image = images[(4 * i) + j] is var state && state < 2 ? null : new ImageNow(state == 2, state == 3, null) })],
+        }).ToList()
+        select (one, (one.Question with { Machine = one.Question.Machine with { Image = "other" }, Kinds = bound ? ["simulated"] : ["other"] }, pools));
+
+    [Fact]
+    public void Machines_that_belong_together_go_where_each_could_go_and_wait_only_where_each_could_wait() => s_together.Sample(
+        asked =>
+        {
+            var each = new[] { asked.One, asked.Other }.Select(one => Placement.Decide(one.Question, one.Pools).Verdicts).ToList();
+            var places = asked.One.Pools.SelectMany(pool => pool.Hosts.Count == 0 ? [(pool.Pool.Id, null)] : pool.Hosts.Select(host => (pool.Pool.Id, (string?)host.Capacity.Host))).ToList();
+            var decision = Placement.DecideTogether([asked.One, asked.Other]);
+            Assert.Equal(places.Exists(place => each.TrueForAll(verdicts => Of(verdicts, place).Fits)), decision.Chosen is not null);
+            if (decision.Chosen is { } chosen) Assert.All(each, verdicts => Assert.True(Of(verdicts, (chosen.Pool.Id, chosen.Host)).Fits));
+
+            // Where one may wait and another may never come, all would wait in vain.
+            Assert.Equal(decision.Chosen is null && places.Exists(place => each.TrueForAll(verdicts => Of(verdicts, place) is { Fits: true } or { CanWait: true })), decision.CanWait);
+            Assert.Equal(decision.CanWait, Placement.DecideTogether([asked.Other, asked.One]).CanWait);
+            Assert.All(places, place => Assert.Single(decision.Verdicts, verdict => verdict.Pool.Id == place.Id && (verdict.Host is null || verdict.Host == place.Item2)));
+
+            static Verdict Of(IReadOnlyList<Verdict> verdicts, (PoolId Pool, string? Host) place) => verdicts.Single(verdict => verdict.Pool.Id == place.Pool && (verdict.Host is null || verdict.Host == place.Host));
+        },
+        iter: 20_000);
+
+    [Fact]
+    public void Alone_or_together_one_machine_is_told_the_same() => s_asked.Sample(
+        asked =>
+        {
+            var (alone, together) = (Placement.Decide(asked.Question, asked.Pools), Placement.DecideTogether([asked]));
+            Assert.Equal((alone.Chosen?.Pool.Id, alone.Chosen?.Host, alone.CanWait, alone.Why), (together.Chosen?.Pool.Id, together.Chosen?.Host, together.CanWait, together.Why));
+        },
+        iter: 2_000);
+
     [Fact]
     public void Of_two_that_fit_labels_come_before_price_and_price_before_room()
     {
