@@ -25,11 +25,11 @@ public sealed class LibvirtNetworks(LibvirtPeer peer) : IDisposable
     public void Dispose() => _folder.Dispose();
 
     [Fact]
-    public async Task Two_copies_have_the_same_inner_addresses_and_no_traffic_between_them_and_rules_hold()
+    public async Task Two_copies_have_the_same_inner_addresses_and_no_traffic_between_them_and_rules_hold_whatever_a_guest_calls_itself()
     {
         await Tool.RunAsync(Cancellation, "ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", _folder["key"]);
         await using var provider = LibvirtPeer.Open(_installation, peer.Libvirt.Uri);
-        var ruled = new Copy(this, provider, "ruled", [new FirewallRule("web", "db", Protocol.Tcp, [new PortRange(7000, 7000)])]);
+        var ruled = new Copy(this, provider, "ruled", [.. new[] { "web", "store" }.Select(from => new FirewallRule(from, "db", Protocol.Tcp, [new PortRange(7000, 7000)]))]);
         var open = new Copy(this, provider, "open", null);
         try
         {
@@ -54,6 +54,14 @@ public sealed class LibvirtNetworks(LibvirtPeer peer) : IDisposable
             await Copy.UntilAsync(async () => Assert.Equal("web-open", await open.ReadAsync(7000)));
             Assert.Null(await ruled.ReadAsync(7000));
 
+            // Nobody gets anything through under an address that is its neighbour's (which may talk to the same port), or nobody's, or under another MAC address.
+            foreach (var forged in new[] { As("10.0.0.30"), As("10.0.0.40"), UnderAnotherMac })
+            {
+                await open.HearsAsync("db-open", OnInner + forged);
+                Assert.Equal("", await ruled.AskAsync(OnInner + forged));
+                await ruled.HearsAsync("db-ruled", "nc -w 5 10.0.0.20 7000");
+            }
+
             // Nobody of the other copy answers in the place of one that is off.
             await ((IPowerAbility)provider).StopAsync(ruled.Db.Reference, StopMode.Hard, Cancellation);
             Assert.Equal("", await ruled.AskAsync("nc -w 5 10.0.0.20 7000"));
@@ -69,6 +77,14 @@ public sealed class LibvirtNetworks(LibvirtPeer peer) : IDisposable
         Assert.DoesNotContain(Owner.InstallationPrefix(_installation), await peer.Libvirt.VirshAsync(Cancellation, "net-list", "--all") + await peer.Libvirt.VirshAsync(Cancellation, "nwfilter-list"), StringComparison.Ordinal);
     }
 
+    private const string OnInner = "card=$(ip -4 -o addr show | awk '/ 10\\.0\\.0\\.10\\//{print $2}'); ";
+
+    private const string UnderAnotherMac =
+        "mac=$(ip link show $card | awk '/ether/{print $2}'); ip link set $card address 52:54:00:0a:0b:0c; nc -w 5 10.0.0.20 7000; ip link set $card address $mac";
+
+    private static string As(string address)
+        => $"ip addr flush dev $card; ip addr add {address}/24 dev $card; nc -w 5 10.0.0.20 7000; ip addr flush dev $card; ip addr add 10.0.0.10/24 dev $card";
+
     private sealed class Copy(LibvirtNetworks test, IProvider provider, string name, IReadOnlyList<FirewallRule>? firewall)
     {
         private readonly Blueprint _blueprint = new()
@@ -82,6 +98,8 @@ public sealed class LibvirtNetworks(LibvirtPeer peer) : IDisposable
             [
                 new MachineTemplate { Name = "web", Image = "tiny", Cards = [new Card(Network.Shared), new Card("inner", "10.0.0.10")] },
                 new MachineTemplate { Name = "db", Image = "tiny", Cards = [new Card("inner", "10.0.0.20")] },
+                // Never started: the neighbour whose address is free to be taken.
+                new MachineTemplate { Name = "store", Image = "tiny", Cards = [new Card("inner", "10.0.0.30")] },
             ],
         };
 
