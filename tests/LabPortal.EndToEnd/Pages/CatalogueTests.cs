@@ -36,6 +36,7 @@ public sealed class CatalogueTests(PortalInBrowser portal)
         await page.Button("Form").ClickAsync();
         await machine.GetByLabel("vCPU").Sees().ToHaveValueAsync("2");
         await page.GetByText("machines[0].userData").Sees().ToBeVisibleAsync();
+        await NetworksAsync(page, yaml);
         await page.Button("Save blueprint").ClickAsync();
         await page.ArrivesAsync("**/blueprints/walked");
         // Teams that other walks made have no quota.
@@ -51,6 +52,7 @@ public sealed class CatalogueTests(PortalInBrowser portal)
         await page.HoldAsync("two versions");
 
         var saved = (await portal.Client.GetAsync("blueprints/walked", Cancellation)).Must(200);
+        Assert.Equal("10.10.0.11", (string)saved["definition"]["machines"]![0]!["cards"]![1]!["address"]!);
         Assert.Equal((2, "true"), ((int)saved["version"]!, (string)saved["definition"]["machines"]![0]!["userData"]!["runcmd"]![0]![0]!));
         await page.Button("Retire").ClickAsync();
         await page.Asked().Button("Retire").ClickAsync();
@@ -62,6 +64,40 @@ public sealed class CatalogueTests(PortalInBrowser portal)
         await page.Asked().Button("Delete").ClickAsync();
         await page.ArrivesAsync("**/blueprints");
         (await portal.Client.GetAsync("blueprints/walked", Cancellation)).Must(404);
+    }
+
+    /// <summary>A network, a second card and a rule, by keyboard where there are buttons, on a narrow page; form and YAML say the same.</summary>
+    private static async Task NetworksAsync(IPage page, ILocator yaml)
+    {
+        await page.SetViewportSizeAsync(390, 844);
+        foreach (var add in new[] { "Add a network", "Add a card: Machine 1" }) await page.Button(add).PressAsync("Enter");
+        var (network, card) = (page.GetByRole(AriaRole.Group, new() { Name = "Network 1" }), page.GetByRole(AriaRole.Group, new() { Name = "Card 2" }));
+        await network.GetByLabel("Name").FillAsync("inner");
+        await network.GetByLabel("Addresses").FillAsync("8.8.8.0/24");
+        await card.GetByLabel("Network of the card").SelectOptionAsync("inner");
+        await page.GetByLabel("Hold back what no rule lets pass").PressAsync("Space");
+        await page.Button("Add a rule").PressAsync("Enter");
+        var rule = page.GetByRole(AriaRole.Group, new() { Name = "Rule 1" });
+        await rule.GetByLabel("From", new() { Exact = true }).SelectOptionAsync("web");
+        await rule.GetByLabel("To", new() { Exact = true }).SelectOptionAsync("outside");
+        await rule.GetByLabel("Ports").FillAsync("443");
+        await page.Keyboard.PressAsync("Tab");
+        foreach (var wrong in new[] { network, card, rule }) await wrong.GetByRole(AriaRole.Alert).Sees().ToHaveCountAsync(1);
+        await page.HoldAsync("networks in the form");
+        await network.GetByLabel("Addresses").FillAsync("10.10.0.0/24");
+        await card.GetByLabel("Address there").FillAsync("10.10.0.11");
+        await page.Keyboard.PressAsync("Tab");
+        await rule.GetByLabel("Protocol").SelectOptionAsync("tcp");
+        foreach (var mended in new[] { network, card, rule }) await mended.GetByRole(AriaRole.Alert).Sees().ToHaveCountAsync(0);
+
+        await page.Button("YAML").ClickAsync();
+        await yaml.Sees().ToHaveValueAsync(new System.Text.RegularExpressions.Regex("- network: inner\\s+address: 10.10.0.11(.|\n)*- name: inner\\s+subnet: 10.10.0.0/24(.|\n)*- from: web\\s+to: outside"));
+        await yaml.FillAsync((await yaml.InputValueAsync()).Replace("to: outside", "to: nowhere", StringComparison.Ordinal));
+        await page.Button("Form").ClickAsync();
+        await rule.GetByRole(AriaRole.Alert).Sees().ToContainTextAsync("nowhere");
+        await rule.GetByLabel("To", new() { Exact = true }).SelectOptionAsync("outside");
+        await rule.GetByRole(AriaRole.Alert).Sees().ToHaveCountAsync(0);
+        await page.SetViewportSizeAsync(1440, 900);
     }
 
     [Fact]
