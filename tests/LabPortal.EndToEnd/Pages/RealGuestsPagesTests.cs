@@ -21,13 +21,27 @@ public sealed class RealGuestsPagesTests(RealGuests guests)
         lease: { default: 1m, max: 1h, grace: 0.1m }
         """;
 
+    /// <summary>The sample's pair, each on a network of the lab's own besides: every copy has the same addresses there.</summary>
+    private const string Copies = """
+
+        ---
+        kind: Blueprint
+        name: copies
+        title: Two machines on a network of their own
+        networks: [{ name: inner, subnet: 192.168.77.0/24 }]
+        machines:
+          - { name: web, image: tiny, size: tiny, cards: [{ network: shared }, { network: inner, address: 192.168.77.11 }] }
+          - { name: db, image: tiny, size: tiny, cards: [{ network: shared }, { network: inner, address: 192.168.77.12 }] }
+        lease: { default: 4h, max: 72h, grace: 24h }
+        """;
+
     private static CancellationToken Cancellation => TestContext.Current.CancellationToken;
 
     [Fact]
-    public async Task A_first_admin_adds_a_key_requests_two_machines_signs_in_to_them_and_ends_them()
+    public async Task A_first_admin_adds_a_key_requests_two_copies_side_by_side_signs_in_to_their_machines_and_ends_them()
     {
         using var folder = new TestFolder();
-        await File.WriteAllTextAsync(folder["apply.yaml"], guests.Yaml(), Cancellation);
+        await File.WriteAllTextAsync(folder["apply.yaml"], guests.Yaml() + Copies, Cancellation);
         var key = await SshIdentity.MakeAsync(folder.Path);
         await using var portal = await PortalProcess.StartAsync(folder["data"], applyFile: folder["apply.yaml"]);
         using var playwright = await Playwright.CreateAsync();
@@ -43,30 +57,81 @@ public sealed class RealGuestsPagesTests(RealGuests guests)
         await Assertions.Expect(page.Locator(".rows li", new() { HasTextString = "SHA256:" })).ToHaveCountAsync(1);
         await Assertions.Expect(page.Locator("#key")).ToHaveValueAsync("");
 
-        await page.GotoAsync("/catalogue/pair");
-        await Assertions.Expect(page.GetByText("Quota after this request")).ToBeVisibleAsync();
-        await page.GetByRole(AriaRole.Button, new() { Name = "Request this lab" }).ClickAsync();
-        await page.ArrivesAsync("**/labs/*");
-        // The page is not touched: what happens comes to it.
-        await Assertions.Expect(page.Locator(".head .chip")).ToHaveTextAsync("Ready", new() { Timeout = Patience });
-        await Assertions.Expect(page.Locator("article.machine .chip", new() { HasTextString = "Running" })).ToHaveCountAsync(2);
-        Assert.Equal(2, await guests.RunningAsync());
-
-        foreach (var machine in await page.Locator("article.machine").AllAsync())
+        var beside = await context.NewPageAsync();
+        foreach (var each in new[] { page, beside })
         {
-            var name = (await machine.Locator("h2").InnerTextAsync()).Trim();
-            var command = await machine.Locator("code", new() { HasTextString = "ssh root@" }).InnerTextAsync();
-            Assert.Equal(name, await key.RunAsync("root", command.Trim()["ssh root@".Length..], 22, "hostname"));
+            await each.GotoAsync("/catalogue/copies");
+            await Assertions.Expect(each.GetByText("Quota after this request")).ToBeVisibleAsync();
+            await each.GetByRole(AriaRole.Button, new() { Name = "Request this lab" }).ClickAsync();
+            await each.ArrivesAsync("**/labs/*");
         }
+
+        var addresses = new List<Dictionary<string, string>>();
+        foreach (var each in new[] { page, beside })
+        {
+            // The page is not touched: what happens comes to it.
+            await Assertions.Expect(each.Locator(".head .chip")).ToHaveTextAsync("Ready", new() { Timeout = Patience });
+            await Assertions.Expect(each.Locator("article.machine .chip", new() { HasTextString = "Running" })).ToHaveCountAsync(2);
+            var found = new Dictionary<string, string>();
+            foreach (var machine in await each.Locator("article.machine").AllAsync())
+            {
+                var name = (await machine.Locator("h2").InnerTextAsync()).Trim();
+                found[name] = (await machine.Locator("code", new() { HasTextString = "ssh root@" }).InnerTextAsync()).Trim()["ssh root@".Length..];
+                Assert.Equal(name, await key.RunAsync("root", found[name], 22, "hostname"));
+            }
+
+            addresses.Add(found);
+        }
+
+        Assert.Equal(4, await guests.RunningAsync());
+        await SideBySideAsync(page, beside, key, addresses);
 
         await page.GetByRole(AriaRole.Button, new() { Name = "Extend" }).ClickAsync();
         await page.GetByRole(AriaRole.Dialog).GetByRole(AriaRole.Button, new() { Name = "Extend" }).ClickAsync();
         await Assertions.Expect(page.Locator(".lease .big")).ToContainTextAsync("7 h 5");
 
-        await page.GetByRole(AriaRole.Button, new() { Name = "End", Exact = true }).ClickAsync();
-        await page.GetByRole(AriaRole.Dialog).GetByRole(AriaRole.Button, new() { Name = "End", Exact = true }).ClickAsync();
-        await Assertions.Expect(page.Locator(".head .chip")).ToHaveTextAsync("Ended", new() { Timeout = Patience });
+        foreach (var each in new[] { page, beside })
+        {
+            await each.Button("End").ClickAsync();
+            await each.Asked().Button("End").ClickAsync();
+        }
+
+        foreach (var each in new[] { page, beside }) await each.StateAsync("Ended", Patience);
         await guests.HoldsNothingAsync();
+    }
+
+    /// <summary>From a terminal in each copy: at the same address each finds its own machine, and what only one of them has the other never reaches.</summary>
+    private static async Task SideBySideAsync(IPage page, IPage beside, SshIdentity key, List<Dictionary<string, string>> addresses)
+    {
+        const string Card = "$(ip -4 -o addr show | awk '/ 192\\.168\\.77\\.1/{print $2}')";
+        var neighbours = new List<string>();
+        foreach (var (copy, n) in addresses.Select((copy, n) => (copy, n + 1)))
+        {
+            await key.RunAsync("root", copy["db"], 22, $"(while :; do echo copy-{n} | nc -l -p 7000; done) >/dev/null 2>&1 </dev/null &");
+            neighbours.Add(await key.RunAsync("root", copy["web"], 22, $"arping -c 2 -I {Card} 192.168.77.12 | sed -n 's/.*\\[\\(.*\\)\\].*/\\1/p' | sort -u"));
+        }
+
+        // One answers, and another in each copy.
+        Assert.All(neighbours, mac => Assert.Matches("^[0-9a-f:]{17}$", mac));
+        Assert.Equal(2, neighbours.Distinct().Count());
+        await key.RunAsync("root", addresses[1]["db"], 22, $"ip addr add 192.168.77.99/24 dev {Card}");
+
+        var labs = new[] { page.Url, beside.Url };
+        foreach (var (each, n) in new[] { (page, 0), (beside, 1) }) await each.GotoAsync($"{labs[n]}/machines/web/terminal");
+        foreach (var (each, n) in new[] { (page, 1), (beside, 2) })
+        {
+            await each.GetByText("You type.").Sees().ToBeVisibleAsync(new() { Timeout = Patience });
+            await SerialConsoleTests.TypeAsync(each, "until nc -w 5 192.168.77.12 7000; do sleep 1; done\n", $"copy-{n}");
+            Assert.DoesNotContain($"copy-{3 - n}", await SerialConsoleTests.Screen(each).InnerTextAsync(), StringComparison.Ordinal);
+        }
+
+        await SerialConsoleTests.TypeAsync(beside, "until ping -c 1 -w 3 192.168.77.99 >/dev/null; do sleep 1; done; echo reached-$((1+1))\n", "reached-2");
+        await SerialConsoleTests.TypeAsync(page, "ping -c 2 -w 3 192.168.77.99 >/dev/null || echo silence-$((1+1))\n", "silence-2");
+        foreach (var (each, n) in new[] { (page, 0), (beside, 1) })
+        {
+            await each.GotoAsync(labs[n]);
+            await each.StateAsync("Ready");
+        }
     }
 
     [Fact]

@@ -124,7 +124,7 @@ public sealed class SerialConsoleTests(RealGuests guests)
         return last;
     }
 
-    private static ILocator Screen(IPage page) => page.Locator(".xterm-rows");
+    internal static ILocator Screen(IPage page) => page.Locator(".xterm-rows");
 
     /// <summary>A getty throws away what was typed before it asked. So it is asked for its prompt until it gives one more.</summary>
     private static async Task HearsAsync(IPage page)
@@ -146,7 +146,7 @@ public sealed class SerialConsoleTests(RealGuests guests)
     }
 
     /// <summary>As somebody at a keyboard does who waits for the answer.</summary>
-    private static async Task TypeAsync(IPage page, string text, string answer)
+    internal static async Task TypeAsync(IPage page, string text, string answer)
     {
         await page.Locator(".xterm-helper-textarea").FocusAsync();
         await page.Keyboard.TypeAsync(text);
