@@ -15,7 +15,7 @@ internal static partial class Safe
 
     public static string Text(string text)
     {
-        if (!text.EnumerateRunes().Any(IsUnsafe)) return text;
+        if (!text.EnumerateRunes().Any(rune => IsUnsafe(rune) || rune == Rune.ReplacementChar)) return text;
         var safe = new StringBuilder(text.Length + 16);
         foreach (var rune in text.EnumerateRunes())
         {

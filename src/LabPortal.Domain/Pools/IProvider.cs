@@ -101,7 +101,10 @@ public interface ISnapshotAbility
 }
 
 /// <summary>One machine's part of a snapshot. <paramref name="WithMemory"/>: it ran when it was taken, and runs on from there when it is reverted to. Size only where the provider knows it.</summary>
-public sealed record MachineSnapshot(SnapshotId Snapshot, string ExternalId, Instant TakenAt, bool WithMemory, long? Bytes);
+public sealed record MachineSnapshot(SnapshotId Snapshot, string ExternalId, Instant TakenAt, bool WithMemory, long? Bytes)
+{
+    public string ExternalId { get; init; } = ForeignText.Of(ExternalId);
+}
 
 /// <summary>
 /// Networks of a lab's own: machines on one of them reach each other and nothing else; no host has an address there, and nothing hands out any, so that
@@ -134,7 +137,11 @@ public interface ICapacityAbility
 /// <paramref name="Acceleration"/> says how guests run there (<c>kvm</c>, <c>emulated</c>), empty where the question makes no sense.
 /// <paramref name="Problem"/> is one sentence where the host takes no machines now.
 /// </summary>
-public sealed record HostCapacity(string Host, int Cpu, long MemoryMiB, long DiskGiB, long DiskFreeGiB, string? Acceleration, string? Problem);
+public sealed record HostCapacity(string Host, int Cpu, long MemoryMiB, long DiskGiB, long DiskFreeGiB, string? Acceleration, string? Problem)
+{
+    public string? Acceleration { get; init; } = ForeignText.OrNone(Acceleration);
+    public string? Problem { get; init; } = ForeignText.OrNone(Problem);
+}
 
 /// <summary>Which images the pool has, and how they get there.</summary>
 public interface IImagesAbility
@@ -160,7 +167,10 @@ public interface IImagesAbility
 /// <summary>
 /// Is an image on a host? <paramref name="Digest"/> (<c>sha256:…</c> of its file) is empty where nobody has read it yet. <paramref name="Mend"/> is the command or deed that brings it there, where it is not.
 /// </summary>
-public sealed record ImagePresence(string Host, bool Present, string? Digest, long Bytes, string? Mend);
+public sealed record ImagePresence(string Host, bool Present, string? Digest, long Bytes, string? Mend)
+{
+    public string? Mend { get; init; } = ForeignText.OrNone(Mend);
+}
 
 /// <summary>What one machine printed on its serial port, for people to read: hostile text, never interpreted.</summary>
 public interface ISerialLogAbility
@@ -209,13 +219,20 @@ public abstract record Observation(ResourceRef Reference)
         string ExternalId,
         string? Host,
         IReadOnlyList<IPAddress> Addresses,
-        string? Problem = null) : Observation(Reference);
+        string? Problem = null) : Observation(Reference)
+    {
+        public string ExternalId { get; init; } = ForeignText.Of(ExternalId);
+        public string? Problem { get; init; } = ForeignText.OrNone(Problem);
+    }
 
     /// <summary>The provider answered well and does not have it. One read only: see <see cref="IProvider.SettlingTime"/>.</summary>
     public sealed record Absent(ResourceRef Reference) : Observation(Reference);
 
     /// <summary>It could not be read; <paramref name="Why"/> is one sentence.</summary>
-    public sealed record Unknown(ResourceRef Reference, string Why) : Observation(Reference);
+    public sealed record Unknown(ResourceRef Reference, string Why) : Observation(Reference)
+    {
+        public string Why { get; init; } = ForeignText.Of(Why);
+    }
 }
 
 public enum PowerState
@@ -249,7 +266,11 @@ public enum ResourceKind
 }
 
 /// <summary>One object at the provider that carries our installation id. <paramref name="Id"/> is the machine's or lab's, as its name or tag says.</summary>
-public sealed record OwnedResource(ResourceKind Kind, string ExternalId, string Name, Guid Id, int Generation, string? Host);
+public sealed record OwnedResource(ResourceKind Kind, string ExternalId, string Name, Guid Id, int Generation, string? Host)
+{
+    public string ExternalId { get; init; } = ForeignText.Of(ExternalId);
+    public string Name { get; init; } = ForeignText.Of(Name);
+}
 
 /// <summary>What a check found. <see cref="Usable"/> when there is no problem that stops new machines.</summary>
 public sealed record PoolCheck(IReadOnlyList<PoolProblem> Problems)
@@ -258,7 +279,11 @@ public sealed record PoolCheck(IReadOnlyList<PoolProblem> Problems)
 }
 
 /// <summary>One thing that is wrong: what, where (a host, or empty), the way to mend it, and whether it stops new machines on that host.</summary>
-public sealed record PoolProblem(string What, string? Host, string Mend, bool Blocks = true);
+public sealed record PoolProblem(string What, string? Host, string Mend, bool Blocks = true)
+{
+    public string What { get; init; } = ForeignText.Of(What);
+    public string Mend { get; init; } = ForeignText.Of(Mend);
+}
 
 /// <summary>
 /// The machine that we want. The same spec gives the same request to the provider, whatever was made before.

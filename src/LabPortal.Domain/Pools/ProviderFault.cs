@@ -22,11 +22,11 @@ public enum FaultKind
     Broken,
 }
 
-/// <summary>A broken world. <c>Message</c> is one sentence that a person can act on; it never holds a secret.</summary>
+/// <summary>A broken world. <c>Message</c> is one sentence that a person can act on; it never holds a secret. Others may have written it (<see cref="ForeignText"/>).</summary>
 public sealed class ProviderFault : Exception
 {
     public ProviderFault(FaultKind kind, string message, Exception? cause = null, TimeSpan? retryAfter = null)
-        : base(message, cause)
+        : base(ForeignText.Of(message), cause)
     {
         Kind = kind;
         RetryAfter = retryAfter;

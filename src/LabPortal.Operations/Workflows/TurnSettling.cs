@@ -130,7 +130,7 @@ internal sealed class TurnSettling(Workflow workflow, StepTools tools)
         if (workflow.TakesSlots && kinds.Count > 0) await SlotStore.ReleaseAsync(session, kinds, act.Entry.Run, act.Target, now);
     }
 
-    private static string Sentence(Exception fault) => fault is ProviderFault or StepFailed ? fault.Message : $"{fault.GetType().Name}: {fault.Message}";
+    private static string Sentence(Exception fault) => fault is ProviderFault or StepFailed ? fault.Message : ForeignText.Of($"{fault.GetType().Name}: {fault.Message}");
 }
 
 /// <summary>What a step wanted saved with its outcome cannot be.</summary>

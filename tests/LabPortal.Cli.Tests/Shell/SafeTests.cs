@@ -3,6 +3,7 @@ using System.Text.Json.Nodes;
 using System.Text.RegularExpressions;
 using CsCheck;
 using LabPortal.Cli.Shell;
+using LabPortal.Testing;
 
 namespace LabPortal.Cli.Tests.Shell;
 
@@ -124,6 +125,18 @@ public sealed partial class SafeTests
         var safe = Safe.Text(text);
         return IsHarmless(safe.Replace("\n", "\u0001", StringComparison.Ordinal)) && Safe.Text(safe) == safe && (!IsHarmless(text) || text.Contains('\n', StringComparison.Ordinal) || safe == text) && Safe.Cell(text).Length <= 200;
     });
+
+    [Fact]
+    public void Hostile_text_fills_no_more_than_its_cell()
+    {
+        TestContext.Current.TestOutputHelper?.WriteLine($"Seed {HostileStrings.Seed}");
+        Assert.All(HostileStrings.Some(3_000), text =>
+        {
+            var cell = Safe.Cell(text);
+            Assert.DoesNotContain('\n', cell);
+            Assert.True(IsHarmless(cell) && cell.Length <= 200, cell);
+        });
+    }
 
     [Fact]
     public void Any_text_is_the_same_after_yaml() => s_texts.Where(text => text.EnumerateRunes().All(rune => rune != Rune.ReplacementChar)).Sample(text =>

@@ -1,5 +1,6 @@
 using System.Net.Http.Json;
 using System.Text.Json.Nodes;
+using LabPortal.Testing;
 using Microsoft.Data.Sqlite;
 using Microsoft.Playwright;
 
@@ -66,6 +67,68 @@ public sealed class OperationsTests(PortalInBrowser portal)
         await page.Button("Try again").Sees().ToHaveCountAsync(0);
         await page.GotoAsync("/operations?phase=over");
         await page.Locator($"a[href='operations/runs/{run}']").Sees().ToBeVisibleAsync();
+    }
+
+    /// <summary>A blueprint's title and all that a provider says: on every page that shows it, it is text, and it fits.</summary>
+    [Fact]
+    public async Task What_a_hostile_provider_says_is_text_on_every_page_and_in_every_answer()
+    {
+        var (page, dialogs) = (await portal.OpenAsync("dark", 390, 844), 0);
+        page.Dialog += (_, dialog) => { dialogs++; _ = dialog.DismissAsync(); };
+        var title = $"<img src=x {HostileStrings.Mark} onerror=alert(1)>{new string('x', 150)}";
+        (await portal.Client.SendAsync(HttpMethod.Put, "blueprints/mean", JsonContent.Create(new JsonObject
+        {
+            ["title"] = title,
+            ["description"] = title,
+            ["machines"] = new JsonArray(new JsonObject { ["name"] = "one", ["image"] = "tiny", ["cpu"] = 1, ["memoryMiB"] = 128, ["diskGiB"] = 1 }),
+            ["lease"] = new JsonObject { ["default"] = "1h", ["max"] = "2h", ["grace"] = "0" },
+        }), Cancellation)).Must(200);
+        // Its file ends a text at NUL.
+        var said = HostileStrings.Everything.Replace("\0", "", StringComparison.Ordinal) + new string('x', 10_000);
+        foreach (var verb in new[] { "create-machine", "delete-machine", "delete-disk" })
+            await InWorldAsync("INSERT INTO script (verb, nth, times, moment, deed, fault, message) VALUES ($verb, 1, 1000000, 0, 0, 2, $said)", ("$verb", verb), ("$said", said));
+        var lab = (string)(await portal.Client.PostAsync("labs", new JsonObject { ["blueprint"] = "mean", ["team"] = "qa", ["pool"] = "pretend" }, Cancellation)).Must(202)["id"]!;
+        var run = await StuckAsync(lab);
+        await InWorldAsync("INSERT INTO script (verb, nth, times, moment, deed, fault, message) VALUES ('check', 1, 1000000, 0, 0, 5, $said)", ("$said", said));
+        (await portal.Client.PostAsync("pools/pretend/check", cancellation: Cancellation)).Must(200);
+
+        (string Path, bool Tells)[] pages =
+        [
+            ($"/labs/{lab}", true), ("/labs", true), ("/operations", true), ($"/operations/runs/{run}", true), ("/pools", true), ("/pools/pretend", true), ("/catalogue", true), ("/catalogue/mean?team=qa", true),
+            ("/blueprints", true), ("/blueprints/mean", false), ("/audit", false), ("/quotas", false), ("/", false),
+        ];
+        // Where the page is wider than its window: the innermost that reach out.
+        const string Wide = "document.documentElement.scrollWidth <= innerWidth ? [] : [...document.querySelectorAll('main *')].filter(one => one.getBoundingClientRect().right > innerWidth + 1 "
+            + "&& ![...one.children].some(inner => inner.getBoundingClientRect().right > innerWidth + 1)).slice(0, 3).map(one => one.outerHTML.slice(0, 200)).concat(['wide'])";
+        var wide = new List<string>();
+        foreach (var (path, tells) in pages)
+        {
+            await page.GotoAsync(path);
+            await page.Locator("h1").First.Sees().ToBeVisibleAsync();
+            if (tells && path != "/labs") await page.Locator("main").Sees().ToContainTextAsync("onerror=alert(1)>");
+            Assert.Equal(0, await page.Locator($"[{HostileStrings.Mark}]").CountAsync());
+            wide.AddRange((await page.EvaluateAsync<string[]>(Wide)).Select(element => $"{path} {element}"));
+            Assert.DoesNotMatch("[\u0000-\u0008\u001b\u202a-\u202e\u2066-\u2069]", await page.Locator("body").InnerTextAsync());
+        }
+
+        Assert.Empty(wide);
+        Assert.Equal(0, dialogs);
+        await page.GotoAsync($"/operations/runs/{run}");
+        await page.HoldAsync("a run of a hostile provider");
+
+        // Whoever reads the answers gets no more of it than people do, and what is cut says so.
+        var notes = (await portal.Client.GetAsync($"runs/{run}", Cancellation)).Must(200)["journal"].AsArray().Select(attempt => (string?)attempt!["note"]).OfType<string>().Where(note => note.Length > 500).ToList();
+        Assert.NotEmpty(notes);
+        Assert.All(notes, note => Assert.Equal((true, '…'), (note.Length <= 2000, note[^1])));
+        using var http = new HttpClient { BaseAddress = portal.Portal.Address };
+        Assert.DoesNotContain(HostileStrings.Mark, await http.GetStringAsync("/metrics", Cancellation), StringComparison.Ordinal);
+        Assert.DoesNotMatch("[\u0007\u001b\u202e]|(?m:^info: LabPortal$)", portal.Portal.Log);
+
+        await InWorldAsync("DELETE FROM script");
+        (await portal.Client.PostAsync("pools/pretend/check", cancellation: Cancellation)).Must(200);
+        (await portal.Client.PostAsync($"runs/{run}/retry", cancellation: Cancellation)).Must(202);
+        await portal.Client.WaitForAsync(lab, "failed", cancellation: Cancellation);
+        await portal.Client.DeleteAsync("blueprints/mean", Cancellation);
     }
 
     [Theory]

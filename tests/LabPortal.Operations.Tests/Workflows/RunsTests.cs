@@ -43,6 +43,23 @@ public sealed class RunsTests(TestDatabases databases)
     }
 
     [Theory, InlineData(Engine.Sqlite), InlineData(Engine.Postgres)]
+    public async Task Whatever_a_provider_says_is_kept_as_text_and_the_run_goes_on(Engine engine)
+    {
+        await using var house = await House.BuildAsync(databases, engine);
+        var lab = await house.RequestAsync();
+        var text = HostileStrings.Everything + new string('x', 10_000);
+        using var worker = new Worker(house, Wrapped.In(WorkflowNames.Provision, step => step.Name != "create" ? step : new Wrapped(step, (context, _)
+            => throw (context.Machine.Name == "web" ? new ProviderFault(FaultKind.Rejected, text) : new InvalidOperationException(text)))));
+        var run = await worker.DriveAsync(lab.Id);
+        Assert.Equal((RunState.Undone, LabState.Failed), (run.State, (await house.LabAsync(lab.Id)).State));
+        var said = (await house.JournalAsync(run.Id)).Where(entry => entry is { Step: "create", Direction: Direction.Forward }).Select(entry => entry.Note!).ToList();
+        Assert.Equal(lab.Machines.Count, said.Count);
+        Assert.All(said, note => Assert.Equal((ForeignText.Longest, ForeignText.Cut), (note.Length, note[^1])));
+        Assert.All(said, note => Assert.Contains(@"\u{0}", note, StringComparison.Ordinal));
+        Assert.Contains(run.Problem!.Arguments["message"], said);
+    }
+
+    [Theory, InlineData(Engine.Sqlite), InlineData(Engine.Postgres)]
     public async Task An_abandoned_end_leaves_the_lab_ended_and_an_abandoned_verb_leaves_it_degraded(Engine engine)
     {
         await using var house = await House.BuildAsync(databases, engine);

@@ -119,6 +119,19 @@ public sealed class MappingLaws
         Assert.Equal((8L << 30).ToString(), LibvirtMapping.Disk("disk", 8L << 30, image).Element("capacity")!.Value);
     }
 
+    [Fact]
+    public void No_text_leaves_its_place_in_a_domain_or_a_network()
+    {
+        TestContext.Current.TestOutputHelper?.WriteLine($"Seed {HostileStrings.Seed}");
+        var shape = Shape("x");
+        Assert.All(HostileStrings.Some(500), text => Assert.Equal(shape, Shape(text)));
+
+        static string Shape(string text) => string.Join(' ', new[]
+        {
+            LibvirtMapping.Domain(Machine(text), Host, Acceleration.Emulated), LibvirtMapping.Network(new LabNetworks(Somebody with { Machine = null }, "here", text, ["inner"]), "inner"),
+        }.SelectMany(made => XDocument.Parse(made.ToString()).Descendants()).Select(element => $"{element.Name}({string.Join(',', element.Attributes().Select(attribute => attribute.Name))})"));
+    }
+
     /// <summary>What cloud-init reads it with: PyYAML, where it is.</summary>
     [Fact]
     public async Task User_data_survives_a_yaml_reader_that_is_not_ours()

@@ -1,6 +1,7 @@
 using System.Text;
 using System.Text.Json;
 using LabPortal.Operations.Audit;
+using LabPortal.Testing;
 using LabPortal.Web.Api;
 using Microsoft.AspNetCore.Http;
 using NodaTime;
@@ -43,6 +44,42 @@ public sealed class AuditFileTests
         if (accept is not null) context.Request.Headers.Accept = accept;
 
         Assert.Equal(type, AuditFile.Wanted(context));
+    }
+
+    [Fact]
+    public void Whatever_is_in_a_cell_a_reader_finds_as_many_cells_and_no_formula()
+    {
+        TestContext.Current.TestOutputHelper?.WriteLine($"Seed {HostileStrings.Seed}");
+        Assert.All(HostileStrings.Some(3_000), text =>
+        {
+            var cells = Read($"{AuditFile.Cell(text)},{AuditFile.Cell(text)},end");
+            Assert.Equal(3, cells.Count);
+            Assert.Equal((cells[0], "end"), (cells[1], cells[2]));
+            Assert.True(cells[0] == text || cells[0] == "'" + text);
+            Assert.DoesNotMatch(@"^(\s*[=+\-@＝＋－＠]|[\t\r\n])", cells[0]);
+        });
+    }
+
+    /// <summary>One row as RFC 4180 has it.</summary>
+    private static List<string> Read(string row)
+    {
+        var (cells, cell, quoted) = (new List<string>(), new StringBuilder(), false);
+        for (var i = 0; i < row.Length; i++)
+        {
+            if (quoted && row[i] == '"' && i + 1 < row.Length && row[i + 1] == '"') cell.Append(row[i++]);
+            else if (row[i] == '"') quoted = !quoted;
+            else if (row[i] is ',' or '\r' or '\n' && !quoted) Add();
+            else cell.Append(row[i]);
+        }
+
+        Add();
+        return cells;
+
+        void Add()
+        {
+            cells.Add(cell.ToString());
+            cell.Clear();
+        }
     }
 
     [Fact]
