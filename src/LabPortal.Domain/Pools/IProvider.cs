@@ -82,7 +82,8 @@ public interface ISnapshotAbility
 {
     /// <summary>
     /// Returns once the snapshot is whole; a running guest stands still meanwhile and runs on afterwards, a stopped one stays stopped. Where there is one of
-    /// that name already, that one stays as it is. A take that failed or was cancelled may have left a snapshot: it is taken again, or deleted.
+    /// that name already, that one stays as it is. A take that failed or was cancelled may have left a snapshot: it is taken again, or deleted. A host that has no
+    /// room for it is <see cref="FaultKind.NoCapacity"/>, and the machine goes on.
     /// </summary>
     Task TakeSnapshotAsync(ResourceRef machine, SnapshotId snapshot, CancellationToken cancellation);
 
@@ -100,7 +101,7 @@ public interface ISnapshotAbility
     Task DeleteSnapshotAsync(ResourceRef machine, SnapshotId snapshot, CancellationToken cancellation);
 }
 
-/// <summary>One machine's part of a snapshot. <paramref name="WithMemory"/>: it ran when it was taken, and runs on from there when it is reverted to. Size only where the provider knows it.</summary>
+/// <summary>One machine's part of a snapshot. <paramref name="WithMemory"/>: it ran when it was taken, and runs on from there when it is reverted to. <paramref name="Bytes"/> is what it took when it was taken, only where the provider knows it.</summary>
 public sealed record MachineSnapshot(SnapshotId Snapshot, string ExternalId, Instant TakenAt, bool WithMemory, long? Bytes)
 {
     public string ExternalId { get; init; } = ForeignText.Of(ExternalId);

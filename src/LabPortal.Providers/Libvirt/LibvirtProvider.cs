@@ -116,7 +116,7 @@ internal sealed partial class LibvirtProvider
             if (await host.RunAsync(call, cancellation) is not { } views) continue;
             // Others, which people took by hand, are theirs.
             return [.. views.SelectMany(view => machine.Owner.ReadSnapshotName(view.Name) is { } id
-                ? new[] { new MachineSnapshot(id, view.Name, Instant.FromUnixTimeSeconds(view.TakenAtSeconds), view.WithMemory, Bytes: null) }
+                ? new[] { new MachineSnapshot(id, view.Name, Instant.FromUnixTimeSeconds(view.TakenAtSeconds), view.WithMemory, view.Bytes) }
                 : [])];
         }
 

@@ -159,10 +159,10 @@ internal sealed unsafe partial class LibvirtWire
     public void Download(VolumeHandle volume, long offset, long length, Piece came) => Receive(volume, offset, length, came);
 
     /// <summary>Null where it is gone by now, or still being made.</summary>
-    public byte[]? TryDownload(VolumeHandle volume, int length)
+    public byte[]? TryDownload(VolumeHandle volume, int length, long offset = 0)
     {
         var content = new MemoryStream();
-        return Receive(volume, 0, length, content.Write, LibvirtError.NoVolume, LibvirtError.OperationInvalid) ? content.ToArray() : null;
+        return Receive(volume, offset, length, content.Write, LibvirtError.NoVolume, LibvirtError.OperationInvalid) ? content.ToArray() : null;
     }
 
     private bool Receive(VolumeHandle volume, long offset, long length, Piece came, params ReadOnlySpan<LibvirtError> harmless)

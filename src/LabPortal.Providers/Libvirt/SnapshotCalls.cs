@@ -22,12 +22,34 @@ internal sealed record TakeSnapshot(string Machine, string Name) : SnapshotCall<
         using var domain = wire.FindDomain(Machine);
         if (domain is null) return false;
         var runs = wire.ReadState(domain) is { State: not (LifeState.ShutOff or LifeState.Crashed) };
+        using (var there = wire.FindSnapshot(domain, Name))
+        {
+            if (there is null && runs) RequireRoom(wire, domain);
+        }
+
         wire.TakeSnapshot(domain, Name, LibvirtMapping.Snapshot(Name, runs).ToString());
         return true;
     }
+
+    /// <summary>
+    /// A disk that is full in the middle of it costs more than the snapshot: what was written of the memory by then stays in the machine's disk until the next one is
+    /// taken, and every guest of the host stands still at its next write.
+    /// </summary>
+    private static void RequireRoom(LibvirtWire wire, DomainHandle domain)
+    {
+        using var pool = wire.Pool();
+        wire.Refresh(pool);
+        var (memory, free) = (long.Parse(wire.Describe(domain).Element("memory")!.Value, CultureInfo.InvariantCulture) << 10, wire.ReadSpace(pool).Free);
+        if (free < memory)
+        {
+            throw new ProviderFault(FaultKind.NoCapacity,
+                $"Host \"{wire.Host.Name}\" has no room for a snapshot: the machine's memory may take {memory >> 20} MiB, and {free >> 20} MiB are free on its disk. Free space there.");
+        }
+    }
 }
 
-internal sealed record SnapshotView(string Name, long TakenAtSeconds, bool WithMemory);
+/// <param name="Bytes">Its memory; null where its disk does not say.</param>
+internal sealed record SnapshotView(string Name, long TakenAtSeconds, bool WithMemory, long? Bytes);
 
 /// <summary>Null where there is no such machine.</summary>
 internal sealed record ListSnapshots(string Machine) : LibvirtCall<List<SnapshotView>?>
@@ -38,18 +60,31 @@ internal sealed record ListSnapshots(string Machine) : LibvirtCall<List<Snapshot
     {
         using var domain = wire.FindDomain(Machine);
         if (domain is null) return null;
-        var views = new List<SnapshotView>();
+        var (views, sizes) = (new List<SnapshotView>(), default(IReadOnlyDictionary<string, long>));
         foreach (var snapshot in wire.ListSnapshots(domain))
         {
+            sizes ??= ReadSizes(wire);
             using (snapshot)
             {
                 var said = wire.Describe(snapshot);
                 _ = long.TryParse(said.Element("creationTime")?.Value, CultureInfo.InvariantCulture, out var at);
-                views.Add(new SnapshotView(LibvirtWire.NameOf(snapshot), at, said.Element("memory")?.Attribute("snapshot")?.Value == "internal"));
+                var name = LibvirtWire.NameOf(snapshot);
+                views.Add(new SnapshotView(name, at, said.Element("memory")?.Attribute("snapshot")?.Value == "internal", sizes.TryGetValue(name, out var bytes) ? bytes : null));
             }
         }
 
         return views;
+    }
+
+    /// <summary>By libvirt's own way to a volume, so from every kind of host; QEMU has written the table by the time at which libvirt knows the snapshot.</summary>
+    private IReadOnlyDictionary<string, long> ReadSizes(LibvirtWire wire)
+    {
+        using var pool = wire.Pool();
+        using var disk = wire.FindVolume(pool, Machine + LibvirtMapping.DiskSuffix);
+        return disk is not null && wire.TryDownload(disk, SnapshotTable.HeadBytes) is { } head && SnapshotTable.Find(head) is var (offset, count) && count > 0
+            && wire.TryDownload(disk, SnapshotTable.MostBytes(count), offset) is { } table
+            ? SnapshotTable.Read(table, count)
+            : new Dictionary<string, long>();
     }
 }
 

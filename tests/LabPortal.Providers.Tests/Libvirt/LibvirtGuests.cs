@@ -1,4 +1,5 @@
 using System.Diagnostics;
+using System.Text.Json.Nodes;
 using LabPortal.Domain;
 using LabPortal.Domain.Machines;
 using LabPortal.Domain.Pools;
@@ -90,6 +91,13 @@ public sealed class LibvirtGuests(LibvirtPeer peer) : IAsyncLifetime
             await power.StopAsync(machine.Reference, StopMode.Graceful, Cancellation);
             await AwaitAsync(provider, machine, present => present.Power == PowerState.Stopped);
             await snapshots.TakeSnapshotAsync(machine.Reference, stopped, Cancellation);
+
+            // Each as large as QEMU's own tool says.
+            var said = JsonNode.Parse(await Tool.RunAsync(Cancellation, "qemu-img", "info", "--output=json", "-U", Path.Combine(peer.Libvirt.Volumes, machine.Owner.ResourceName + LibvirtMapping.DiskSuffix)))!;
+            var sizes = (await snapshots.ListSnapshotsAsync(machine.Reference, Cancellation)).ToDictionary(seen => seen.ExternalId, seen => seen.Bytes);
+            Assert.Equal(said["snapshots"]!.AsArray().ToDictionary(snapshot => (string)snapshot!["name"]!, snapshot => (long?)snapshot!["vm-state-size"]), sizes);
+            Assert.True(sizes[machine.Owner.SnapshotName(running)] > 1 << 20);
+            Assert.Equal(0, sizes[machine.Owner.SnapshotName(stopped)]);
             await snapshots.RevertAsync(machine.Reference, running, Cancellation);
             Assert.Equal("before", await SayAsync("cat file"));
 
