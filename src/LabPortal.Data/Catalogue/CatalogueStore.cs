@@ -50,6 +50,7 @@ public static class CatalogueStore
         [
             "UPDATE machines SET pool_id = NULL WHERE pool_id = @pool",
             "DELETE FROM capacity_holds WHERE pool_id = @pool",
+            "DELETE FROM warm_holds WHERE pool_id = @pool",
             "DELETE FROM orphans WHERE pool_id = @pool",
             "DELETE FROM image_presence WHERE pool_id = @pool",
             "DELETE FROM pool_slots WHERE pool_id = @pool",

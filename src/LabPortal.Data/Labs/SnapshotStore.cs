@@ -13,8 +13,8 @@ public static class SnapshotStore
             "INSERT INTO snapshots (id, lab_id, name, state, asked_by, asked_at) VALUES (@Id, @Lab, @Name, @State, @AskedBy, @AskedAt)",
             new { snapshot.Id, snapshot.Lab, snapshot.Name, State = snapshot.State.Word(), snapshot.AskedBy, snapshot.AskedAt });
         await session.ExecuteAsync(
-            "INSERT INTO snapshot_items (snapshot_id, machine_id, generation, state) VALUES (@Id, @Machine, @Generation, @State)",
-            snapshot.Items.Select(item => new { snapshot.Id, item.Machine, item.Generation, State = item.State.Word() }).ToList());
+            "INSERT INTO snapshot_items (snapshot_id, machine_id, generation, state, room_gib) VALUES (@Id, @Machine, @Generation, @State, @RoomGiB)",
+            snapshot.Items.Select(item => new { snapshot.Id, item.Machine, item.Generation, State = item.State.Word(), item.RoomGiB }).ToList());
     }
 
     /// <summary>The newest first.</summary>
@@ -25,6 +25,14 @@ public static class SnapshotStore
     /// <summary>Which of these labs have a whole snapshot of this name.</summary>
     public static async Task<IReadOnlySet<LabId>> HavingAsync(Session session, IEnumerable<LabId> labs, string name) => (await session.QueryAsync<LabId>(
         $"SELECT lab_id FROM snapshots WHERE name = @name AND state = 'taken' AND {session.Dialect.AnyOf("lab_id", "labs")}", new { name, labs = Many.Of(labs) })).ToHashSet();
+
+    /// <summary>What the machine's part of a snapshot will hold that is taken at <i>ready</i>: it is placed together with its machine.</summary>
+    public static Task<int> PlannedRoomAsync(Session session, MachineId machine) => session.FindAsync<int>(
+        "SELECT CAST(coalesce(sum(room_gib), 0) AS integer) FROM snapshot_items WHERE machine_id = @machine AND state = 'taking'", new { machine });
+
+    /// <summary>The part is to be taken of this generation, and holds its room where that one is.</summary>
+    public static Task PlaceAsync(Session session, MachineId machine, int generation) => session.ExecuteAsync(
+        "UPDATE snapshot_items SET generation = @generation WHERE machine_id = @machine AND state = 'taking'", new { machine, generation });
 
     public static Task SetItemAsync(Session session, SnapshotId snapshot, SnapshotItem item) => session.ExecuteAsync("""
         UPDATE snapshot_items SET generation = @Generation, state = @State, taken_at = @TakenAt, with_memory = @WithMemory, bytes = @Bytes
@@ -59,7 +67,7 @@ public static class SnapshotStore
         var rows = await session.QueryAsync<Row>($"SELECT id, lab_id AS lab, name, state, asked_by, asked_at, taken_at FROM snapshots {tail}", parameters);
         if (rows.Count == 0) return [];
         var items = (await session.QueryAsync<ItemRow>($"""
-            SELECT i.snapshot_id AS snapshot, i.machine_id AS machine, i.generation, i.state, i.taken_at, i.with_memory, i.bytes
+            SELECT i.snapshot_id AS snapshot, i.machine_id AS machine, i.generation, i.state, i.taken_at, i.with_memory, i.bytes, i.room_gib
             FROM snapshot_items i JOIN machines m ON m.id = i.machine_id WHERE {session.Dialect.AnyOf("i.snapshot_id", "ids")} ORDER BY m.position
             """, new { ids = Many.Of(rows.Select(row => row.Id)) })).ToLookup(item => item.Snapshot);
         return [.. rows.Select(row => new Snapshot
@@ -71,7 +79,7 @@ public static class SnapshotStore
             AskedBy = row.AskedBy,
             AskedAt = row.AskedAt,
             TakenAt = row.TakenAt,
-            Items = [.. items[row.Id].Select(item => new SnapshotItem(item.Machine, item.Generation, Words.Read<SnapshotItemState>(item.State), item.TakenAt, item.WithMemory, item.Bytes))],
+            Items = [.. items[row.Id].Select(item => new SnapshotItem(item.Machine, item.Generation, Words.Read<SnapshotItemState>(item.State), item.TakenAt, item.WithMemory, item.Bytes) { RoomGiB = item.RoomGib })],
         })];
     }
 
@@ -95,5 +103,6 @@ public static class SnapshotStore
         public Instant? TakenAt { get; init; }
         public bool WithMemory { get; init; }
         public long? Bytes { get; init; }
+        public int RoomGib { get; init; }
     }
 }

@@ -301,6 +301,16 @@ public sealed class Base0001 : ForwardOnlyMigration
             PRIMARY KEY (machine_id, generation)
         );
         CREATE INDEX capacity_holds_live ON capacity_holds (pool_id) WHERE to_at IS NULL;
+        CREATE TABLE warm_holds (
+            pool_id text NOT NULL REFERENCES pools (id),
+            host text NOT NULL,
+            image text NOT NULL,
+            image_version text NOT NULL,
+            cpu integer NOT NULL,
+            memory_mib integer NOT NULL,
+            disk_gib integer NOT NULL,
+            PRIMARY KEY (pool_id, host, image, image_version, cpu, memory_mib)
+        );
         CREATE TABLE events (
             lab_id text NOT NULL REFERENCES labs (id),
             version bigint NOT NULL,
@@ -336,8 +346,10 @@ public sealed class Base0001 : ForwardOnlyMigration
             taken_at bigint,
             with_memory boolean NOT NULL DEFAULT false,
             bytes bigint,
+            room_gib integer NOT NULL DEFAULT 0,
             PRIMARY KEY (snapshot_id, machine_id)
         );
+        CREATE INDEX snapshot_items_machine ON snapshot_items (machine_id);
 
         CREATE TABLE quotas (
             team_id text NOT NULL REFERENCES teams (id),

@@ -3,7 +3,7 @@ using NodaTime;
 
 namespace LabPortal.Data.Pools;
 
-/// <summary>So much of a host is promised to machines. <paramref name="Host"/> is empty in a pool that has no hosts to choose from.</summary>
+/// <summary>So much of a host is promised: to machines, and of its disk to their snapshots and to warm states. <paramref name="Host"/> is empty in a pool that has no hosts to choose from.</summary>
 public sealed record Held(PoolId Pool, string Host, long Cpu, long MemoryMiB, long DiskGiB, int Machines);
 
 /// <summary>Where a generation of a machine was placed, and why.</summary>
@@ -42,8 +42,17 @@ public static class CapacityStore
     /// <summary>What is held now, for each host of each pool.</summary>
     public static async Task<IReadOnlyList<Held>> ListHeldAsync(Session session)
         => [.. (await session.QueryAsync<HeldRow>("""
-            SELECT pool_id AS pool, host, CAST(sum(cpu) AS bigint) AS cpu, CAST(sum(memory_mib) AS bigint) AS memory_mib, CAST(sum(disk_gib) AS bigint) AS disk_gib, count(*) AS machines
-            FROM capacity_holds WHERE to_at IS NULL GROUP BY pool_id, host
+            SELECT pool_id AS pool, host, CAST(sum(cpu) AS bigint) AS cpu, CAST(sum(memory_mib) AS bigint) AS memory_mib, CAST(sum(disk_gib) AS bigint) AS disk_gib,
+                CAST(sum(machines) AS bigint) AS machines
+            FROM (
+                SELECT pool_id, host, cpu, memory_mib, disk_gib, 1 AS machines FROM capacity_holds WHERE to_at IS NULL
+                UNION ALL
+                SELECT holds.pool_id, holds.host, 0, 0, items.room_gib, 0 FROM snapshot_items items
+                    JOIN capacity_holds holds ON holds.machine_id = items.machine_id AND holds.generation = items.generation
+                    WHERE holds.to_at IS NULL AND items.state <> 'gone'
+                UNION ALL
+                SELECT pool_id, host, 0, 0, disk_gib, 0 FROM warm_holds
+            ) held GROUP BY pool_id, host
             """)).Select(row => new Held(row.Pool, row.Host, row.Cpu, row.MemoryMib, row.DiskGib, (int)row.Machines))];
 
     /// <summary>Locks these pools' rows in one order that is the same for everybody, so that two who place never wait for each other in a circle.</summary>

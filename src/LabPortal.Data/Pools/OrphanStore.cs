@@ -1,4 +1,5 @@
 using LabPortal.Domain;
+using LabPortal.Domain.Machines;
 using LabPortal.Domain.Pools;
 using NodaTime;
 
@@ -61,6 +62,16 @@ public sealed class KnownOwner
     /// until it is retried or abandoned.
     /// </summary>
     public bool Accounts(int generation) => !LabIsOver && (HasLiveRun || Machine is null || (!MachineIsGone && generation == Generation));
+
+    /// <summary>
+    /// The same for one of its resources. Of a living generation, a part of a snapshot that no row speaks of is a stranger: rows are written before parts are
+    /// made, so a worker whose run is over made it late.
+    /// </summary>
+    public bool Accounts(ResourceKind kind, string name, int generation)
+        => Accounts(generation) && (HasLiveRun || kind != ResourceKind.Snapshot || Owner.ReadPartName(name) is not { } part || Snapshots.Contains(part));
+
+    /// <summary>The snapshots of which the machine has a part, or may have.</summary>
+    public IReadOnlySet<SnapshotId> Snapshots { get; set; } = new HashSet<SnapshotId>();
 }
 
 public static class OrphanStore
@@ -79,6 +90,9 @@ public static class OrphanStore
                     machines.cpu, machines.memory_mib, machines.disk_gib
                 FROM machines JOIN labs ON labs.id = machines.lab_id WHERE {session.Dialect.AnyOf("machines.id", "list")}
                 """, new { list })) found[owner.Id] = owner;
+            var parts = await session.QueryAsync<PartRow>(
+                $"SELECT machine_id AS machine, snapshot_id AS snapshot FROM snapshot_items WHERE state <> 'gone' AND {session.Dialect.AnyOf("machine_id", "list")}", new { list });
+            foreach (var of in parts.GroupBy(part => part.Machine)) found[of.Key.Value].Snapshots = of.Select(part => part.Snapshot).ToHashSet();
             foreach (var owner in await session.QueryAsync<KnownOwner>($"""
                 SELECT labs.id, labs.id AS lab, labs.name AS lab_name, labs.team_id AS team, labs.state IN ('ended', 'failed') AS lab_is_over,
                     EXISTS (SELECT 1 FROM runs WHERE runs.lab_id = labs.id AND runs.state IN ('running', 'undoing', 'stuck')) AS has_live_run
@@ -133,6 +147,12 @@ public static class OrphanStore
     {
         await session.ExecuteAsync("UPDATE orphans SET state = @State, note = @note WHERE id = @id", new { id, State = state.Word(), note });
         session.Raise(Signal.Operations, "");
+    }
+
+    private sealed class PartRow
+    {
+        public MachineId Machine { get; init; }
+        public SnapshotId Snapshot { get; init; }
     }
 
     private static Task<IReadOnlyList<Orphan>> ReadAsync(Session session, string tail, object parameters) => session.QueryAsync<Orphan>($"""

@@ -5,7 +5,7 @@ using NodaTime;
 namespace LabPortal.Data.Pools;
 
 /// <summary>What a warm state would be for: machines of one image and one shape on one host.</summary>
-public sealed class WarmShape
+public sealed record WarmShape
 {
     public string Host { get; init; } = "";
     public string Image { get; init; } = "";
@@ -24,4 +24,28 @@ public static class WarmStore
         GROUP BY machines.host, machines.image, machines.image_version, machines.cpu, machines.memory_mib
         ORDER BY max(labs.requested_at) DESC, machines.host, machines.image
         """, new { pool, since });
+
+    /// <summary>The shapes of this pool whose states are or may be on its hosts.</summary>
+    public static Task<IReadOnlyList<WarmShape>> HeldAsync(Session session, PoolId pool) => session.QueryAsync<WarmShape>(
+        "SELECT host, image, image_version, cpu, memory_mib FROM warm_holds WHERE pool_id = @pool", new { pool });
+
+    /// <summary>Before the state is made. The caller has the pool's row locked.</summary>
+    public static async Task HoldAsync(Session session, PoolId pool, WarmShape shape, int diskGiB)
+    {
+        await session.ExecuteAsync("""
+            INSERT INTO warm_holds (pool_id, host, image, image_version, cpu, memory_mib, disk_gib) VALUES (@pool, @Host, @Image, @ImageVersion, @Cpu, @MemoryMib, @diskGiB)
+            """, new { pool, shape.Host, shape.Image, shape.ImageVersion, shape.Cpu, shape.MemoryMib, diskGiB });
+        session.Raise(Signal.Operations, "");
+    }
+
+    /// <summary>Once their states are gone.</summary>
+    public static async Task ReleaseAsync(Session session, PoolId pool, IReadOnlyCollection<WarmShape> shapes)
+    {
+        if (shapes.Count == 0) return;
+        await session.ExecuteAsync("""
+            DELETE FROM warm_holds
+            WHERE pool_id = @pool AND host = @Host AND image = @Image AND image_version = @ImageVersion AND cpu = @Cpu AND memory_mib = @MemoryMib
+            """, shapes.Select(shape => new { pool, shape.Host, shape.Image, shape.ImageVersion, shape.Cpu, shape.MemoryMib }).ToList());
+        session.Raise(Signal.Operations, "");
+    }
 }

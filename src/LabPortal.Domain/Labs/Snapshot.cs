@@ -39,12 +39,25 @@ public sealed partial record Snapshot
     /// <summary>It travels in addresses of the API, and people type it.</summary>
     public static FieldError? CheckName(string name) => NameForm().IsMatch(name) ? null : new FieldError("name", "snapshot.name-form", [("max", LongestName)]);
 
+    /// <summary>
+    /// The most that a machine's part may come to take of its host's disk, in GiB: all of the disk as it was, once everything on it is written anew, and the memory
+    /// of one that runs. So much is held, as a machine's whole disk is, though it begins as a copy that takes next to nothing.
+    /// </summary>
+    public static int RoomOf(int diskGiB, int memoryMiB, bool runs) => diskGiB + (runs ? InGiB(memoryMiB) : 0);
+
+    /// <summary>A saved memory on a disk, rounded up.</summary>
+    public static int InGiB(int memoryMiB) => (memoryMiB + 1023) / 1024;
+
     [GeneratedRegex(@"^[A-Za-z0-9][A-Za-z0-9._-]{0,39}\z", RegexOptions.CultureInvariant)]
     private static partial Regex NameForm();
 }
 
 /// <summary>One machine's part. It belongs to the generation that it was taken of, and is of no use to another. Size only where the provider knows it.</summary>
-public sealed record SnapshotItem(MachineId Machine, int Generation, SnapshotItemState State, Instant? TakenAt, bool WithMemory, long? Bytes);
+public sealed record SnapshotItem(MachineId Machine, int Generation, SnapshotItemState State, Instant? TakenAt, bool WithMemory, long? Bytes)
+{
+    /// <summary>What it holds of the disk of its machine's host, from its plan until it is gone: <see cref="Snapshot.RoomOf"/>.</summary>
+    public int RoomGiB { get; init; }
+}
 
 public enum SnapshotItemState
 {

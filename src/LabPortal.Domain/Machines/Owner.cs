@@ -35,6 +35,10 @@ public readonly record struct Owner(InstallationId Installation, LabId Lab, Mach
             ? new SnapshotId(id)
             : null;
 
+    /// <summary>The snapshot of which a resource of this name is a part; empty where it is none. Whose part it is <see cref="TryReadName"/> says.</summary>
+    public static SnapshotId? ReadPartName(string name)
+        => name.LastIndexOf(SnapshotSuffix, StringComparison.Ordinal) is >= 0 and var at && Guid.TryParseExact(name[(at + SnapshotSuffix.Length)..], "n", out var id) ? new SnapshotId(id) : null;
+
     /// <summary>The name of a network of this lab, <c>lp-INSTALLATION-ID-gN.NAME</c>.</summary>
     public string NetworkName(string network) => $"{ResourceName}.{network}";
 

@@ -10,6 +10,9 @@ namespace LabPortal.Domain.Pools;
 /// </summary>
 public interface IWarmStartAbility
 {
+    /// <summary>So many are kept on each host; none where it is 0.</summary>
+    int WarmStatesAHost { get; }
+
     /// <summary>
     /// Brings the pool's warm states to what these machines need, the most needed first: makes those that are missing, one at a time on each host, as many as the
     /// pool's settings allow, and removes all others of this installation. Lasts as long as their guests boot. Repeated or cut off, it leaves one of each, and

@@ -142,6 +142,7 @@ internal sealed class CatalogueApply(
             };
             if (labs.Count > 0) errors.Add(new FieldError($"{kind}/{name}", "prune.labs", [("labs", string.Join(", ", labs.Select(lab => lab.Lab)))]));
             else if (kind == Kind.Pool && await CatalogueStore.LeftOnPoolAsync(session, Pool(name).Id) is > 0 and var left) errors.Add(new FieldError($"{kind}/{name}", "prune.leftovers", [("count", left)]));
+            else if (kind == Kind.Pool && await WarmStore.HeldAsync(session, Pool(name).Id) is { Count: > 0 } warm) errors.Add(new FieldError($"{kind}/{name}", "prune.warm-states", [("count", warm.Count)]));
             var users = staying.Where(blueprint => kind switch
             {
                 Kind.Image => blueprint.Machines.Any(machine => machine.Image == name),

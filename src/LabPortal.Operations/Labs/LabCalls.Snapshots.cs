@@ -1,12 +1,15 @@
 using LabPortal.Data;
 using LabPortal.Data.Labs;
+using LabPortal.Data.Pools;
 using LabPortal.Data.Quotas;
 using LabPortal.Domain;
 using LabPortal.Domain.Labs;
+using LabPortal.Domain.Machines;
 using LabPortal.Domain.People;
 using LabPortal.Domain.Pools;
 using LabPortal.Domain.Quotas;
 using LabPortal.Domain.Workflows;
+using LabPortal.Operations.Pools;
 using NodaTime;
 
 namespace LabPortal.Operations.Labs;
@@ -41,6 +44,7 @@ public sealed partial class LabCalls
             if (full is not null) return full;
 
             var planned = PlannedSnapshot(lab, name, actor.Name, now);
+            if (await WhyNoRoomAsync(session, lab, planned) is { } noRoom) return noRoom;
             await SnapshotStore.InsertAsync(session, planned);
             await QuotaHoldStore.AddOneAsync(session, lab, Dimension.Snapshots, now, lab.Lease.HoldUntil(now));
             await BeginAsync(session, lab, WorkflowNames.Snapshot, planned.Id, actor, now);
@@ -79,8 +83,26 @@ public sealed partial class LabCalls
         State = SnapshotState.Taking,
         AskedBy = by,
         AskedAt = now,
-        Items = [.. lab.Machines.Select(machine => new SnapshotItem(machine.Id, machine.Generation, SnapshotItemState.Taking, null, false, null))],
+        Items = [.. lab.Machines.Select(machine => new SnapshotItem(machine.Id, machine.Generation, SnapshotItemState.Taking, null, false, null)
+        {
+            RoomGiB = Snapshot.RoomOf(machine.DiskGiB, machine.MemoryMiB, runs: machine.State != MachineState.Stopped),
+        })],
     };
+
+    /// <summary>Under the lock that placement takes, so that what is free stays free until the snapshot's rows hold it.</summary>
+    private static async Task<Refusal?> WhyNoRoomAsync(Session session, Lab lab, Snapshot planned)
+    {
+        await CapacityStore.LockPoolsAsync(session, lab.Machines.Select(machine => machine.Pool).OfType<PoolId>());
+        var disks = await HostDisks.ReadAsync(session);
+        foreach (var host in lab.Machines.Zip(planned.Items).Where(pair => pair.First.Pool is not null).GroupBy(pair => (Pool: pair.First.Pool!.Value, Host: pair.First.Host ?? "")))
+        {
+            var asked = host.Sum(pair => pair.Second.RoomGiB);
+            if (disks.MissingOn(host.Key.Pool, host.Key.Host, asked) is > 0 and var missing)
+                return Refusal.Conflict("snapshot.no-room", ("host", host.Key.Host), ("asked", new Amount(Dimension.DiskGiB, asked)), ("missing", new Amount(Dimension.DiskGiB, missing)));
+        }
+
+        return null;
+    }
 
     private Task<Run> BeginAsync(Session session, Lab lab, string workflow, SnapshotId snapshot, Actor actor, Instant now)
         => runs.BeginAsync(session, lab, workflow, new Dictionary<string, string> { [RunArguments.Snapshot] = snapshot.ToString() }, actor.Name, now);

@@ -24,7 +24,13 @@ internal sealed record LabPlan(Blueprint Blueprint, Team Team, PersonId Owner, L
     public IReadOnlyDictionary<Dimension, long> Amounts { get; } = Dimensions.Of(
         [.. Lab.Machines.Select(machine => (machine.Cpu, machine.MemoryMiB, machine.DiskGiB))], Blueprint.SnapshotAtReady ? 1 : 0);
 
-    public IReadOnlyList<MachineNeed> Needs { get; } = [.. Lab.Machines.Select(machine => new MachineNeed(machine.Image, machine.ImageVersion, machine.Cpu, machine.MemoryMiB, machine.DiskGiB))];
+    public IReadOnlyList<MachineNeed> Needs { get; } =
+    [
+        .. Lab.Machines.Select(machine => new MachineNeed(machine.Image, machine.ImageVersion, machine.Cpu, machine.MemoryMiB, machine.DiskGiB)
+        {
+            SnapshotGiB = Blueprint.SnapshotAtReady ? Snapshot.RoomOf(machine.DiskGiB, machine.MemoryMiB, runs: true) : 0,
+        }),
+    ];
 
     /// <summary>What the holds cover: from the start on, through grace.</summary>
     public Instant From => Lab.Lease.Start;

@@ -18,34 +18,18 @@ namespace LabPortal.Operations.Pools;
 /// <i>stopped</i>, one that is absent in two reads the settling time apart is <i>missing</i>, one that cannot be read twice is <i>unknown</i>;
 /// what comes back is what it was. The lab's health follows.
 /// </summary>
-public sealed class ObservationSweep
+public sealed class ObservationSweep(Database database, OpenPools pools, PortalIdentity portal, TimeProvider time, ILogger<ObservationSweep> log) : PoolByPool(Name, database, pools, time, log)
 {
     public const string Name = "observations";
 
     private const int AtOnce = 200;
 
-    private static readonly Duration s_interval = Duration.FromMinutes(1);
     private static readonly TimeSpan s_deadline = TimeSpan.FromSeconds(40);
 
-    private readonly Database _database;
-    private readonly OpenPools _pools;
-    private readonly PortalIdentity _portal;
-    private readonly TimeProvider _time;
-    private readonly PoolByPool _poolByPool;
-
-    public ObservationSweep(Database database, OpenPools pools, PortalIdentity portal, TimeProvider time, ILogger<ObservationSweep> log)
-    {
-        (_database, _pools, _portal, _time) = (database, pools, portal, time);
-        _poolByPool = new PoolByPool(Name, database, time, log, s_interval, LookAsync);
-    }
-
-    /// <summary>One pass over the pools that are due.</summary>
-    public Task RunAsync(CancellationToken cancellation) => _poolByPool.RunAsync(cancellation);
-
     /// <summary>Looks at this pool's machines now.</summary>
-    public async Task LookAsync(PoolId id, CancellationToken cancellation)
+    public override async Task LookAsync(PoolId id, CancellationToken cancellation)
     {
-        var labs = await _database.ReadAsync(
+        var labs = await Database.ReadAsync(
             async session =>
             {
                 var found = new List<Lab>();
@@ -62,7 +46,7 @@ public sealed class ObservationSweep
         var doubtful = machines.Where(machine => StateOf(machine, seen[machine.Id]) is MachineState.Missing or MachineState.Unknown && StateOf(machine, seen[machine.Id]) != machine.State).ToList();
         if (doubtful.Count > 0)
         {
-            await Task.Delay(settling.ToTimeSpan(), _time, cancellation);
+            await Task.Delay(settling.ToTimeSpan(), Time, cancellation);
             var (_, again) = await ObserveAsync(id, doubtful, cancellation);
             foreach (var machine in doubtful) seen[machine.Id] = Both(seen[machine.Id], again[machine.Id]);
         }
@@ -97,13 +81,13 @@ public sealed class ObservationSweep
         var settling = Duration.Zero;
         foreach (var some in machines.Chunk(AtOnce))
         {
-            var references = some.Select(machine => new ResourceRef(machine.OwnerIn(_portal.Installation), machine.Host)).ToList();
+            var references = some.Select(machine => new ResourceRef(machine.OwnerIn(portal.Installation), machine.Host)).ToList();
             using var deadline = CancellationTokenSource.CreateLinkedTokenSource(cancellation);
             deadline.CancelAfter(s_deadline);
             string why;
             try
             {
-                var open = await _pools.OpenAsync(id, deadline.Token);
+                var open = await Pools.OpenAsync(id, deadline.Token);
                 settling = open.Provider.SettlingTime;
                 foreach (var observation in await open.Provider.ObserveAsync(references, deadline.Token).WaitAsync(deadline.Token))
                     seen[observation.Reference.Owner.Machine!.Value] = observation;
@@ -124,12 +108,12 @@ public sealed class ObservationSweep
         return (settling, seen);
     }
 
-    private Task WriteAsync(Lab read, IReadOnlyList<(Machine Machine, Observation Seen, MachineState State)> changes, CancellationToken cancellation) => _database.WriteAsync(
+    private Task WriteAsync(Lab read, IReadOnlyList<(Machine Machine, Observation Seen, MachineState State)> changes, CancellationToken cancellation) => Database.WriteAsync(
         async session =>
         {
             var lab = await LabStore.LockAsync(session, read.Id);
             if (lab is null || lab.Version != read.Version || await RunStore.LiveOfAsync(session, read.Id) is not null) return;
-            var now = _time.Now();
+            var now = Time.Now();
             var states = lab.Machines.ToDictionary(machine => machine.Id, machine => machine.State);
             foreach (var (machine, seen, state) in changes)
             {
@@ -140,7 +124,7 @@ public sealed class ObservationSweep
                     State = state,
                     ExternalId = present?.ExternalId ?? machine.ExternalId,
                     Addresses = present is { Power: PowerState.Running, Addresses.Count: > 0 } ? [.. present.Addresses.Select(address => address.ToString())] : machine.Addresses,
-                }, now, _time, [("cause", "outside"), .. Note(seen)]);
+                }, now, Time, [("cause", "outside"), .. Note(seen)]);
             }
 
             var health = Health.Of(lab.State, states.Values);

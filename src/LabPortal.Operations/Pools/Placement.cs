@@ -7,7 +7,14 @@ using LabPortal.Domain.Quotas;
 namespace LabPortal.Operations.Pools;
 
 /// <summary>What a machine needs of the place where it is built.</summary>
-public sealed record MachineNeed(string Image, string ImageVersion, int Cpu, int MemoryMiB, int DiskGiB);
+public sealed record MachineNeed(string Image, string ImageVersion, int Cpu, int MemoryMiB, int DiskGiB)
+{
+    /// <summary>For its part of the snapshot that is taken at <i>ready</i>.</summary>
+    public int SnapshotGiB { get; init; }
+
+    /// <summary>What is held of the host's disk.</summary>
+    public int RoomGiB => DiskGiB + SnapshotGiB;
+}
 
 /// <summary>
 /// Where should this machine go? <paramref name="Kinds"/> are the kinds of pool that the image is bound for. <paramref name="LargestDisks"/>, where its
@@ -118,6 +125,9 @@ internal static class Placement
     public static (double Cpu, double MemoryMiB, long DiskGiB) LimitOf(Pool pool, HostCapacity host)
         => (Math.Floor(host.Cpu * pool.Overcommit.Cpu), Math.Floor(host.MemoryMiB * pool.Overcommit.Memory), host.DiskGiB);
 
+    /// <summary>What others put on the disk counts as well: promises are measured against all of it, what comes now against what is really free.</summary>
+    public static long DiskFree(long limit, long held, long free) => Math.Min(limit - held, free);
+
     /// <summary>What never passes for the whole pool.</summary>
     private static Verdict? WhyNotPool(PlacementQuestion question, PoolNow now)
     {
@@ -149,8 +159,8 @@ internal static class Placement
             if (need.MemoryMiB > memory) return Never("host.too-small-memory", ("asked", Text(Dimension.MemoryMiB, need.MemoryMiB)), ("limit", Text(Dimension.MemoryMiB, memory)));
 
             // A disk that was large enough has lost a part, a mount that is not there as a rule, and may get it back.
-            (string, string)[] tooSmall = [("asked", Text(Dimension.DiskGiB, need.DiskGiB)), ("limit", Text(Dimension.DiskGiB, disk))];
-            if (need.DiskGiB > disk) return need.DiskGiB <= question.LargestDisks?.GetValueOrDefault((pool.Id, host.Capacity.Host)) ? Later("host.too-small-disk", tooSmall) : Never("host.too-small-disk", tooSmall);
+            (string, string)[] tooSmall = [("asked", Text(Dimension.DiskGiB, need.RoomGiB)), ("limit", Text(Dimension.DiskGiB, disk))];
+            if (need.RoomGiB > disk) return need.RoomGiB <= question.LargestDisks?.GetValueOrDefault((pool.Id, host.Capacity.Host)) ? Later("host.too-small-disk", tooSmall) : Never("host.too-small-disk", tooSmall);
         }
 
         if ((host is null ? now.Image : host.Image) is { Present: false } image)
@@ -179,9 +189,8 @@ internal static class Placement
         if (need.MemoryMiB > memoryLimit - host.MemoryMiBHeld)
             return Later("host.full-memory", ("asked", Text(Dimension.MemoryMiB, need.MemoryMiB)), ("free", Text(Dimension.MemoryMiB, Math.Max(0, memoryLimit - host.MemoryMiBHeld))));
 
-        // What others put on the disk counts as well: promises are measured against all of it, this machine against what is really free.
-        var diskFree = Math.Min(diskLimit - host.DiskGiBHeld, host.Capacity.DiskFreeGiB);
-        return need.DiskGiB > diskFree ? Later("host.full-disk", ("asked", Text(Dimension.DiskGiB, need.DiskGiB)), ("free", Text(Dimension.DiskGiB, Math.Max(0, diskFree)))) : Fits();
+        var diskFree = DiskFree(diskLimit, host.DiskGiBHeld, host.Capacity.DiskFreeGiB);
+        return need.RoomGiB > diskFree ? Later("host.full-disk", ("asked", Text(Dimension.DiskGiB, need.RoomGiB)), ("free", Text(Dimension.DiskGiB, Math.Max(0, diskFree)))) : Fits();
 
         Verdict Fits() => new(pool, name, new Reason("place.fits"), Fits: true, CanWait: false);
         Verdict Later(string code, params (string, string)[] arguments) => new(pool, name, new Reason(code, arguments), Fits: false, CanWait: true);
@@ -201,7 +210,7 @@ internal static class Placement
         if (host is null) return 1;
         var (cpu, memory, disk) = LimitOf(pool, host.Capacity);
         return Math.Min((cpu - host.CpuHeld - need.Cpu) / Math.Max(1, cpu),
-            Math.Min((memory - host.MemoryMiBHeld - need.MemoryMiB) / Math.Max(1, memory), (disk - host.DiskGiBHeld - need.DiskGiB) / (double)Math.Max(1, disk)));
+            Math.Min((memory - host.MemoryMiBHeld - need.MemoryMiB) / Math.Max(1, memory), (disk - host.DiskGiBHeld - need.RoomGiB) / (double)Math.Max(1, disk)));
     }
 
     private static string Text(Dimension dimension, double amount) => new Amount(dimension, amount).ToString();

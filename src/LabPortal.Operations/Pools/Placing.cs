@@ -1,6 +1,7 @@
 using LabPortal.Data;
 using LabPortal.Data.Blueprints;
 using LabPortal.Data.Images;
+using LabPortal.Data.Labs;
 using LabPortal.Data.Pools;
 using LabPortal.Domain;
 using LabPortal.Domain.Blueprints;
@@ -27,7 +28,7 @@ public sealed class Placing
     {
         if (await CapacityStore.FindPlacementAsync(session, machine.Id, generation) is { } before) return new Placed(before.Pool, before.Host, null, CanWait: false, before.Why);
 
-        var need = NeedOf(machine);
+        var need = await NeedOfAsync(session, machine);
         var ground = await StandAsync(session, lab, [need]);
         var together = await CapacityStore.PoolOfLabAsync(session, lab.Id, machine.Id);
         var question = new PlacementQuestion(need, ground.Kinds[0], ground.Rules, lab.AskedPool, full, together, ground.LargestDisks, trial);
@@ -36,7 +37,7 @@ public sealed class Placing
         if (bound is not null) pools = Placement.Without(pools, (pool, host) => (pool, host) != (bound.Pool, bound.Host));
         var decision = Placement.Decide(question, pools);
         if (decision.Chosen is not { } chosen) return Nowhere(machine, decision, onOneHost: bound is not null);
-        await CapacityStore.HoldAsync(session, machine.Id, generation, new StoredPlacement(chosen.Pool.Id, chosen.Host, decision.Why), machine.Cpu, machine.MemoryMiB, machine.DiskGiB, now);
+        await HoldAsync(session, machine, generation, new StoredPlacement(chosen.Pool.Id, chosen.Host, decision.Why), now);
         return new Placed(chosen.Pool.Id, chosen.Host, null, CanWait: false, decision.Why);
     }
 
@@ -48,19 +49,16 @@ public sealed class Placing
     {
         if (await CapacityStore.PlaceOfLabAsync(session, lab.Id) is { } before) return new Placed(before.Pool, before.Host, null, CanWait: false, before.Why);
 
-        var needs = Together([.. lab.Machines.Select(NeedOf)]);
+        var each = new List<MachineNeed>();
+        foreach (var machine in lab.Machines) each.Add(await NeedOfAsync(session, machine));
+        var needs = Together(each);
         var ground = await StandAsync(session, lab, needs);
         var asked = new List<(PlacementQuestion, IReadOnlyList<PoolNow>)>();
         foreach (var (need, kinds) in needs.Zip(ground.Kinds))
             asked.Add((new PlacementQuestion(need, kinds, ground.Rules, lab.AskedPool, [], null, ground.LargestDisks), await PoolsNowAsync(session, need, ground.Held)));
         var decision = Placement.DecideTogether(asked);
         if (decision.Chosen is not { } chosen) return Nowhere(lab.Machines[0], decision, onOneHost: true);
-        foreach (var machine in lab.Machines)
-        {
-            await CapacityStore.HoldAsync(
-                session, machine.Id, FirstGeneration, new StoredPlacement(chosen.Pool.Id, chosen.Host, decision.Why + OnOneHost), machine.Cpu, machine.MemoryMiB, machine.DiskGiB, now);
-        }
-
+        foreach (var machine in lab.Machines) await HoldAsync(session, machine, FirstGeneration, new StoredPlacement(chosen.Pool.Id, chosen.Host, decision.Why + OnOneHost), now);
         return new Placed(chosen.Pool.Id, chosen.Host, null, CanWait: false, decision.Why);
     }
 
@@ -92,7 +90,7 @@ public sealed class Placing
             together ??= place.Pool.Id;
             if (!chosen.TryGetValue(place.Pool.Id, out var there)) chosen[place.Pool.Id] = there = [];
             there.AddRange(needs);
-            held.AddRange(needs.Select(need => new Held(place.Pool.Id, place.Host ?? "", need.Cpu, need.MemoryMiB, need.DiskGiB, 1)));
+            held.AddRange(needs.Select(need => new Held(place.Pool.Id, place.Host ?? "", need.Cpu, need.MemoryMiB, need.RoomGiB, 1)));
         }
 
         var building = await BuildStore.BuildingAsync(session);
@@ -135,10 +133,18 @@ public sealed class Placing
         .. machines.DistinctBy(machine => (machine.Image, machine.ImageVersion)).Select(machine => machine with
         {
             Cpu = machines.Sum(each => each.Cpu), MemoryMiB = machines.Sum(each => each.MemoryMiB), DiskGiB = machines.Sum(each => each.DiskGiB),
+            SnapshotGiB = machines.Sum(each => each.SnapshotGiB),
         }),
     ];
 
-    private static MachineNeed NeedOf(Machine machine) => new(machine.Image, machine.ImageVersion, machine.Cpu, machine.MemoryMiB, machine.DiskGiB);
+    private static async Task<MachineNeed> NeedOfAsync(Session session, Machine machine)
+        => new(machine.Image, machine.ImageVersion, machine.Cpu, machine.MemoryMiB, machine.DiskGiB) { SnapshotGiB = await SnapshotStore.PlannedRoomAsync(session, machine.Id) };
+
+    private static async Task HoldAsync(Session session, Machine machine, int generation, StoredPlacement place, Instant now)
+    {
+        await CapacityStore.HoldAsync(session, machine.Id, generation, place, machine.Cpu, machine.MemoryMiB, machine.DiskGiB, now);
+        await SnapshotStore.PlaceAsync(session, machine.Id, generation);
+    }
 
     private static Placed Nowhere(Machine machine, PlacementDecision decision, bool onOneHost)
     {

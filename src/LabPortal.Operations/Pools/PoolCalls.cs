@@ -61,7 +61,7 @@ public sealed partial class PoolCalls(Database database, OpenPools pools, PoolSw
         {
             var owner = owners.GetValueOrDefault(resource.Id);
             return new ResourceView(resource.Kind.Word(), resource.ExternalId, resource.Name, owner?.Lab, owner?.LabName, owner?.Machine, owner?.MachineName, resource.Generation, resource.Host,
-                resource.Kind == ResourceKind.WarmState || owner?.Accounts(resource.Generation) == true);
+                resource.Kind == ResourceKind.WarmState || owner?.Accounts(resource.Kind, resource.Name, resource.Generation) == true);
         }).ToList();
     }
 

@@ -13,37 +13,24 @@ namespace LabPortal.Operations.Pools;
 /// Looks at each pool once a minute, at once after an edit, and more often while it is sick: its check, its hosts' capacity, its images.
 /// What it finds is stored; placement and pages read only that.
 /// </summary>
-public sealed class PoolSweep
+public sealed class PoolSweep(Database database, OpenPools pools, TimeProvider time, ILogger<PoolSweep> log) : PoolByPool(Name, database, pools, time, log)
 {
     public const string Name = "pools";
 
-    private static readonly Duration s_interval = Duration.FromMinutes(1);
     private static readonly Duration s_whileSick = Duration.FromSeconds(15);
     private static readonly TimeSpan s_deadline = TimeSpan.FromSeconds(40);
 
     /// <summary>After so long an image that no look finds any more is forgotten.</summary>
     private static readonly Duration s_forgotten = Duration.FromDays(1);
 
-    private readonly Database _database;
-    private readonly OpenPools _pools;
-    private readonly TimeProvider _time;
-    private readonly PoolByPool _poolByPool;
-
-    public PoolSweep(Database database, OpenPools pools, TimeProvider time, ILogger<PoolSweep> log)
-    {
-        (_database, _pools, _time) = (database, pools, time);
-        _poolByPool = new PoolByPool(Name, database, time, log, s_interval, CheckAsync);
-    }
-
-    /// <summary>One pass over the pools that are due.</summary>
-    public Task RunAsync(CancellationToken cancellation) => _poolByPool.RunAsync(cancellation);
+    public override Task LookAsync(PoolId id, CancellationToken cancellation) => CheckAsync(id, cancellation);
 
     /// <summary>Looks at this pool now and stores what it found. A pool that is away or hangs is a problem that is stored, never an exception.</summary>
     public async Task CheckAsync(PoolId id, CancellationToken cancellation)
     {
-        var seen = await LookAsync(id, cancellation);
-        var now = _time.Now();
-        await _database.WriteAsync(async session =>
+        var seen = await ReadAsync(id, cancellation);
+        var now = Time.Now();
+        await Database.WriteAsync(async session =>
         {
             if (await PoolStore.FindAsync(session, id) is null) return;
             if (seen.Hosts is { } hosts) await PoolStore.SaveHostsAsync(session, id, hosts, now);
@@ -54,7 +41,7 @@ public sealed class PoolSweep
         }, cancellation);
     }
 
-    private async Task<Seen> LookAsync(PoolId id, CancellationToken cancellation)
+    private async Task<Seen> ReadAsync(PoolId id, CancellationToken cancellation)
     {
         using var deadline = CancellationTokenSource.CreateLinkedTokenSource(cancellation);
         deadline.CancelAfter(s_deadline);
@@ -64,7 +51,7 @@ public sealed class PoolSweep
         try
         {
             // The provider is told to stop; should it not obey, nobody waits for it all the same.
-            var open = await _pools.OpenWithFreshSecretsAsync(id, deadline.Token);
+            var open = await Pools.OpenWithFreshSecretsAsync(id, deadline.Token);
             problems.AddRange((await open.Provider.CheckAsync(deadline.Token).WaitAsync(deadline.Token)).Problems);
             if (open.Provider is ICapacityAbility capacity)
             {
@@ -96,7 +83,7 @@ public sealed class PoolSweep
     private async Task<IReadOnlyList<PresenceRow>> FindImagesAsync(Pool pool, IImagesAbility imaging, CancellationToken cancellation)
     {
         var rows = new List<PresenceRow>();
-        foreach (var image in await _database.ReadAsync(ImageStore.ListAsync, cancellation))
+        foreach (var image in await Database.ReadAsync(ImageStore.ListAsync, cancellation))
         {
             if (!image.Bindings.TryGetValue(pool.Provider, out var binding)) continue;
             try

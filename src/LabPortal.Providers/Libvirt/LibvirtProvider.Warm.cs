@@ -13,6 +13,8 @@ internal sealed partial class LibvirtProvider
     private readonly TimeProvider _time;
     private readonly ConcurrentDictionary<(string Host, WarmWant Want), (string Why, long At)> _refused = [];
 
+    public int WarmStatesAHost => _warmStates;
+
     public async Task<IReadOnlyList<WarmProblem>> KeepWarmStatesAsync(IReadOnlyList<MachineSpec> wanted, CancellationToken cancellation)
     {
         foreach (var machine in wanted) RefuseOthers(machine.Owner);

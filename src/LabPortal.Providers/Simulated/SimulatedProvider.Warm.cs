@@ -11,6 +11,8 @@ internal sealed partial class SimulatedProvider
 {
     private const string WarmSuffix = ".warm";
 
+    public int WarmStatesAHost => settings.WarmStates;
+
     public async Task<IReadOnlyList<WarmProblem>> KeepWarmStatesAsync(IReadOnlyList<MachineSpec> wanted, CancellationToken cancellation)
     {
         foreach (var machine in wanted) Ours(machine.Owner);

@@ -291,6 +291,13 @@ public sealed class ApplyTests(TestDatabases databases)
             await session.ExecuteAsync("UPDATE labs SET state = 'ended'");
         }, Cancellation);
         Assert.Empty((await calls.ApplyAsync(s_admin, Nothing, false, prune: false, Cancellation)).Value.Pruned);
+
+        // Nobody would know of a pool's warm states once it is gone.
+        var host = new WarmShape { Host = "h1", Image = "tiny", ImageVersion = "1", Cpu = 1, MemoryMib = 128 };
+        var kept = await database.ReadAsync(async session => (await PoolStore.FindAsync(session, "pretend"))!.Id, Cancellation);
+        await database.WriteAsync(session => WarmStore.HoldAsync(session, kept, host, 1), Cancellation);
+        Assert.Equal(("Pool/pretend", "prune.warm-states"), Assert.Single((await calls.ApplyAsync(s_admin, Nothing, false, prune: true, Cancellation)).Refusal!.Errors!) is var error ? (error.Field, error.Code) : default);
+        await database.WriteAsync(session => WarmStore.ReleaseAsync(session, kept, [host]), Cancellation);
         Assert.Equal(
             ["Blueprint/pair", "Image/tiny", "Pool/pretend", "Pool/this-machine", "Team/qa"],
             (await calls.ApplyAsync(s_admin, Nothing, false, prune: true, Cancellation)).Value.Pruned.Order(StringComparer.Ordinal));

@@ -1,4 +1,5 @@
 using LabPortal.Data.Labs;
+using LabPortal.Data.Pools;
 using LabPortal.Data.Workflows;
 using LabPortal.Domain;
 using LabPortal.Domain.Blueprints;
@@ -6,6 +7,7 @@ using LabPortal.Domain.Labs;
 using LabPortal.Domain.Leases;
 using LabPortal.Domain.Machines;
 using LabPortal.Domain.People;
+using LabPortal.Domain.Pools;
 using LabPortal.Domain.Workflows;
 using LabPortal.Operations.Labs;
 using LabPortal.Testing;
@@ -131,6 +133,84 @@ public sealed class SnapshotCallsTests(TestDatabases databases)
         await labs.Sweep().PassAsync(Cancellation);
         Assert.True((await labs.Database.ReadAsync(session => RunStore.LastOfAsync(session, later.Id), Cancellation))!.Arguments.ContainsKey(RunArguments.Snapshot));
     }
+
+    [Theory, InlineData(Engine.Sqlite), InlineData(Engine.Postgres)]
+    public async Task A_snapshot_holds_its_room_on_the_host_with_its_rows_and_one_without_room_is_told_how_much_is_missing(Engine engine)
+    {
+        await using var labs = await LabsUnderTest.CreateAsync(databases, engine);
+        var ada = await labs.TeamAsync("qa");
+        var lab = await OnHostAsync(labs, ada, LabsUnderTest.Pair(), diskGiB: 5);
+        Assert.Equal(2, await DiskHeldAsync(labs));
+
+        // Two disks of 1 GiB, and two memories of 128 MiB, which is not more than 1 GiB each.
+        var full = (await labs.Calls.SnapshotAsync(ada, lab, "one", Cancellation)).Refusal!;
+        Assert.Equal((RefusalKind.Conflict, "snapshot.no-room"), (full.Kind, full.Code));
+        Assert.Equal([("host", "h1"), ("asked", "4 GiB"), ("missing", "1 GiB")], full.Arguments!.Select(argument => (argument.Name, argument.Value.ToString()!)));
+        Assert.Equal((2, 0), (await DiskHeldAsync(labs), await HeldAsync(labs)));
+
+        await SeeHostAsync(labs, diskGiB: 6);
+        var one = await TakenAsync(labs, ada, lab, "one");
+        Assert.Equal(6, await DiskHeldAsync(labs));
+        Assert.Equal("snapshot.no-room", (await labs.Calls.SnapshotAsync(ada, lab, "two", Cancellation)).Refusal!.Code);
+
+        // What is gone holds nothing, machine by machine; what may still be there does.
+        var item = (await labs.Database.ReadAsync(session => SnapshotStore.FindAsync(session, one), Cancellation))!.Items[0];
+        await labs.Database.WriteAsync(session => SnapshotStore.SetItemAsync(session, one, item with { State = SnapshotItemState.Deleting }), Cancellation);
+        Assert.Equal(6, await DiskHeldAsync(labs));
+        await labs.Database.WriteAsync(session => SnapshotStore.SetItemAsync(session, one, item with { State = SnapshotItemState.Gone }), Cancellation);
+        Assert.Equal(4, await DiskHeldAsync(labs));
+        await labs.Database.WriteAsync(session => SnapshotStore.DeleteAsync(session, one), Cancellation);
+        Assert.Equal(2, await DiskHeldAsync(labs));
+
+        // Of a stopped machine there is no memory to keep; what others put on the disk leaves no room either.
+        await labs.Database.WriteAsync(session => session.ExecuteAsync("UPDATE machines SET state = 'stopped'"), Cancellation);
+        await SeeHostAsync(labs, diskGiB: 6, freeGiB: 1);
+        Assert.Equal("1 GiB", (await labs.Calls.SnapshotAsync(ada, lab, "cold", Cancellation)).Refusal!.Arguments!.Single(argument => argument.Name == "missing").Value.ToString());
+        await SeeHostAsync(labs, diskGiB: 6);
+        Assert.True((await labs.Calls.SnapshotAsync(ada, lab, "cold", Cancellation)).Ok);
+        Assert.Equal(4, await DiskHeldAsync(labs));
+        await labs.Database.WriteAsync(session => session.ExecuteAsync("UPDATE capacity_holds SET to_at = 1"), Cancellation);
+        Assert.Equal(0, await DiskHeldAsync(labs));
+    }
+
+    [Theory, InlineData(Engine.Sqlite), InlineData(Engine.Postgres)]
+    public async Task Snapshots_asked_for_at_once_never_hold_more_than_their_host_has(Engine engine)
+    {
+        await using var labs = await LabsUnderTest.CreateAsync(databases, engine);
+        var ada = await labs.TeamAsync("qa");
+        var several = new List<LabId>();
+        for (var i = 0; i < 8; i++) several.Add(await OnHostAsync(labs, ada, LabsUnderTest.Pair() with { Blueprint = "single" }, diskGiB: 8 + (3 * 2) + 1));
+        var asked = await Task.WhenAll(several.Select(lab => Task.Run(() => labs.Calls.SnapshotAsync(ada, lab, "at-once", Cancellation))));
+        Assert.Equal(3, asked.Count(outcome => outcome.Ok));
+        Assert.All(asked.Where(outcome => !outcome.Ok), outcome => Assert.Equal("snapshot.no-room", outcome.Refusal!.Code));
+        Assert.Equal((8 + (3 * 2), 3), (await DiskHeldAsync(labs), await HeldAsync(labs)));
+    }
+
+    private static async Task<LabId> OnHostAsync(LabsUnderTest labs, Actor ada, LabRequest request, long diskGiB)
+    {
+        await SeeHostAsync(labs, diskGiB);
+        var id = (await labs.Calls.RequestAsync(ada, request, null, Cancellation)).Value.Id;
+        await labs.BecomeAsync(id, LabState.Ready);
+        await labs.Database.WriteAsync(
+            async session =>
+            {
+                var pool = (await PoolStore.ListAsync(session)).Single().Id;
+                foreach (var machine in (await LabStore.FindAsync(session, id))!.Machines)
+                {
+                    await CapacityStore.HoldAsync(session, machine.Id, 1, new StoredPlacement(pool, "h1", ""), machine.Cpu, machine.MemoryMiB, machine.DiskGiB, labs.Now);
+                    await LabStore.SaveMachineAsync(session, machine with { State = MachineState.Running, Generation = 1, Pool = pool, Host = "h1" });
+                }
+            },
+            Cancellation);
+        return id;
+    }
+
+    private static Task SeeHostAsync(LabsUnderTest labs, long diskGiB, long? freeGiB = null) => labs.Database.WriteAsync(
+        async session => await PoolStore.SaveHostsAsync(
+            session, (await PoolStore.ListAsync(session)).Single().Id, [new HostCapacity("h1", 64, 1 << 20, diskGiB, freeGiB ?? diskGiB, null, null)], labs.Now),
+        Cancellation);
+
+    private static async Task<long> DiskHeldAsync(LabsUnderTest labs) => (await labs.Database.ReadAsync(CapacityStore.ListHeldAsync, Cancellation)).Sum(held => held.DiskGiB);
 
     private static Task<long> HeldAsync(LabsUnderTest labs) => labs.CountAsync("SELECT coalesce(sum(amount), 0) FROM quota_holds WHERE dimension = 'snapshots'");
 

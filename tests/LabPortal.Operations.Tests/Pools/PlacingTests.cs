@@ -1,4 +1,5 @@
 using System.Text.Json.Nodes;
+using LabPortal.Data.Labs;
 using LabPortal.Data.Pools;
 using LabPortal.Domain;
 using LabPortal.Domain.Blueprints;
@@ -117,6 +118,42 @@ public sealed class PlacingTests(TestDatabases databases)
         var three = await ConsiderAsync([.. two, two[0]]);
         Assert.Equal([("cheap", true, 20_000L), ("dear", true, 50_000L)], three.Select(pool => (pool.Name, pool.Chosen, pool.PricePerHour!.Value.Millionths)));
         Assert.Empty(await portal.Database.ReadAsync(CapacityStore.ListHeldAsync, cancellation));
+    }
+
+    [Theory, InlineData(Engine.Sqlite), InlineData(Engine.Postgres)]
+    public async Task A_machine_is_placed_with_the_room_of_the_snapshot_that_is_taken_at_ready(Engine engine)
+    {
+        var cancellation = TestContext.Current.CancellationToken;
+        await using var portal = await PoolsUnderTest.StartAsync(databases, engine, cancellation);
+        await portal.AddPoolAsync("a", new JsonObject { ["hosts"] = 1, ["hostDiskGiB"] = 5 }, cancellation);
+        var (first, second, plain) = (await WithSnapshotAsync(), await WithSnapshotAsync(), await portal.AddLabAsync(cancellation));
+        Assert.NotNull((await PlaceAsync(portal, first, 1, cancellation)).Pool);
+        Assert.Equal((3, 1), await HeldAsync());
+
+        // 2 GiB are left: no room for the next machine with its snapshot, and room for one without.
+        var no = await PlaceAsync(portal, second, 1, cancellation);
+        Assert.Equal((null, true), (no.Pool, no.CanWait));
+        Assert.Contains("3 GiB", no.Why, StringComparison.Ordinal);
+        Assert.NotNull((await PlaceAsync(portal, plain, 1, cancellation)).Pool);
+
+        // Placed anew, it holds it there and not twice.
+        await portal.Database.WriteAsync(session => Placing.ReleaseAsync(session, first.Machines[0].Id, 1, PoolsUnderTest.Now), cancellation);
+        Assert.Equal((1, 1), await HeldAsync());
+        Assert.NotNull((await PlaceAsync(portal, first, 2, cancellation)).Pool);
+        Assert.Equal((4, 2), await HeldAsync());
+
+        async Task<(long, int)> HeldAsync() => Assert.Single(await portal.Database.ReadAsync(CapacityStore.ListHeldAsync, cancellation)) is var held ? (held.DiskGiB, held.Machines) : default;
+
+        async Task<Lab> WithSnapshotAsync()
+        {
+            var lab = await portal.AddLabAsync(cancellation);
+            await portal.Database.WriteAsync(session => SnapshotStore.InsertAsync(session, new Snapshot
+            {
+                Id = new SnapshotId(Guid.NewGuid()), Lab = lab.Id, Name = Snapshot.Clean, State = SnapshotState.Taking, AskedBy = "Ada", AskedAt = PoolsUnderTest.Now,
+                Items = [.. lab.Machines.Select(machine => new SnapshotItem(machine.Id, 0, SnapshotItemState.Taking, null, false, null) { RoomGiB = Snapshot.RoomOf(machine.DiskGiB, machine.MemoryMiB, runs: true) })],
+            }), cancellation);
+            return lab;
+        }
     }
 
     private Task<Placed> PlaceAsync(PoolsUnderTest portal, Lab lab, int generation, CancellationToken cancellation)

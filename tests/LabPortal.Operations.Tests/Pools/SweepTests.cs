@@ -176,6 +176,44 @@ public sealed class SweepTests(TestDatabases databases)
     }
 
     [Theory, InlineData(Engine.Sqlite), InlineData(Engine.Postgres)]
+    public async Task A_part_of_a_snapshot_that_was_made_late_is_an_orphan_of_its_own_on_a_machine_that_lives(Engine engine)
+    {
+        await using var portal = await PoolsUnderTest.StartAsync(databases, engine, Cancellation);
+        var pool = await portal.AddPoolAsync("a", [], Cancellation);
+        var (lab, machine) = await portal.AddRunningLabAsync(pool, Cancellation);
+        var owner = machine.OwnerIn(portal.Portal.Installation);
+        await using var world = portal.WorldOf("a");
+        var (known, late) = (new SnapshotId(Guid.NewGuid()), new SnapshotId(Guid.NewGuid()));
+        var snapshots = (ISnapshotAbility)(await portal.Pools.OpenAsync(pool.Id, Cancellation)).Provider;
+        foreach (var part in new[] { known, late }) await snapshots.TakeSnapshotAsync(new ResourceRef(owner), part, Cancellation);
+        await portal.Database.WriteAsync(session => SnapshotStore.InsertAsync(session, new Snapshot
+        {
+            Id = known, Lab = lab.Id, Name = "known", State = SnapshotState.Taken, AskedBy = "Ada", AskedAt = PoolsUnderTest.Now,
+            Items = [new SnapshotItem(machine.Id, 1, SnapshotItemState.Taken, PoolsUnderTest.Now, true, null)],
+        }), Cancellation);
+
+        // Whose run lives, or is stuck, answers for it.
+        await AddRunAsync(portal, lab.Id, "stuck");
+        await portal.Orphans.LookAsync(pool.Id, Cancellation);
+        Assert.Empty((await portal.Calls.OrphansAsync(PoolsUnderTest.Admin, Cancellation)).Value);
+
+        await portal.Database.WriteAsync(session => session.ExecuteAsync("UPDATE runs SET state = 'undone'"), Cancellation);
+        await portal.Orphans.LookAsync(pool.Id, Cancellation);
+        var orphan = Assert.Single((await portal.Calls.OrphansAsync(PoolsUnderTest.Admin, Cancellation)).Value);
+        Assert.Equal(("snapshot", owner.SnapshotName(late), "listed"), (orphan.Kind, orphan.Name, orphan.State));
+        Assert.Equal([owner.SnapshotName(late)], (await portal.Calls.ResourcesAsync(PoolsUnderTest.Admin, "a", Cancellation)).Value.Where(resource => !resource.Known).Select(resource => resource.Name));
+
+        // It goes alone: its machine, whose meter it does not touch, stays with all that is its own.
+        Assert.Equal("deleting", (await portal.Calls.DeleteOrphanAsync(PoolsUnderTest.Admin, orphan.Id, Cancellation)).Value.State);
+        await portal.Orphans.LookAsync(pool.Id, Cancellation);
+        Assert.Empty((await portal.Calls.OrphansAsync(PoolsUnderTest.Admin, Cancellation)).Value);
+        var left = (await world.ResourcesAsync(Cancellation)).Select(resource => resource.Name).ToList();
+        Assert.Equal(6, left.Count);
+        Assert.Contains(owner.SnapshotName(known), left);
+        Assert.Empty((await portal.Database.ReadAsync(session => MeterStore.OfLabsAsync(session, [lab.Id]), Cancellation))[lab.Id]);
+    }
+
+    [Theory, InlineData(Engine.Sqlite), InlineData(Engine.Postgres)]
     public async Task An_adopted_orphan_is_never_touched_and_automatic_deletion_keeps_its_cap(Engine engine)
     {
         await using var portal = await PoolsUnderTest.StartAsync(databases, engine, Cancellation);

@@ -62,13 +62,22 @@ public sealed class WarmStartTests(TestDatabases databases)
         await using var house = await House.BuildAsync(databases, engine);
         var sweep = new WarmStateSweep(house.Database, house.Pools, house.Identity, house.Time, NullLogger<WarmStateSweep>.Instance);
         await BuildAsync(house);
+
+        // A host whose disk is full gets none; what is there holds its memory's room.
+        await house.Database.WriteAsync(session => session.ExecuteAsync("UPDATE pool_hosts SET disk_free_gib = 0"), Cancellation);
+        await SweepAsync(house, sweep);
+        Assert.Empty(await StatesAsync(house));
+        Assert.Equal(0, await HeldAsync(house));
+        await house.Database.WriteAsync(session => session.ExecuteAsync("UPDATE pool_hosts SET disk_free_gib = disk_gib"), Cancellation);
         await SweepAsync(house, sweep);
         Assert.NotEmpty(await StatesAsync(house));
+        Assert.Equal((await StatesAsync(house)).Count, await HeldAsync(house));
 
         var tiny = (await house.Database.ReadAsync(session => ImageStore.FindCurrentAsync(session, "tiny"), Cancellation))!;
         await SaveAsync(tiny with { Warm = false });
         await SweepAsync(house, sweep);
         Assert.Empty(await StatesAsync(house));
+        Assert.Equal(0, await HeldAsync(house));
         await SaveAsync(tiny);
         await SweepAsync(house, sweep);
         Assert.NotEmpty(await StatesAsync(house));
@@ -82,6 +91,8 @@ public sealed class WarmStartTests(TestDatabases databases)
 
         Task SaveAsync(Image image) => house.Database.WriteAsync(session => ImageStore.SaveAsync(session, image, house.Now), Cancellation);
     }
+
+    private static Task<long> HeldAsync(House house) => house.Database.ReadAsync(session => session.FindAsync<long>("SELECT CAST(coalesce(sum(disk_gib), 0) AS bigint) FROM warm_holds"), Cancellation);
 
     private static async Task<(Lab Lab, Duration Took)> BuildAsync(House house)
     {
