@@ -1,5 +1,7 @@
 using System.Diagnostics;
 using System.Globalization;
+using System.Text;
+using System.Text.RegularExpressions;
 using LabPortal.Domain;
 using LabPortal.Domain.Machines;
 using LabPortal.Domain.Pools;
@@ -11,7 +13,7 @@ namespace LabPortal.Providers.Tests.Libvirt;
 
 /// <summary>Machines that are started from a warm state, with guests that really resume.</summary>
 [Collection(GuestsOnLibvirt.Name)]
-public sealed class LibvirtWarm(LibvirtPeer peer) : IAsyncLifetime
+public sealed partial class LibvirtWarm(LibvirtPeer peer) : IAsyncLifetime
 {
     private readonly TestFolder _folder = new();
     private readonly InstallationId _installation = new(Ids.New(TimeProvider.System));
@@ -53,6 +55,9 @@ public sealed class LibvirtWarm(LibvirtPeer peer) : IAsyncLifetime
 
         await Task.WhenAll(provider.EnsureExistsAsync(one, Cancellation), provider.EnsureExistsAsync(two, Cancellation));
         foreach (var machine in new[] { one, two }) Assert.Equal(MachineStart.FromState, await warm.ReadStartAsync(machine.Reference, Cancellation));
+        var begins = new List<string>();
+        foreach (var machine in new[] { one, two }) begins.Add(await BeginsWithAsync(provider, machine));
+        Assert.True(begins[0] != begins[1], $"Both begin with the same random numbers: {begins[0]}");
         var (first, next) = (await IdentityAsync(provider, one), await IdentityAsync(provider, two));
         foreach (var (what, mine, others) in first.Zip(next, (a, b) => (a.Key, a.Value, b.Value))) Assert.True(mine != others, $"Both have the same {what}: {mine}");
         Assert.Equal(("one", one.Owner.DerivedMac(0)), (first["name"], first["mac"]));
@@ -168,6 +173,24 @@ public sealed class LibvirtWarm(LibvirtPeer peer) : IAsyncLifetime
         _made.Add(machine);
         return machine;
     }
+
+    /// <summary>
+    /// The first random numbers that the guest gave as a machine, once it had fresh ones of its host and the kernel a new key: guests that lack either
+    /// differ all the same, by what little they met since, but do not say this.
+    /// </summary>
+    private static async Task<string> BeginsWithAsync(IProvider provider, MachineSpec machine)
+    {
+        var found = "";
+        await EventuallyAsync(async () =>
+        {
+            var log = Encoding.Latin1.GetString(await ((ISerialLogAbility)provider).ReadSerialLogAsync(machine.Reference, 65536, Cancellation));
+            found = Assert.Single(BeginsWith().Matches(log)).Groups[1].Value;
+        });
+        return found;
+    }
+
+    [GeneratedRegex("tiny: took 64 fresh bytes and begins with ([0-9a-f]{16})")]
+    private static partial Regex BeginsWith();
 
     private async Task<Dictionary<string, string>> IdentityAsync(IProvider provider, MachineSpec machine)
     {
