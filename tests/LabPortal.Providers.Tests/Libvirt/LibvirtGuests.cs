@@ -128,6 +128,68 @@ public sealed class LibvirtGuests(LibvirtPeer peer) : IAsyncLifetime
     }
 
     [Fact]
+    public async Task A_full_disk_costs_a_guest_no_data_whether_a_snapshot_is_taken_or_reverted_to()
+    {
+        const string Small = "small";
+        var key = _folder["key"];
+        await Tool.RunAsync(Cancellation, "ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", key);
+        await peer.Libvirt.AddSmallPoolAsync(Small, Cancellation);
+        var machine = new MachineSpec(
+            new Owner(_installation, new LabId(Ids.New(TimeProvider.System)), new MachineId(Ids.New(TimeProvider.System)), 1),
+            "here", "web-10", "on a full disk", LibvirtPeer.Tiny, 1, 128, 1, new GuestSeed("ada", [await File.ReadAllTextAsync(key + ".pub", Cancellation)], null, new Dictionary<string, object>()));
+        var name = machine.Owner.ResourceName;
+        await using var provider = LibvirtPeer.Open(_installation, peer.Libvirt.Uri, storagePool: Small);
+        var snapshots = (ISnapshotAbility)provider;
+        var (kept, none) = (new SnapshotId(Ids.New(TimeProvider.System)), new SnapshotId(Ids.New(TimeProvider.System)));
+        Task<string> SayAsync(string command) => SignInAsync(provider, machine, "-i", key, "-o", "BatchMode=yes", command);
+        try
+        {
+            await provider.EnsureExistsAsync(machine, Cancellation);
+            Assert.Equal("before", await SayAsync("echo before > file; sync; cat file"));
+            await snapshots.TakeSnapshotAsync(machine.Reference, kept, Cancellation);
+            Assert.Equal("after", await SayAsync("echo after > file; sync; cat file"));
+
+            // Seen before anything is written: a sentence, no part of it, and a guest that runs.
+            await peer.Libvirt.FillAsync(Small, Cancellation);
+            var full = await Assert.ThrowsAsync<ProviderFault>(() => snapshots.TakeSnapshotAsync(machine.Reference, none, Cancellation));
+            Assert.Equal(FaultKind.NoCapacity, full.Kind);
+            Assert.Contains("memory may take 128 MiB", full.Message, StringComparison.Ordinal);
+            await KeptAsync("running");
+
+            // Full in the middle of it, as where another fills it meanwhile: QEMU itself, without that look before.
+            var (exit, said, why) = await Tool.TryAsync(Cancellation, "virsh", "-q", "-c", peer.Libvirt.Uri, "snapshot-create-as", name, machine.Owner.SnapshotName(none));
+            TestContext.Current.TestOutputHelper?.WriteLine($"QEMU on a full disk: {exit} {said} {why}");
+            Assert.NotEqual(0, exit);
+            await KeptAsync("running", "paused");
+
+            // Half a revert is done once more where there is room; the snapshot is as whole as before.
+            var half = await Record.ExceptionAsync(() => snapshots.RevertAsync(machine.Reference, kept, Cancellation));
+            TestContext.Current.TestOutputHelper?.WriteLine($"Reverting on a full disk: {half?.Message ?? "done"}; then the guest is {await PowerAsync()}");
+            Assert.True(half is null or ProviderFault);
+            await KeptAsync("running", "paused", "shut off");
+
+            await peer.Libvirt.MakeRoomAsync(Small, Cancellation);
+            await snapshots.RevertAsync(machine.Reference, kept, Cancellation);
+            Assert.Equal("before", await SayAsync("cat file"));
+            await snapshots.TakeSnapshotAsync(machine.Reference, none, Cancellation);
+            Assert.Equal("new", await SayAsync("echo new > file; sync; cat file"));
+        }
+        finally
+        {
+            await provider.EnsureGoneAsync(machine.Reference, CancellationToken.None);
+            await peer.Libvirt.VirshAsync(CancellationToken.None, "pool-destroy", Small);
+        }
+
+        async Task<string> PowerAsync() => (await peer.Libvirt.VirshAsync(Cancellation, "domstate", name)).Trim();
+
+        async Task KeptAsync(params string[] states)
+        {
+            Assert.Contains(await PowerAsync(), states);
+            Assert.Equal([kept], (await snapshots.ListSnapshotsAsync(machine.Reference, Cancellation)).Select(seen => seen.Snapshot));
+        }
+    }
+
+    [Fact]
     public async Task A_guest_that_never_stops_talking_fills_no_more_than_two_files_and_its_last_words_are_read()
     {
         var key = _folder["key"];
