@@ -1,4 +1,5 @@
 using System.Text.Json.Nodes;
+using System.Text.RegularExpressions;
 using LabPortal.Cli.Api;
 using LabPortal.Cli.Labs;
 using LabPortal.Cli.Shell;
@@ -8,9 +9,10 @@ namespace LabPortal.Cli.Consoles;
 
 /// <summary>
 /// One machine as the system's own ssh reaches it: by <c>lab tunnel</c> as its ProxyCommand, and by a name for its host key that is another
-/// one for each generation. Keys, agent and the person's own configuration (<c>Host *.lab</c>) are as ever.
+/// one for each generation. Keys, agent and the person's own configuration (<c>Host *.lab</c>) are as ever. <paramref name="HostKey"/>: what the portal gave the
+/// machine, and the only one that is let in; empty where what the machine shows first is believed.
 /// </summary>
-internal sealed record SshWay(string Lab, string Machine, string MachineId, string Generation, string User)
+internal sealed partial record SshWay(string Lab, string Machine, string MachineId, string Generation, string User, string HostKey)
 {
     public string Host => $"{Machine}.{Lab}.lab";
 
@@ -19,11 +21,14 @@ internal sealed record SshWay(string Lab, string Machine, string MachineId, stri
     public IEnumerable<string> Arguments =>
     [
         "-o", $"ProxyCommand={Own} tunnel {Quoted($"{Lab}/{Machine}")}",
-        "-o", $"HostKeyAlias={MachineId}-{Generation}.lab",
+        "-o", $"HostKeyAlias={Alias}",
         "-o", $"UserKnownHostsFile=\"{Percents(KnownHosts)}\"",
-        "-o", "StrictHostKeyChecking=accept-new",
+        "-o", $"StrictHostKeyChecking={(HostKey.Length > 0 ? "yes" : "accept-new")}",
         "-o", "CheckHostIP=no",
     ];
+
+    // What was believed at first sight counts for nothing where the key is known.
+    private string Alias => $"{MachineId}-{Generation}{(HostKey.Length > 0 ? ".given" : "")}.lab";
 
     /// <summary>Of lab alone: nobody's own file is written to.</summary>
     private static string KnownHosts => Path.Combine(Path.GetDirectoryName(AccountFile.Location)!, "known_hosts");
@@ -46,9 +51,23 @@ internal sealed record SshWay(string Lab, string Machine, string MachineId, stri
             if (!Safe.IsWord(word)) throw new CommandFailed(Exit.Invalid, $"\"{Safe.Cell(word)}\" is nothing to give to ssh.");
         }
 
+        var hostKey = machine.Items("access").FirstOrDefault(way => way.Text("kind") == "ssh").Text("hostKey");
+        if (hostKey.Length > 0 && !PublicKey().IsMatch(hostKey)) throw new CommandFailed(Exit.Invalid, $"\"{Safe.Cell(hostKey)}\" is no host key.");
         Directory.CreateDirectory(Path.GetDirectoryName(KnownHosts)!);
-        return new SshWay(lab.Text("id"), name, machine.Text("id"), machine.Text("generation"), who);
+        var way = new SshWay(lab.Text("id"), name, machine.Text("id"), machine.Text("generation"), who, hostKey);
+        if (hostKey.Length > 0) await way.KnowAsync(cancellation);
+        return way;
     }
+
+    /// <summary>A name has one key for ever, so that a line is only ever added; twice is as good as once.</summary>
+    private async Task KnowAsync(CancellationToken cancellation)
+    {
+        var line = $"{Alias} {HostKey}";
+        if (!File.Exists(KnownHosts) || !(await File.ReadAllLinesAsync(KnownHosts, cancellation)).Contains(line)) await File.AppendAllTextAsync(KnownHosts, line + "\n", cancellation);
+    }
+
+    [GeneratedRegex(@"\A[a-z0-9-]{1,40} [A-Za-z0-9+/]{1,1000}={0,2}\z", RegexOptions.CultureInvariant)]
+    private static partial Regex PublicKey();
 
     // ssh hands the command to the person's shell, after it has replaced what begins with a percent sign.
     private static string Quoted(string word) => Percents(OperatingSystem.IsWindows() ? $"\"{word}\"" : $"'{word.Replace("'", "'\\''", StringComparison.Ordinal)}'");

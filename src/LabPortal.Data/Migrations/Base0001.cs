@@ -276,7 +276,8 @@ public sealed class Base0001 : ForwardOnlyMigration
             machine_id text NOT NULL REFERENCES machines (id),
             generation integer NOT NULL,
             fingerprint text NOT NULL,
-            seen_at bigint NOT NULL,
+            public_key text,
+            since bigint NOT NULL,
             PRIMARY KEY (machine_id, generation)
         );
         CREATE TABLE placements (

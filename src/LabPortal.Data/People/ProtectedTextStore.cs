@@ -16,5 +16,7 @@ public static class ProtectedTextStore
     public static async Task<IReadOnlySet<string>> ExistingAsync(Session session, IEnumerable<string> names)
         => (await session.QueryAsync<string>($"SELECT name FROM secrets WHERE {session.Dialect.AnyOf("name", "names")}", new { names = Many.Of(names) })).ToHashSet(StringComparer.Ordinal);
 
+    public static Task DeleteAllAsync(Session session, string prefix) => session.ExecuteAsync("DELETE FROM secrets WHERE substr(name, 1, @Length) = @prefix", new { prefix, prefix.Length });
+
     public static Task DeleteAsync(Session session, string name) => session.ExecuteAsync("DELETE FROM secrets WHERE name = @name", new { name });
 }

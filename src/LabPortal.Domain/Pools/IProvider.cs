@@ -329,14 +329,21 @@ public sealed record ImageBinding(string Image, string Version, IReadOnlyDiction
 
 /// <summary>
 /// What the guest is told at its first boot (cloud-init's NoCloud, or what the provider has instead).
-/// <paramref name="UserName"/> gets the keys and, where there is none, the password (never logged; hidden from <c>ToString</c>).
+/// <paramref name="HostKey"/> is the machine's own, where it is not left to the guest to make one. <paramref name="UserName"/> gets the keys and, where there is none, the password (never logged; hidden from <c>ToString</c>).
 /// <paramref name="UserData"/> is structured data (maps, lists, strings, numbers, booleans) that the provider writes out as cloud-config.
 /// </summary>
 public sealed record GuestSeed(
     string UserName,
     IReadOnlyList<string> AuthorizedKeys,
     Secret? Password,
-    IReadOnlyDictionary<string, object> UserData);
+    IReadOnlyDictionary<string, object> UserData,
+    HostKey? HostKey = null);
+
+/// <summary>
+/// What a guest proves over SSH that it is the machine: ed25519, the private half as OpenSSH writes it into a file, the public one as it writes it into a line
+/// (<c>ssh-ed25519 AAAA…</c>).
+/// </summary>
+public sealed record HostKey(Secret Private, string Public);
 
 /// <summary>Text that must not be shown: <c>ToString</c> gives three stars, so that no log, record or exception shows it by accident.</summary>
 public sealed class Secret(string value)

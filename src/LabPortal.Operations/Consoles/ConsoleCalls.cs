@@ -126,10 +126,14 @@ public sealed class ConsoleCalls(Database database, TimeProvider time, OpenPools
             var (seen, mayType) = allowed.Value;
             if (!mayType) draft.Detail["watches"] = "true";
             if (machine is null || machine.Generation != made.Generation) return Refusal.Conflict("console.machine-changed");
+            if (made.Kind is ConsoleKind.Ssh or ConsoleKind.Terminal) draft.Detail["hostKey"] = Word(await HostKeyStore.FindAsync(session, machine.Id, machine.Generation));
             return WhyNot(seen, machine) is { } closed ? closed : new ConsolePass(made.Kind, actor, seen.Id, seen.Name, seen.Team, machine, mayType);
         }, cancellation);
 
         static Refusal No(string code) => new(RefusalKind.Forbidden, code);
+
+        // What tells this machine from another one at its address.
+        static string Word(HostKeyRow? key) => key is null ? "first-seen" : key.PublicKey is null ? "seen-before" : "given";
     }
 
     /// <summary>Why somebody who is in may not stay: a right, the session or the machine is gone. Empty while all is well.</summary>

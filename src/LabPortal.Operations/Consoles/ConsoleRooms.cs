@@ -26,6 +26,9 @@ public sealed class ConsoleRooms(Database database, ConsoleCalls calls, OpenPool
         return room is { Address: { } address } && room.Worker != lease.Id && address != node.Address() && !lease.Lapsed().Contains(room.Worker) ? address : null;
     }
 
+    /// <summary>Where nobody listens any more there are no rooms: they are opened elsewhere, without waiting for that node's beat to lapse.</summary>
+    public Task ForgetAsync(string nodeAddress, CancellationToken cancellation) => database.WriteAsync(session => ConsoleRoomStore.ForgetAsync(session, nodeAddress), cancellation);
+
     /// <summary>A seat in the machine's room, which is opened for the first; or why there is none.</summary>
     internal async Task<(ConsoleSeat? Seat, string Why)> JoinAsync(ConsolePass pass, bool takeOver, CancellationToken cancellation)
     {
@@ -119,7 +122,7 @@ public sealed class ConsoleRooms(Database database, ConsoleCalls calls, OpenPool
         var (machine, generation) = (pass.Machine.Id, pass.Machine.Generation);
         var (user, key, pinned) = await database.ReadAsync(
             async session => ((await ImageStore.FindAsync(session, pass.Machine.Image, pass.Machine.ImageVersion))?.User, await secrets.FindAsync(session, PortalKey.NameOf(pass.Lab)),
-                await HostKeyStore.FindAsync(session, machine, generation)),
+                (await HostKeyStore.FindAsync(session, machine, generation))?.Fingerprint),
             cancellation);
         if (user is null || key is null) return new Opening(null, ConsoleEnd.NoKey);
         var (shell, fingerprint, why) = await SshShell.OpenAsync(Tunnel.EndsOf(pass.Machine), user, key.Reveal(), pinned, cancellation);

@@ -54,13 +54,14 @@ internal sealed class SshShell : Stream, ISizedLine
                 kept = true;
                 return (new SshShell(client, shell, size), seen, "");
             }
+            // Before all others: how the library ends once we refused the key depends on who is quicker.
+            catch (Exception fault) when (fault is not OperationCanceledException && pinned is not null && seen.Length > 0 && pinned != seen)
+            {
+                return (null, seen, ConsoleEnd.HostChanged);
+            }
             catch (SshAuthenticationException)
             {
                 return (null, seen, ConsoleEnd.NoKey);
-            }
-            catch (SshConnectionException) when (pinned is not null && seen.Length > 0 && pinned != seen)
-            {
-                return (null, seen, ConsoleEnd.HostChanged);
             }
             catch (Exception fault) when (fault is SocketException or SshException)
             {

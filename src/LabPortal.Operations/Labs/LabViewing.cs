@@ -1,5 +1,6 @@
 using LabPortal.Data;
 using LabPortal.Data.Blueprints;
+using LabPortal.Data.Consoles;
 using LabPortal.Data.Costs;
 using LabPortal.Data.Images;
 using LabPortal.Data.Labs;
@@ -33,6 +34,7 @@ internal static class LabViewing
         var prices = pools.Values.Where(pool => pool.Prices is not null).ToDictionary(pool => pool.Id, pool => pool.Prices!);
         var runs = await LabReadStore.RunsOfAsync(session, ids);
         var passwords = await ProtectedTextStore.ExistingAsync(session, ids.Select(GuestSeeds.PasswordName));
+        var hostKeys = await HostKeyStore.GivenAsync(session, ids);
         var clean = await SnapshotStore.HavingAsync(session, ids, Snapshot.Clean);
         var meter = await MeterStore.OfLabsAsync(session, ids);
         var blueprints = new Dictionary<(string, int), Blueprint?>();
@@ -78,7 +80,7 @@ internal static class LabViewing
                 RequestedAt = lab.RequestedAt,
                 ReadyAt = lab.ReadyAt,
                 EndedAt = lab.EndedAt,
-                Machines = [.. lab.Machines.Select(machine => OfMachine(machine, pools, images[(machine.Image, machine.ImageVersion)], whyHere))],
+                Machines = [.. lab.Machines.Select(machine => OfMachine(machine, pools, images[(machine.Image, machine.ImageVersion)], whyHere, hostKeys))],
                 Networks = blueprint?.Networks ?? [],
                 Firewall = blueprint?.Firewall,
                 Run = runView.GetValueOrDefault(lab.Id),
@@ -98,7 +100,7 @@ internal static class LabViewing
             .Where(verb => May.Do(actor, May.ToDo(verb), lab.Owner, lab.Team) && (!lab.Frozen || verb is LabVerb.End or LabVerb.Retry or LabVerb.Abandon))];
     }
 
-    private static MachineView OfMachine(Machine machine, Dictionary<PoolId, Pool> pools, Image? image, IReadOnlyDictionary<(MachineId, int), string> whyHere) => new()
+    private static MachineView OfMachine(Machine machine, Dictionary<PoolId, Pool> pools, Image? image, IReadOnlyDictionary<(MachineId, int), string> whyHere, IReadOnlyDictionary<(MachineId, int), string> hostKeys) => new()
     {
         Id = machine.Id,
         Name = machine.Name,
@@ -114,7 +116,7 @@ internal static class LabViewing
         Cpu = machine.Cpu,
         MemoryMiB = machine.MemoryMiB,
         DiskGiB = machine.DiskGiB,
-        Access = machine.State == MachineState.Running && image is { Os: not "windows" } ? [.. machine.Addresses.Select(address => new AccessView("ssh", "direct", address, 22, image.User))] : [],
+        Access = machine.State == MachineState.Running && image is { Os: not "windows" } ? [.. machine.Addresses.Select(address => new AccessView("ssh", "direct", address, 22, image.User, hostKeys.GetValueOrDefault((machine.Id, machine.Generation))))] : [],
         Start = machine.Start,
         WhyHere = whyHere.GetValueOrDefault((machine.Id, machine.Generation)),
     };

@@ -109,8 +109,8 @@ public sealed record MachineView
     public required string? WhyHere { get; init; }
 }
 
-/// <summary>A way in. <paramref name="Via"/> is <c>direct</c> (the caller's machine reaches the address) or <c>portal</c>.</summary>
-public sealed record AccessView(string Kind, string Via, string Host, int Port, string User);
+/// <summary>A way in. <paramref name="Via"/> is <c>direct</c> (the caller's machine reaches the address) or <c>portal</c>. <paramref name="HostKey"/> is the SSH host key that the machine was given, as <c>known_hosts</c> has it; empty where what it shows first has to be believed.</summary>
+public sealed record AccessView(string Kind, string Via, string Host, int Port, string User, string? HostKey);
 
 /// <summary>A snapshot of a lab. <paramref name="Usable"/>: it is whole, and of the machines as they live now.</summary>
 public sealed record SnapshotView(string Name, SnapshotState State, string AskedBy, Instant AskedAt, Instant? TakenAt, bool Usable, IReadOnlyList<SnapshotMachineView> Machines)

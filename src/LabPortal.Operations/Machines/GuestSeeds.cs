@@ -3,7 +3,9 @@ using LabPortal.Data;
 using LabPortal.Data.Blueprints;
 using LabPortal.Data.Images;
 using LabPortal.Data.People;
+using LabPortal.Domain;
 using LabPortal.Domain.Blueprints;
+using LabPortal.Domain.Images;
 using LabPortal.Domain.Labs;
 using LabPortal.Domain.Machines;
 using LabPortal.Domain.Pools;
@@ -13,16 +15,25 @@ using LabPortal.Operations.People;
 namespace LabPortal.Operations.Machines;
 
 /// <summary>What guests are told at their first boot.</summary>
-public sealed partial class GuestSeeds(Database database, SecretStore secrets)
+public sealed partial class GuestSeeds(Database database, SecretStore secrets, TimeProvider time)
 {
     /// <summary>The name under which the generated password of a lab is kept.</summary>
-    public static string PasswordName(Domain.LabId lab) => $"lab/{lab}/password";
+    public static string PasswordName(LabId lab) => $"lab/{lab}/password";
 
     /// <summary>
     /// The owner's keys as they are now, and the portal's own for its terminal; the generated password where the owner had none at the request; the blueprint's user data with the
-    /// lab's parameters in it. The same for every attempt, as long as the owner's keys stay.
+    /// lab's parameters in it; the machine's own host key, unless its user data brings host keys or its guest is one that takes none. The same for every attempt
+    /// in a generation, as long as the owner's keys stay.
     /// </summary>
-    public Task<GuestSeed> OfAsync(Lab lab, Machine machine, CancellationToken cancellation) => database.ReadAsync(
+    public async Task<GuestSeed> OfAsync(Lab lab, Machine machine, CancellationToken cancellation)
+    {
+        var (seed, image) = await ReadAsync(lab, machine, cancellation);
+        return image.Os == "windows" || seed.UserData.ContainsKey("ssh_keys")
+            ? seed
+            : seed with { HostKey = await database.WriteAsync(session => HostKeys.OfAsync(session, secrets, machine, time.Now()), cancellation) };
+    }
+
+    private Task<(GuestSeed Seed, Image Image)> ReadAsync(Lab lab, Machine machine, CancellationToken cancellation) => database.ReadAsync(
         async session =>
         {
             var blueprint = await BlueprintStore.FindAsync(session, lab.Blueprint, lab.BlueprintVersion);
@@ -34,7 +45,7 @@ public sealed partial class GuestSeeds(Database database, SecretStore secrets)
             var password = await secrets.FindAsync(session, PasswordName(lab.Id));
             var portal = await secrets.FindAsync(session, PortalKey.NameOf(lab.Id));
             var userData = blueprint is null ? new Dictionary<string, object>() : Fill(blueprint.Machines.Single(entry => entry.Name == machine.Name).UserData, blueprint.Parameters, lab.Parameters);
-            return new GuestSeed(image.User, [.. keys.Select(key => key.PublicKey), .. portal is null ? Array.Empty<string>() : [PortalKey.PublicOf(portal.Reveal())]], password, userData);
+            return (new GuestSeed(image.User, [.. keys.Select(key => key.PublicKey), .. portal is null ? Array.Empty<string>() : [PortalKey.PublicOf(portal.Reveal())]], password, userData), image);
         },
         cancellation);
 

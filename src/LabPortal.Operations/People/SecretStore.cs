@@ -25,6 +25,9 @@ public sealed class SecretStore(IDataProtectionProvider protection, Database dat
 
     public static Task DeleteAsync(Session session, string name) => ProtectedTextStore.DeleteAsync(session, name);
 
+    /// <summary>All whose names begin so.</summary>
+    public static Task DeleteAllAsync(Session session, string prefix) => ProtectedTextStore.DeleteAllAsync(session, prefix);
+
     private Secret Open(string name, string text)
     {
         try

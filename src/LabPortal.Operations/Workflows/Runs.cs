@@ -106,7 +106,7 @@ public sealed class Runs(RegisteredWorkflows workflows, TimeProvider time)
         await InsertAsync(session, lab, WorkflowNames.End, new Dictionary<string, string>(), live.EndAskedBy!, now, live.TraceParent);
     }
 
-    /// <summary>The lab is <i>ended</i> or <i>failed</i>: it holds no quota any more, and its generated password and the portal's own key open nothing.</summary>
+    /// <summary>The lab is <i>ended</i> or <i>failed</i>: it holds no quota any more, and its generated password, the portal's own key and its machines' host keys are good for nothing.</summary>
     internal static async Task SetOverAsync(Session session, LabId lab, LabState state, Reason? reason, Instant now)
     {
         await QuotaHoldStore.SetEndAsync(session, lab, now);
@@ -115,6 +115,7 @@ public sealed class Runs(RegisteredWorkflows workflows, TimeProvider time)
         await LabStore.SetEndedAtAsync(session, lab, now);
         await SecretStore.DeleteAsync(session, GuestSeeds.PasswordName(lab));
         await SecretStore.DeleteAsync(session, PortalKey.NameOf(lab));
+        await SecretStore.DeleteAllAsync(session, HostKeys.PrefixOf(lab));
         await SetStateAsync(session, lab, state, reason, now);
     }
 

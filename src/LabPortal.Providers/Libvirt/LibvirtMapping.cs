@@ -154,6 +154,8 @@ internal static partial class LibvirtMapping
         }
 
         data["users"] = users;
+        // cloud-init's module ssh: with a key of the seed the guest makes none itself, of no other kind either.
+        if (seed.HostKey is { } key) data["ssh_keys"] = new JsonObject { ["ed25519_private"] = key.Private.Reveal(), ["ed25519_public"] = key.Public };
         data["ssh_pwauth"] = seed.Password is not null;
         data["disable_root"] = seed.UserName != "root";
         return data;

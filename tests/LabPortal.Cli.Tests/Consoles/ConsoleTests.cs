@@ -93,6 +93,25 @@ public sealed class ConsoleTests(SharedPortal portal)
         var words = ran.Output.Split('\n', StringSplitOptions.RemoveEmptyEntries);
         Assert.Equal(["-i", "my key", "root@web.7e57.lab", "--", "ls", "-la", "$HOME"], words[^7..]);
         Assert.Contains("HostKeyAlias=0199-a-3.lab", words);
+        Assert.Contains("StrictHostKeyChecking=accept-new", words);
+
+        // A key that the portal gave the machine is the only one, from the first time on.
+        var way = (JsonObject)machine["access"]![0]!;
+        way["hostKey"] = "ssh-ed25519 AAAAC3Nza";
+        for (var times = 0; times < 2; times++) ran = await lab.RunAsync("ssh", Guid.CreateVersion7().ToString());
+        words = ran.Output.Split('\n', StringSplitOptions.RemoveEmptyEntries);
+        Assert.Contains("HostKeyAlias=0199-a-3.given.lab", words);
+        Assert.Contains("StrictHostKeyChecking=yes", words);
+        var file = words.Single(word => word.StartsWith("UserKnownHostsFile=", StringComparison.Ordinal))["UserKnownHostsFile=".Length..].Trim('"');
+        Assert.Equal(["0199-a-3.given.lab ssh-ed25519 AAAAC3Nza"], await File.ReadAllLinesAsync(file, TestContext.Current.CancellationToken));
+        foreach (var none in new[] { "ssh-ed25519 AAAA\n* ssh-ed25519 BBBB", "@cert-authority * ssh-ed25519 AAAA", "AAAA" })
+        {
+            way["hostKey"] = none;
+            (await lab.RunAsync("ssh", Guid.CreateVersion7().ToString())).Must(Exit.Invalid);
+        }
+
+        way.Remove("hostKey");
+        words = (await lab.RunAsync("ssh", Guid.CreateVersion7().ToString())).Output.Split('\n', StringSplitOptions.RemoveEmptyEntries);
         Assert.Matches(@"^ProxyCommand='[^']*dotnet' '[^']*lab\.dll' tunnel '7e57/web'$", words.Single(word => word.StartsWith("ProxyCommand=", StringComparison.Ordinal)));
 
         // A portal that is none of ours gives names that are orders.

@@ -1,3 +1,4 @@
+using LabPortal.Data.Consoles;
 using LabPortal.Data.Labs;
 using LabPortal.Data.People;
 using LabPortal.Domain;
@@ -10,6 +11,7 @@ using LabPortal.Operations.Labs;
 using LabPortal.Operations.Machines;
 using LabPortal.Operations.People;
 using LabPortal.Operations.Tests.Labs;
+using LabPortal.Operations.Workflows;
 using LabPortal.Testing;
 using NodaTime;
 using Xunit;
@@ -71,7 +73,7 @@ public sealed class GuestSeedsTests(TestDatabases databases)
             ],
             Lease = new LeaseRules(Duration.FromHours(1), Duration.FromHours(2), Duration.Zero),
         });
-        var seeds = new GuestSeeds(labs.Database, labs.Secrets);
+        var seeds = new GuestSeeds(labs.Database, labs.Secrets, labs.Time);
         var request = new LabRequest { Blueprint = "seeded", Team = "qa", Parameters = new Dictionary<string, string> { ["motd"] = "'; $(reboot) \"${x}\": - y" } };
         async Task<(Lab Lab, GuestSeed One, GuestSeed Two)> RequestAsync()
         {
@@ -111,5 +113,52 @@ public sealed class GuestSeedsTests(TestDatabases databases)
         var later = await seeds.OfAsync(without.Lab, without.Lab.Machines[0], Cancellation);
         Assert.Equal((3, without.One.Password.Reveal()), (later.AuthorizedKeys.Count, later.Password!.Reveal()));
         Assert.Equal(0, await labs.CountAsync("SELECT count(*) FROM labs WHERE parameters LIKE '%password%'"));
+    }
+
+    [Theory, InlineData(Engine.Sqlite), InlineData(Engine.Postgres)]
+    public async Task Each_machine_has_a_host_key_of_its_own_in_each_generation_that_ssh_keygen_reads_and_that_is_deleted_with_the_lab(Engine engine)
+    {
+        await using var labs = await LabsUnderTest.CreateAsync(databases, engine);
+        using var folder = new TestFolder();
+        var ada = await labs.TeamAsync("qa");
+        var theirs = new Dictionary<string, object> { ["ssh_keys"] = new Dictionary<string, object> { ["rsa_private"] = "theirs" } };
+        await labs.AddBlueprintAsync(new Blueprint
+        {
+            Name = "known",
+            Title = "Known before the first boot",
+            Machines =
+            [
+                new MachineTemplate { Name = "one", Image = "tiny", Cpu = 1, MemoryMiB = 128, DiskGiB = 1 },
+                new MachineTemplate { Name = "two", Image = "tiny", Cpu = 1, MemoryMiB = 128, DiskGiB = 1 },
+                new MachineTemplate { Name = "own", Image = "tiny", Cpu = 1, MemoryMiB = 128, DiskGiB = 1, UserData = theirs },
+            ],
+            Lease = new LeaseRules(Duration.FromHours(1), Duration.FromHours(2), Duration.Zero),
+        });
+        var seeds = new GuestSeeds(labs.Database, labs.Secrets, labs.Time);
+        var id = (await labs.Calls.RequestAsync(ada, new LabRequest { Blueprint = "known", Team = "qa" }, null, Cancellation)).Value.Id;
+        var lab = (await labs.Database.ReadAsync(session => LabStore.FindAsync(session, id), Cancellation))!;
+        var machine = lab.Machines[0];
+
+        // Two nodes at once, and once more: one key.
+        var made = await Task.WhenAll(seeds.OfAsync(lab, machine, Cancellation), seeds.OfAsync(lab, machine, Cancellation));
+        var again = (await seeds.OfAsync(lab, machine, Cancellation)).HostKey!;
+        Assert.All(made, seed => Assert.Equal((again.Public, again.Private.Reveal()), (seed.HostKey!.Public, seed.HostKey.Private.Reveal())));
+        var other = (await seeds.OfAsync(lab, lab.Machines[1], Cancellation)).HostKey!;
+        var rebuilt = (await seeds.OfAsync(lab, machine with { Generation = machine.Generation + 1 }, Cancellation)).HostKey!;
+        Assert.Equal(3, new[] { again.Public, other.Public, rebuilt.Public }.Distinct().Count());
+        Assert.Null((await seeds.OfAsync(lab, lab.Machines[2], Cancellation)).HostKey);
+
+        // OpenSSH reads the private half, and finds the same public one and fingerprint.
+        await File.WriteAllTextAsync(folder["host"], again.Private.Reveal(), Cancellation);
+        await Tool.RunAsync(Cancellation, "chmod", "600", folder["host"]);
+        Assert.Equal(again.Public, (await Tool.RunAsync(Cancellation, "ssh-keygen", "-y", "-f", folder["host"])).Trim());
+        var known = await labs.Database.ReadAsync(session => HostKeyStore.FindAsync(session, machine.Id, machine.Generation), Cancellation);
+        Assert.Contains($" SHA256:{known!.Fingerprint} ", await Tool.RunAsync(Cancellation, "ssh-keygen", "-l", "-f", folder["host"]), StringComparison.Ordinal);
+
+        const string Kept = "SELECT count(*) FROM secrets WHERE name LIKE '%host-key%'";
+        Assert.Equal(3, await labs.CountAsync(Kept));
+        Assert.Equal(0, await labs.CountAsync("SELECT count(*) FROM secrets WHERE protected LIKE '%PRIVATE KEY%'"));
+        await labs.Database.WriteAsync(session => Runs.SetOverAsync(session, id, LabState.Ended, null, labs.Now), Cancellation);
+        Assert.Equal(0, await labs.CountAsync(Kept));
     }
 }

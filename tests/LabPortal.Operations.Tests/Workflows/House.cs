@@ -48,7 +48,7 @@ internal sealed class House : IAsyncDisposable
         World = new SimulatedWorld(WorldIn(folder), time);
         _pools = new OpenPools(database, ProviderKinds.All, Identity, time);
         Secrets = new SecretStore(DataProtectionProvider.Create(new DirectoryInfo(Path.Combine(folder, "keys"))), database);
-        var seeds = new GuestSeeds(database, Secrets);
+        var seeds = new GuestSeeds(database, Secrets, time);
         Tools = new StepTools(database, _pools, new Placing(), new MachineSpecs(database, seeds, Identity), new SshBannerReach(), Identity, time, settings);
     }
 

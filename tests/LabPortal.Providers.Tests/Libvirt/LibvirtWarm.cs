@@ -62,6 +62,7 @@ public sealed partial class LibvirtWarm(LibvirtPeer peer) : IAsyncLifetime
         foreach (var (what, mine, others) in first.Zip(next, (a, b) => (a.Key, a.Value, b.Value))) Assert.True(mine != others, $"Both have the same {what}: {mine}");
         Assert.Equal(("one", one.Owner.DerivedMac(0)), (first["name"], first["mac"]));
         Assert.Equal(("two", two.Owner.DerivedMac(0)), (next["name"], next["mac"]));
+        Assert.Equal((one.Seed.HostKey!.Public, two.Seed.HostKey!.Public), (KeyOf(first), KeyOf(next)));
 
         // No other's key opens it; its clock is right, however old its memory is.
         Assert.NotEqual(0, (await SshAsync(provider, one, "two", "true")).Exit);
@@ -166,10 +167,11 @@ public sealed partial class LibvirtWarm(LibvirtPeer peer) : IAsyncLifetime
 
     private async Task<MachineSpec> NewAsync(string name)
     {
-        await Tool.RunAsync(Cancellation, "ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", _folder[name]);
+        foreach (var file in new[] { name, name + ".host" }) await Tool.RunAsync(Cancellation, "ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "", "-f", _folder[file]);
+        var host = new HostKey(new Secret(await File.ReadAllTextAsync(_folder[name + ".host"], Cancellation)), (await File.ReadAllTextAsync(_folder[name + ".host.pub"], Cancellation)).Trim());
         var machine = new MachineSpec(
             new Owner(_installation, new LabId(Ids.New(TimeProvider.System)), new MachineId(Ids.New(TimeProvider.System)), 1),
-            "here", name, "warm", LibvirtPeer.Tiny, 1, 128, 1, new GuestSeed("root", [await File.ReadAllTextAsync(_folder[name] + ".pub", Cancellation)], null, new Dictionary<string, object>())) { WarmStart = true };
+            "here", name, "warm", LibvirtPeer.Tiny, 1, 128, 1, new GuestSeed("root", [await File.ReadAllTextAsync(_folder[name] + ".pub", Cancellation)], null, new Dictionary<string, object>(), host)) { WarmStart = true };
         _made.Add(machine);
         return machine;
     }
@@ -200,6 +202,9 @@ public sealed partial class LibvirtWarm(LibvirtPeer peer) : IAsyncLifetime
         string[] words = ["name", "mac", "address", "machine", "boot", "host key", "key", "random"];
         return words.Zip(said).ToDictionary(pair => pair.First, pair => pair.Second);
     }
+
+    /// <summary>Type and key; what stands behind is a comment.</summary>
+    private static string KeyOf(Dictionary<string, string> identity) => string.Join(' ', identity["host key"].Split(' ')[..2]);
 
     private async Task<string> SayAsync(IProvider provider, MachineSpec machine, string command)
     {

@@ -157,6 +157,16 @@ public sealed class MappingLaws
     }
 
     [Fact]
+    public void A_host_key_is_told_as_cloud_init_takes_it_and_where_there_is_none_the_callers_stay()
+    {
+        var callers = new Dictionary<string, object> { ["ssh_keys"] = new Dictionary<string, object> { ["rsa_private"] = "theirs" } };
+        var seed = new GuestSeed("root", [], null, callers, new HostKey(new Secret("private\n"), "ssh-ed25519 AAAA"));
+        Assert.Equal("""{"ed25519_private":"private\n","ed25519_public":"ssh-ed25519 AAAA"}""", LibvirtMapping.UserData(seed)["ssh_keys"]!.ToJsonString());
+        Assert.Equal("""{"rsa_private":"theirs"}""", LibvirtMapping.UserData(seed with { HostKey = null })["ssh_keys"]!.ToJsonString());
+        Assert.DoesNotContain("private\n", seed.ToString(), StringComparison.Ordinal);
+    }
+
+    [Fact]
     public void The_callers_users_stand_behind_ours()
     {
         var data = LibvirtMapping.UserData(new GuestSeed("ada", [], null, new Dictionary<string, object>
