@@ -1,3 +1,5 @@
+using System.Net.WebSockets;
+using System.Text;
 using System.Text.Json.Nodes;
 using LabPortal.Testing;
 
@@ -100,9 +102,51 @@ public sealed class LabLifeTests(TestDatabases databases)
         }
 
         Assert.Equal(versions[^2..], resumed);
+        await asking.WaitForAsync(id, "ready", cancellation: Cancellation);
+        await LoseTheRoomAsync(one, two, id);
         (await watching.PostAsync($"labs/{id}/end", cancellation: Cancellation)).Must(202);
-        await asking.WaitForAsync(id, "ended", cancellation: Cancellation);
-        Assert.Empty((await asking.GetAsync("pools/pretend/resources", Cancellation)).Must(200).Body!.AsArray());
+        await watching.WaitForAsync(id, "ended", TimeSpan.FromMinutes(5), Cancellation);
+        Assert.Empty((await watching.GetAsync("pools/pretend/resources", Cancellation)).Must(200).Body!.AsArray());
+    }
+
+    /// <summary>The node that has a console's room is killed: who looks on from another is told, and opens it there at once.</summary>
+    private static async Task LoseTheRoomAsync(PortalProcess having, PortalProcess other, string lab)
+    {
+        using var theirs = await EnterAsync(having, lab);
+        await ReadUntilAsync(theirs, text => text.Contains("\"live\":true", StringComparison.Ordinal));
+        using var ours = await EnterAsync(other, lab);
+        await ReadUntilAsync(ours, text => text.Contains("\"you\":2", StringComparison.Ordinal));
+
+        await having.KillAsync();
+        Assert.Equal((WebSocketCloseStatus.EndpointUnavailable, "console.lost"), await ReadUntilAsync(ours, _ => false));
+
+        // Asked once: nobody waits until the dead one's beat has lapsed.
+        using var again = await EnterAsync(other, lab);
+        await ReadUntilAsync(again, text => text.Contains("\"you\":1,\"mayType\":true,\"types\":1", StringComparison.Ordinal));
+    }
+
+    private static async Task<WebSocket> EnterAsync(PortalProcess portal, string lab)
+    {
+        using var client = portal.Client();
+        var way = (await client.PostAsync($"labs/{lab}/machines/web/console", new JsonObject { ["kind"] = "serial" }, Cancellation)).Must(200);
+        var socket = new ClientWebSocket();
+        socket.Options.SetRequestHeader("Authorization", $"Bearer {PortalProcess.AdminToken}");
+        await socket.ConnectAsync(new Uri((string)way["address"]!), Cancellation);
+        return socket;
+    }
+
+    /// <summary>Until this was said, or it was closed: then how.</summary>
+    private static async Task<(WebSocketCloseStatus? Status, string? Why)> ReadUntilAsync(WebSocket socket, Predicate<string> enough)
+    {
+        var (said, portion) = (new StringBuilder(), new byte[4096]);
+        while (!enough(said.ToString()))
+        {
+            var part = await socket.ReceiveAsync(portion, Cancellation);
+            if (part.MessageType == WebSocketMessageType.Close) return (part.CloseStatus, part.CloseStatusDescription);
+            said.Append(Encoding.UTF8.GetString(portion, 0, part.Count));
+        }
+
+        return (null, null);
     }
 
     [Fact]

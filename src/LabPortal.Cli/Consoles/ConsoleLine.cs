@@ -112,6 +112,7 @@ internal sealed class ConsoleLine : IDisposable
         "console.no-answer" => new(Exit.Refused, "The machine does not answer there."),
         "console.elsewhere" => new(Exit.Refused, "Somebody else holds the machine's serial port: \"--take-over\" ends that."),
         "console.not-running" or "console.machine-changed" => new(Exit.Refused, "The machine runs no more, or it is another one by now."),
+        "console.lost" => new(Exit.Unreachable, "The part of the portal that had the console is gone; open it again."),
         "console.portal-ends" => new(Exit.Unreachable, "The portal is being stopped."),
         "actor.may-not" or "lab.frozen" => new(Exit.NotAllowed, "You may not be in there any more."),
         _ => new(Exit.Unexpected, $"The portal closed it ({Safe.Text(code)})."),

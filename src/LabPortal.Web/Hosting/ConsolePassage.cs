@@ -1,5 +1,7 @@
 using System.Net;
+using System.Net.Sockets;
 using System.Net.WebSockets;
+using LabPortal.Operations.Consoles;
 using LabPortal.Web.Api;
 using Microsoft.AspNetCore.Hosting.Server;
 using Microsoft.AspNetCore.Hosting.Server.Features;
@@ -29,7 +31,8 @@ internal static class ConsolePassage
         return $"{address.Scheme}://{(isAny ? Dns.GetHostName() : address.Host)}:{address.Port}";
     }
 
-    public static async Task PassOnAsync(HttpContext context, string node, CancellationToken stopping)
+    /// <summary>False where nobody listens at the node's address any more; then nothing was answered.</summary>
+    public static async Task<bool> PassOnAsync(HttpContext context, string node, CancellationToken stopping)
     {
         using var there = new ClientWebSocket();
         there.Options.CollectHttpResponseDetails = true;
@@ -44,20 +47,47 @@ internal static class ConsolePassage
             // http → ws, https → wss.
             await there.ConnectAsync(new Uri($"ws{node["http".Length..]}{context.Request.Path}{context.Request.QueryString}"), limit.Token);
         }
+        catch (WebSocketException fault) when (fault.GetBaseException() is SocketException { SocketErrorCode: SocketError.ConnectionRefused })
+        {
+            return false;
+        }
         catch (Exception fault) when (fault is WebSocketException or OperationCanceledException)
         {
             // Refused there, and audited; or it is not there any more, which the beat of its worker will show.
             var status = there.HttpStatusCode;
             await Problems.WriteAsync(context, (int)status is >= 400 and < 500 ? (int)status : StatusCodes.Status502BadGateway, (int)status is >= 400 and < 500 ? "console.refused-there" : "console.no-answer");
-            return;
+            return true;
         }
 
         using var here = await context.WebSockets.AcceptWebSocketAsync();
-        await Task.WhenAll(CopyAsync(here, there, stopping), CopyAsync(there, here, stopping));
+        await Task.WhenAll(TypeAsync(here, there, stopping), ShowAsync(there, here, stopping));
+        return true;
     }
 
-    /// <summary>Until one of them closes or is gone: then the other is closed likewise.</summary>
-    private static async Task CopyAsync(WebSocket from, WebSocket to, CancellationToken stopping)
+    private static async Task TypeAsync(WebSocket here, WebSocket there, CancellationToken stopping)
+    {
+        // Nobody would see what it shows any more.
+        if (!await CopyAsync(here, there, stopping)) there.Abort();
+    }
+
+    /// <summary>Who looks on is told where the node has gone without a word.</summary>
+    private static async Task ShowAsync(WebSocket there, WebSocket here, CancellationToken stopping)
+    {
+        if (await CopyAsync(there, here, stopping)) return;
+        try
+        {
+            using var limit = CancellationTokenSource.CreateLinkedTokenSource(stopping);
+            limit.CancelAfter(s_patience);
+            if (here.State is WebSocketState.Open or WebSocketState.CloseReceived) await here.CloseOutputAsync(WebSocketCloseStatus.EndpointUnavailable, ConsoleEnd.Lost, limit.Token);
+        }
+        catch (Exception fault) when (fault is WebSocketException or OperationCanceledException or IOException or ObjectDisposedException)
+        {
+            here.Abort();
+        }
+    }
+
+    /// <summary>Until it closes, and the other is closed likewise; false where it is gone.</summary>
+    private static async Task<bool> CopyAsync(WebSocket from, WebSocket to, CancellationToken stopping)
     {
         try
         {
@@ -68,7 +98,7 @@ internal static class ConsolePassage
                 if (part.MessageType == WebSocketMessageType.Close)
                 {
                     await to.CloseOutputAsync(from.CloseStatus ?? WebSocketCloseStatus.Empty, from.CloseStatusDescription, stopping);
-                    return;
+                    return true;
                 }
 
                 await to.SendAsync(portion.AsMemory(0, part.Count), part.MessageType, part.EndOfMessage, stopping);
@@ -77,7 +107,7 @@ internal static class ConsolePassage
         catch (Exception fault) when (fault is WebSocketException or OperationCanceledException or IOException or ObjectDisposedException)
         {
             from.Abort();
-            to.Abort();
+            return false;
         }
     }
 }

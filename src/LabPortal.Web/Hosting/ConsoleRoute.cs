@@ -52,8 +52,8 @@ internal static class ConsoleRoute
         // Whoever is passed on is asked everything there, and comes no further.
         if (!ConsolePassage.IsPassedOn(context) && await rooms.ElsewhereAsync(context.Request.Query[TokenKey].ToString(), cancellation) is { } other)
         {
-            await ConsolePassage.PassOnAsync(context, other, life.ApplicationStopping);
-            return;
+            if (await ConsolePassage.PassOnAsync(context, other, life.ApplicationStopping)) return;
+            await rooms.ForgetAsync(other, cancellation);
         }
 
         var pass = await calls.EnterAsync(actor, context.Request.Query[TokenKey].ToString(), StrangeOrigin(context, settings, actor), cancellation);
