@@ -15,27 +15,35 @@ internal sealed partial class RawTerminal : IDisposable
 
     /// <summary>termios of every libc fits; what is in it is nobody's business here.</summary>
     private const int Size = 256;
-    private readonly byte[] _before;
+    private readonly Action _putBack;
 
-    private RawTerminal(byte[] before) => _before = before;
+    private RawTerminal(Stream keys, Action putBack) => (Keys, _putBack) = (keys, putBack);
 
-    /// <summary>The standard input itself: the framework's own stream reads a terminal by whole lines, and echoes.</summary>
-    public Stream Keys { get; } = new FileStream(new SafeFileHandle(Input, ownsHandle: false), FileAccess.Read, bufferSize: 0);
+    public Stream Keys { get; }
 
     public static RawTerminal Begin()
     {
-        if (OperatingSystem.IsWindows()) throw new CommandFailed(Exit.Invalid, "A console in the terminal needs a Unix terminal; the portal's page has one for the browser.");
+        if (Console.IsInputRedirected || Console.IsOutputRedirected) throw NoTerminal();
+        // There the framework's own stream reads what the console gives, as it gives it.
+        return OperatingSystem.IsWindows() ? new RawTerminal(Console.OpenStandardInput(), WindowsConsole.HandThrough()) : BeginUnix();
+    }
+
+    public static CommandFailed NoTerminal() => new(Exit.Invalid, "A console needs a terminal.");
+
+    private static RawTerminal BeginUnix()
+    {
         var before = new byte[Size];
-        if (Console.IsInputRedirected || Console.IsOutputRedirected || tcgetattr(Input, before) != 0) throw new CommandFailed(Exit.Invalid, "A console needs a terminal.");
+        if (tcgetattr(Input, before) != 0) throw NoTerminal();
         var raw = before.ToArray();
         cfmakeraw(raw);
         if (tcsetattr(Input, Now, raw) != 0) throw new CommandFailed(Exit.Unexpected, $"The terminal cannot be handed through: {Marshal.GetLastPInvokeErrorMessage()}");
-        return new RawTerminal(before);
+        // The standard input itself: the framework's own stream reads a terminal by whole lines, and echoes.
+        return new RawTerminal(new FileStream(new SafeFileHandle(Input, ownsHandle: false), FileAccess.Read, bufferSize: 0), () => _ = tcsetattr(Input, AndForgetInput, before));
     }
 
     public void Dispose()
     {
-        _ = tcsetattr(Input, AndForgetInput, _before);
+        _putBack();
         Keys.Dispose();
     }
 
