@@ -57,7 +57,8 @@ internal sealed class AuditedWrite(Database database, TimeProvider time)
         PortalMeter.Refused(refusal);
         // With the code's arguments its sentence can be told again. What the draft says itself stays.
         foreach (var (name, value) in refusal.Arguments ?? []) draft.Detail.TryAdd(name, Convert.ToString(value, CultureInfo.InvariantCulture) ?? "");
-        await database.WriteAsync(session => AppendAsync(session, actor, draft, refusal.Code, time.Now()), cancellation);
+        // Whoever hangs up meanwhile was refused all the same.
+        await database.WriteAsync(session => AppendAsync(session, actor, draft, refusal.Code, time.Now()), CancellationToken.None);
         return refusal;
     }
 

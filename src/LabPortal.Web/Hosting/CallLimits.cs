@@ -10,6 +10,7 @@ namespace LabPortal.Web.Hosting;
 internal static class CallLimits
 {
     private static readonly string[] s_signIns = ["/sign-in", "/setup", "/invitation", "/reset"];
+    private static readonly string[] s_calls = ["/consoles", "/audit/export"];
 
     public static void AddCallLimits(this IServiceCollection services, PortalSettings settings) => services.AddRateLimiter(limits =>
     {
@@ -29,7 +30,7 @@ internal static class CallLimits
                 Window = TimeSpan.FromMinutes(1),
                 SegmentsPerWindow = 6,
             }),
-            _ when context.IsApi() => RateLimitPartition.GetTokenBucketLimiter(Caller(context), _ => new TokenBucketRateLimiterOptions
+            _ when IsCall(context) => RateLimitPartition.GetTokenBucketLimiter(Caller(context), _ => new TokenBucketRateLimiterOptions
             {
                 TokenLimit = settings.CallsPerSecond * 2,
                 TokensPerPeriod = Math.Max(1, settings.CallsPerSecond / 10),
@@ -41,6 +42,9 @@ internal static class CallLimits
 
     // A password or a one-time link can be tried here.
     private static bool IsSignIn(HttpContext context) => HttpMethods.IsPost(context.Request.Method) && s_signIns.Any(path => context.Request.Path.StartsWithSegments(path));
+
+    // Each of these writes an audit line, also when it is refused.
+    private static bool IsCall(HttpContext context) => context.IsApi() || s_calls.Any(path => context.Request.Path.StartsWithSegments(path));
 
     private static string Caller(HttpContext context) => context.Features.Get<Actor>() is { } actor
         ? $"{actor.Channel} {actor.Person} {actor.TokenName}"

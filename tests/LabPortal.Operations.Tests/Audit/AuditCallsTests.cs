@@ -44,6 +44,21 @@ public sealed class AuditCallsTests(TestDatabases databases)
     }
 
     [Theory, InlineData(Engine.Sqlite), InlineData(Engine.Postgres)]
+    public async Task Whoever_hangs_up_while_he_is_refused_is_in_the_audit_all_the_same(Engine engine)
+    {
+        await using var database = await databases.CreateAsync(engine);
+        var time = new People.SetTime();
+        using var connection = new CancellationTokenSource();
+        var refused = await new AuditedWrite(database, time).DoAsync<int>(Actor.Portal("test"), new AuditDraft("begin-console", "machine", "7"), async (_, _) =>
+        {
+            await connection.CancelAsync();
+            return Refusal.Conflict("console.used");
+        }, connection.Token);
+        Assert.Equal("console.used", refused.Refusal?.Code);
+        Assert.Equal(["console.used"], (await new AuditCalls(database, time).ListAsync(Actor.Portal("test"), new(), 10, null, Cancellation)).Value.Items.Select(line => line.Outcome));
+    }
+
+    [Theory, InlineData(Engine.Sqlite), InlineData(Engine.Postgres)]
     public async Task A_search_finds_by_actor_verb_object_and_time_and_an_export_gives_the_same_lines(Engine engine)
     {
         await using var portal = await People.PortalPeople.CreateAsync(databases, engine);
