@@ -12,7 +12,7 @@ public abstract class FeedPage : ComponentBase, IAsyncDisposable
 {
     private readonly CancellationTokenSource _life = new();
     private Task _watching = Task.CompletedTask;
-    private int _reading;
+    private readonly Newest _reading = new();
 
     [Inject] private LabFeed Feed { get; set; } = null!;
     [Inject] private Caller Who { get; set; } = null!;
@@ -42,16 +42,17 @@ public abstract class FeedPage : ComponentBase, IAsyncDisposable
 
     protected async Task RefreshAsync()
     {
-        // Parameters may change while an older read is under way: only the newest is shown.
-        var reading = ++_reading;
+        // Parameters may change while an older read is under way.
         using var click = PortalTrace.Click("read");
         try
         {
-            var actor = await Who.ActorAsync(Life);
-            if (reading != _reading) return;
-            Problem = null;
-            await ReadAsync(actor, Life);
-            Loaded = true;
+            await _reading.RunAsync(async cancellation =>
+            {
+                var actor = await Who.ActorAsync(cancellation);
+                Problem = null;
+                await ReadAsync(actor, cancellation);
+                Loaded = true;
+            }, Life);
         }
         catch (OperationCanceledException)
         {
@@ -62,6 +63,7 @@ public abstract class FeedPage : ComponentBase, IAsyncDisposable
             Log.LogError(fault, "A page could not be read.");
             Problem = PageErrors.Quoted(Say.PageBroke);
         }
+
 
         if (!Life.IsCancellationRequested) StateHasChanged();
     }
