@@ -27,6 +27,12 @@ internal sealed record ImageFile(string Format, long Bytes, long Capacity)
         }
     }
 
+    /// <summary>Refuses a file of another digest than the catalogue says, where it says one.</summary>
+    public static void RequireDigest(string image, string? wanted, string digest)
+    {
+        if (wanted is not null && wanted != digest) throw new ProviderFault(FaultKind.Rejected, $"The file is not image \"{image}\": its digest is {digest}, and the catalogue says {wanted}.");
+    }
+
     /// <summary>What the file is; its position is its begin again.</summary>
     /// <param name="file">Its content.</param>
     /// <param name="format"><c>qcow2</c> or <c>raw</c>; null takes it for what it looks like, which is for those who only count its bytes.</param>

@@ -649,13 +649,44 @@ public abstract partial class ProviderConformance : IAsyncLifetime
             await images.ReadDigestAsync(image, Hosts[0], heard, Cancellation);
             Assert.Equal(there, (await images.FindAsync(image, Cancellation)).Single(presence => presence.Host == Hosts[0]));
             await images.ImportAsync(image, Hosts[0], file, heard, Cancellation);
-            Assert.True((await images.FindAsync(image, Cancellation)).Single(presence => presence.Host == Hosts[0]).Present);
+            Assert.Equal(there, (await images.FindAsync(image, Cancellation)).Single(presence => presence.Host == Hosts[0]));
+
+            // As long, and another.
+            await File.WriteAllBytesAsync(file, new byte[Size], Cancellation);
+            Assert.Equal(FaultKind.Rejected, Sentence(await Assert.ThrowsAsync<ProviderFault>(() => images.ImportAsync(image, Hosts[0], file, heard, Cancellation))).Kind);
+            Assert.Equal(there, (await images.FindAsync(image, Cancellation)).Single(presence => presence.Host == Hosts[0]));
         }
         finally
         {
             File.Delete(file);
             await RemoveImageAsync(image, CancellationToken.None);
         }
+    });
+
+    [Fact]
+    public Task Images_of_another_digest_than_the_catalogues_are_refused_and_leave_nothing() => WithAsync<IImagesAbility>(async (images, _, _) =>
+    {
+        var image = NewImage("digested", "raw");
+        var file = Path.GetTempFileName();
+        try
+        {
+            await File.WriteAllBytesAsync(file, new byte[1 << 20], Cancellation);
+            var digest = "sha256:" + (await Tool.RunAsync(Cancellation, "sha256sum", file)).Split(' ')[0];
+            var fault = Sentence(await Assert.ThrowsAsync<ProviderFault>(() => images.ImportAsync(Saying("sha256:" + new string('0', 64)), Hosts[0], file, new Heard(), Cancellation)));
+            Assert.Equal(FaultKind.Rejected, fault.Kind);
+            Assert.Contains(digest, fault.Message, StringComparison.Ordinal);
+            Assert.All(await images.FindAsync(image, Cancellation), presence => Assert.False(presence.Present));
+
+            await images.ImportAsync(Saying(digest), Hosts[0], file, new Heard(), Cancellation);
+            Assert.Equal(digest, (await images.FindAsync(image, Cancellation)).Single(presence => presence.Host == Hosts[0]).Digest);
+        }
+        finally
+        {
+            File.Delete(file);
+            await RemoveImageAsync(image, CancellationToken.None);
+        }
+
+        ImageBinding Saying(string digest) => image with { Settings = new Dictionary<string, string>(image.Settings) { [ImageBinding.DigestKey] = digest } };
     });
 
     [Theory]

@@ -45,6 +45,8 @@ public sealed partial class PortalProcess : IAsyncDisposable
         start.Environment["DOTNET_ENVIRONMENT"] = start.Environment["ASPNETCORE_ENVIRONMENT"] = "Production";
         start.Environment["LabPortal__DataFolder"] = dataFolder;
         start.Environment["LabPortal__Bootstrap__AdminToken"] = AdminToken;
+        start.Environment["LabPortal__ImageFolders__0"] = Path.GetTempPath();
+        start.Environment["LabPortal__ImageFolders__1"] = Path.Combine(Repository.Root, "artifacts/images");
         if (database is not null) start.Environment["LabPortal__Database"] = database;
         if (applyFile is not null) start.Environment["LabPortal__Apply"] = applyFile;
         foreach (var (name, value) in more ?? new Dictionary<string, string>()) start.Environment[name] = value;

@@ -55,16 +55,16 @@ public static class ImagePresenceStore
             """, Parameters(row));
     }
 
-    /// <summary>Asks for an import; one that goes on already stays as it is.</summary>
-    public static async Task AskImportAsync(Session session, PoolId pool, string host, string image, string version, string file, long bytes)
+    /// <summary>Asks for an import; one that goes on already, with a beat since <paramref name="deadSince"/>, stays as it is.</summary>
+    public static async Task AskImportAsync(Session session, PoolId pool, string host, string image, string version, string file, long bytes, Instant deadSince)
     {
         await session.ExecuteAsync("""
             INSERT INTO image_presence (pool_id, host, image, version, state, bytes, bytes_done, file, seen_at)
-            VALUES (@pool, @host, @image, @version, 'importing', @bytes, 0, @file, 0)
+            VALUES (@pool, @host, @image, @version, 'importing', @bytes, 0, @file, @deadSince)
             ON CONFLICT (pool_id, host, image, version) DO UPDATE SET state = 'importing', digest = NULL, bytes = excluded.bytes, bytes_done = 0, note = NULL,
-                file = excluded.file, seen_at = 0, read_at = NULL
-            WHERE image_presence.state <> 'importing'
-            """, new { pool, host, image, version, file, bytes });
+                file = excluded.file, seen_at = excluded.seen_at, read_at = NULL
+            WHERE image_presence.state <> 'importing' OR image_presence.seen_at <= @deadSince
+            """, new { pool, host, image, version, file, bytes, deadSince });
         session.Raise(Signal.Operations, "");
     }
 
@@ -103,6 +103,15 @@ public static class ImagePresenceStore
             UPDATE image_presence SET state = @State, digest = @Digest, bytes = @Bytes, bytes_done = @BytesDone, note = @Note, file = NULL, read_at = NULL, seen_at = @SeenAt
             WHERE {UnderWay(row)}
             """, Parameters(row));
+        session.Raise(Signal.Operations, "");
+    }
+
+    /// <summary>Ends an import that nobody has begun: one that got a beat meanwhile goes on.</summary>
+    public static async Task GiveUpAsync(Session session, PresenceRow row, string note, Instant now)
+    {
+        await session.ExecuteAsync($"""
+            UPDATE image_presence SET state = 'failed', bytes_done = 0, note = @note, file = NULL, seen_at = @now WHERE {UnderWay(row)} AND seen_at = @SeenAt
+            """, new { row.Pool, row.Host, row.Image, row.Version, row.SeenAt, note, now });
         session.Raise(Signal.Operations, "");
     }
 

@@ -152,7 +152,8 @@ public interface IImagesAbility
 
     /// <summary>
     /// Copies an image file to one host under the name that the binding gives it. Progress is in bytes.
-    /// A cut-off import leaves nothing under that name. The format is explicit (<c>qcow2</c> or <c>raw</c>); a file with a
+    /// A cut-off import leaves nothing under that name, nor does one of a file with another digest than the binding says
+    /// (<see cref="FaultKind.Rejected"/>). What another file has left there under that name stays, and is <see cref="FaultKind.Rejected"/>. The format is explicit (<c>qcow2</c> or <c>raw</c>); a file with a
     /// backing or data file is refused as <see cref="FaultKind.Rejected"/>.
     /// </summary>
     Task ImportAsync(ImageBinding image, string host, string file, IProgress<long> progress, CancellationToken cancellation);
@@ -322,6 +323,12 @@ public sealed record CardSpec(int Number, string? Network, IPAddress? Address, i
 /// <summary>What a pool calls an image: the provider's own keys (<c>volume</c>, <c>ami</c>, <c>vhdx</c>), from the catalogue.</summary>
 public sealed record ImageBinding(string Image, string Version, IReadOnlyDictionary<string, string> Settings)
 {
+    /// <summary>The key under which a binding may say which file it means: <c>sha256:</c> and 64 hexadecimal digits.</summary>
+    public const string DigestKey = "digest";
+
+    /// <summary>The digest that the image's file has to have, where the catalogue says one.</summary>
+    public string? Digest => Settings.GetValueOrDefault(DigestKey);
+
     public string Require(string key) => Settings.TryGetValue(key, out var value)
         ? value
         : throw new ProviderFault(FaultKind.Rejected, $"Image \"{Image}\" has no \"{key}\" in its binding for this kind of pool.");

@@ -14,6 +14,9 @@ public interface IProviderKind
     /// <summary>Which keys an image's binding for this kind needs (<c>volume</c>).</summary>
     IReadOnlyList<string> ImageKeys { get; }
 
+    /// <summary>Which keys it may have besides. <c>digest</c> (<c>sha256:…</c> of the file) is understood by every kind that takes imports.</summary>
+    IReadOnlyList<string> OptionalImageKeys => [];
+
     /// <summary>Opens a pool whose settings passed <see cref="SettingsSchema.Validate"/>. Connects lazily: never fails for a pool that is away.</summary>
     IProvider Open(PoolContext pool);
 }

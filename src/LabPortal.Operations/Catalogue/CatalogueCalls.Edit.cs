@@ -3,6 +3,7 @@ using LabPortal.Data.Catalogue;
 using LabPortal.Data.Blueprints;
 using LabPortal.Data.Images;
 using LabPortal.Domain;
+using LabPortal.Domain.Pools;
 using LabPortal.Domain.Blueprints;
 using LabPortal.Domain.Images;
 using LabPortal.Domain.People;
@@ -122,8 +123,8 @@ public sealed partial class CatalogueCalls
         return versions.Count == 0 ? Refusal.NotFound("image", name) : versions.Select(version => new ImageVersionView(version.Image, version.CreatedAt, version.Current)).ToList();
     }
 
-    /// <summary>What an image's binding needs for each kind of provider that this portal knows, by name.</summary>
-    public IReadOnlyDictionary<string, IReadOnlyList<string>> BindingKeys => _kinds.OrderBy(kind => kind.Key, StringComparer.Ordinal).ToDictionary(kind => kind.Key, kind => kind.Value.ImageKeys);
+    /// <summary>The kinds of provider that an image may be bound to, by name, with what a binding needs and may have.</summary>
+    public IEnumerable<IProviderKind> BoundKinds => _kinds.Values.OrderBy(kind => kind.Name, StringComparer.Ordinal);
 
     /// <summary>Judges the text that people see, so that lines are theirs.</summary>
     private (YamlReading Reading, IReadOnlyList<Declaration> Declared) Read(CatalogueDocument document)

@@ -106,10 +106,11 @@ internal sealed partial class Declarations(YamlReading reading, IReadOnlyDiction
                 }
 
                 if (all.Map(provider) is not { } binding) continue;
-                bindings[provider] = kind.ImageKeys
-                    .Select(key => (Key: key, Value: binding.Text(key, required: true)))
+                bindings[provider] = kind.ImageKeys.Select(key => (Key: key, Required: true)).Concat(kind.OptionalImageKeys.Select(key => (Key: key, Required: false)))
+                    .Select(key => (key.Key, Value: binding.Text(key.Key, required: key.Required)))
                     .Where(pair => pair.Value is not null)
                     .ToDictionary(pair => pair.Key, pair => pair.Value!, StringComparer.Ordinal);
+                if (bindings[provider].TryGetValue(ImageBinding.DigestKey, out var digest) && !DigestForm().IsMatch(digest)) binding.Tell(ImageBinding.DigestKey, "image.digest-form");
                 binding.Close();
             }
         }
@@ -346,6 +347,9 @@ internal sealed partial class Declarations(YamlReading reading, IReadOnlyDiction
 
     [GeneratedRegex(@"^[A-Za-z0-9][A-Za-z0-9._+-]{0,63}\z", RegexOptions.CultureInvariant)]
     private static partial Regex VersionForm();
+
+    [GeneratedRegex(@"^sha256:[0-9a-f]{64}\z", RegexOptions.CultureInvariant)]
+    private static partial Regex DigestForm();
 
     // What useradd(8) takes on Debian, and Windows account names that are as plain.
     [GeneratedRegex(@"^[A-Za-z_][A-Za-z0-9_-]{0,31}\z", RegexOptions.CultureInvariant)]

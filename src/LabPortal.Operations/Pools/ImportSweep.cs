@@ -16,8 +16,11 @@ namespace LabPortal.Operations.Pools;
 /// </summary>
 public sealed class ImportSweep(Database database, OpenPools pools, TimeProvider time, ILogger<ImportSweep> log)
 {
+    /// <summary>An import or reading without a beat for so long is nobody's.</summary>
+    internal static readonly Duration Dead = Duration.FromSeconds(30);
+
     private static readonly TimeSpan s_beat = TimeSpan.FromSeconds(1);
-    private static readonly Duration s_dead = Duration.FromSeconds(30);
+    private static readonly Duration s_nobodys = Duration.FromMinutes(2);
     private static readonly TimeSpan s_patience = TimeSpan.FromSeconds(2);
 
     /// <summary>One copy to a host at a time: two would only share its disk.</summary>
@@ -30,9 +33,17 @@ public sealed class ImportSweep(Database database, OpenPools pools, TimeProvider
         foreach (var row in await database.ReadAsync(ImagePresenceStore.UnderWayAsync, cancellation))
         {
             var place = (row.Pool, row.Host);
-            if (_importing.ContainsKey(place) || (!row.IsBeingRead && database.Dialect.IsShared && !File.Exists(row.File))) continue;
+            if (_importing.ContainsKey(place)) continue;
             var now = time.Now();
-            if (!await database.WriteAsync(session => ImagePresenceStore.ClaimAsync(session, row, now - s_dead, now), cancellation)) continue;
+            if (!row.IsBeingRead && database.Dialect.IsShared && !File.Exists(row.File))
+            {
+                // Another node may have the file. Where none has, nobody would ever say so.
+                if (row.SeenAt <= now - Dead - s_nobodys)
+                    await database.WriteAsync(session => ImagePresenceStore.GiveUpAsync(session, row, $"No node of the portal has the file {row.File}. Put it there; then import it again.", now), cancellation);
+                continue;
+            }
+
+            if (!await database.WriteAsync(session => ImagePresenceStore.ClaimAsync(session, row, now - Dead, now), cancellation)) continue;
             var importing = ImportAsync(row, cancellation);
             _importing[place] = importing;
             begun.Add(importing);

@@ -24,7 +24,7 @@ public sealed partial class PoolCalls
 
     /// <summary>The kinds of pools that this portal knows, each with what it can be told.</summary>
     public Outcome<IReadOnlyList<PoolKindView>> Kinds(Actor actor) => May.Do(actor, Verb.SeeOperations)
-        ? Outcome.Of<IReadOnlyList<PoolKindView>>([.. _kinds.Values.OrderBy(kind => kind.Name, StringComparer.Ordinal).Select(kind => new PoolKindView(kind.Name, kind.ImageKeys, kind.Settings.Settings))])
+        ? Outcome.Of<IReadOnlyList<PoolKindView>>([.. _kinds.Values.OrderBy(kind => kind.Name, StringComparer.Ordinal).Select(kind => new PoolKindView(kind.Name, kind.ImageKeys, kind.OptionalImageKeys, kind.Settings.Settings))])
         : Refusal.Forbidden(Verb.SeeOperations.Word());
 
     /// <summary>The pool as it was told: what <see cref="SaveAsync"/> takes. Secrets are the names of where they are.</summary>

@@ -13,7 +13,7 @@ using LabPortal.Operations.Workflows;
 namespace LabPortal.Operations.Pools;
 
 /// <summary>Pools as people see and administer them.</summary>
-public sealed partial class PoolCalls(Database database, OpenPools pools, PoolSweep sweep, RunViews runs, IEnumerable<IProviderKind> kinds, SecretStore secrets, Runs begin, TimeProvider time)
+public sealed partial class PoolCalls(Database database, OpenPools pools, PoolSweep sweep, RunViews runs, IEnumerable<IProviderKind> kinds, SecretStore secrets, Runs begin, ImageFolders imageFolders, TimeProvider time)
 {
     /// <summary>Somebody waits for the answer of a listing: no longer than this.</summary>
     private static readonly TimeSpan s_listing = TimeSpan.FromSeconds(20);
@@ -92,16 +92,16 @@ public sealed partial class PoolCalls(Database database, OpenPools pools, PoolSw
     /// Copies an image file of the portal's machine to every host of the pool that lacks it, in the background; progress is in the pool's view.
     /// Hosts that have the image, or are getting it, stay as they are.
     /// </summary>
-    public async Task<Outcome<PoolView>> ImportImageAsync(Actor actor, string pool, string image, string file, CancellationToken cancellation) => await ChangeAsync<PoolView>(
-        actor, Verb.AdministerPools, pool,
-        async (session, found) =>
+    public async Task<Outcome<PoolView>> ImportImageAsync(Actor actor, string pool, string image, string file, CancellationToken cancellation)
+    {
+        // Looked at before the transaction: a folder that hangs holds up nobody else's.
+        var (mistake, bytes) = May.Do(actor, Verb.AdministerPools) ? await Task.Run(() => LookAt(file), cancellation) : default;
+        return await ChangeAsync<PoolView>(actor, Verb.AdministerPools, pool, async (session, found) =>
         {
-            var errors = new List<FieldError>();
+            List<FieldError> errors = mistake is null ? [] : [mistake];
             var entry = await ImageStore.FindCurrentAsync(session, image);
             if (entry is null) errors.Add(new FieldError("image", "image.unknown", [("image", image)]));
             else if (!entry.Bindings.ContainsKey(found.Provider)) errors.Add(new FieldError("image", "image.not-bound", [("image", image), ("kind", found.Provider)]));
-            if (!Path.IsPathFullyQualified(file) || file.Contains('\0')) errors.Add(new FieldError("file", "file.not-a-full-path"));
-            else if (!File.Exists(file)) errors.Add(new FieldError("file", "file.not-found", [("file", file)]));
             if (errors.Count > 0) return Refusal.Invalid(errors);
 
             var hosts = (await PoolStore.ListHostsAsync(session))[found.Id].Where(host => host.Problem is null).ToList();
@@ -109,10 +109,13 @@ public sealed partial class PoolCalls(Database database, OpenPools pools, PoolSw
             var there = (await ImagePresenceStore.OfPoolAsync(session, found.Id))
                 .Where(row => row.Image == entry!.Name && row.Version == entry.Version && row.State == PresenceState.Present).Select(row => row.Host).ToHashSet();
             foreach (var host in hosts.Where(host => !there.Contains(host.Host)))
-                await ImagePresenceStore.AskImportAsync(session, found.Id, host.Host, entry!.Name, entry.Version, file, new FileInfo(file).Length);
+                await ImagePresenceStore.AskImportAsync(session, found.Id, host.Host, entry!.Name, entry.Version, file, bytes, time.Now() - ImportSweep.Dead);
             return await ViewAsync(session, pool);
-        },
-        [("image", image), ("file", file)], cancellation);
+        }, [("image", image), ("file", file)], cancellation);
+    }
+
+    /// <summary>Where images are imported from.</summary>
+    public IReadOnlyList<string> ImageFolders => imageFolders.Folders;
 
     /// <summary>
     /// Reads the image on every host of the pool that has it without a digest, in the background; progress is in the pool's view. It takes as long as
@@ -143,6 +146,8 @@ public sealed partial class PoolCalls(Database database, OpenPools pools, PoolSw
 
     /// <summary>Leaves it, and all that its generation left, to people: no longer listed as an orphan, never touched.</summary>
     public Task<Outcome<OrphanView>> AdoptOrphanAsync(Actor actor, Guid id, CancellationToken cancellation) => DecideAsync(actor, id, OrphanState.Adopted, cancellation);
+
+    private (FieldError? Mistake, long Bytes) LookAt(string file) => imageFolders.Mistake(file) is { } mistake ? (mistake, 0) : (null, new FileInfo(file).Length);
 
     private async Task<Outcome<OrphanView>> DecideAsync(Actor actor, Guid id, OrphanState state, CancellationToken cancellation)
     {

@@ -57,7 +57,7 @@ public sealed record PoolNowView(IReadOnlyList<SlotView> Slots, IReadOnlyList<Ru
 public sealed record SlotView(string Kind, RunId Run, string Workflow, LabId Lab, string LabName, string Team, string? Machine, string? Host, Instant Since);
 
 /// <summary>A kind of pool, with what it can be told: forms are drawn from it.</summary>
-public sealed record PoolKindView(string Name, IReadOnlyList<string> ImageKeys, IReadOnlyList<Setting> Settings);
+public sealed record PoolKindView(string Name, IReadOnlyList<string> ImageKeys, IReadOnlyList<string> OptionalImageKeys, IReadOnlyList<Setting> Settings);
 
 /// <summary>A pool as an admin tells it.</summary>
 public sealed record PoolDraft(string Provider, IReadOnlyList<string> Labels, JsonObject Settings, PoolLimits Limits, Overcommit Overcommit, PriceList? Prices)

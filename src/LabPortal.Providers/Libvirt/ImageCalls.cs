@@ -105,10 +105,11 @@ internal sealed record ReadDigest(string Volume, string Image) : LibvirtCall<boo
 /// <param name="File">Where from, on this machine.</param>
 /// <param name="Format">What the file is, as the catalogue says.</param>
 /// <param name="Image">What people call it.</param>
+/// <param name="Digest">What the file has to have, where the catalogue says so.</param>
 /// <param name="Importer">A name that no other import has or will have.</param>
 /// <param name="Ended">Those of our own that were cut off, and whose processes are gone.</param>
 /// <param name="Silence">How long another import may show no life before it is taken for dead.</param>
-internal sealed record ImportImage(string Volume, string File, string Format, string Image, string Importer, IReadOnlyList<string> Ended, TimeSpan Silence) : LibvirtCall<bool>
+internal sealed record ImportImage(string Volume, string File, string Format, string Image, string? Digest, string Importer, IReadOnlyList<string> Ended, TimeSpan Silence) : LibvirtCall<bool>
 {
     public override string Doing => "take an image";
 
@@ -123,7 +124,7 @@ internal sealed record ImportImage(string Volume, string File, string Format, st
         using var content = ImageFile.Open(File);
         var file = ImageFile.Read(content, Format, Image);
         using var pool = wire.Pool();
-        while (!IsThere(wire, pool, file))
+        while (!IsThere(wire, pool, content, file))
         {
             var right = new ImportRight(wire, pool, Volume, Importer, Ended, Silence);
             if (!right.Take()) continue;
@@ -170,6 +171,7 @@ internal sealed record ImportImage(string Volume, string File, string Format, st
             });
         }
 
+        ImageFile.RequireDigest(Image, Digest, $"sha256:{Convert.ToHexStringLower(hash.GetCurrentHash())}");
         right.Require();
         wire.Refresh(pool);
         using var done = wire.Again(pool, Volume);
@@ -180,11 +182,24 @@ internal sealed record ImportImage(string Volume, string File, string Format, st
         DigestNote.Write(wire, pool, Volume, description, hash);
     }
 
-    /// <summary>Never overwritten: disks of living machines stand on it.</summary>
-    private bool IsThere(LibvirtWire wire, PoolHandle pool, ImageFile file)
+    /// <summary>Never overwritten: disks of living machines stand on it. Where nobody has read what is there, its form has to do.</summary>
+    private bool IsThere(LibvirtWire wire, PoolHandle pool, FileStream content, ImageFile file)
     {
         if (FindImage.Find(wire, pool, Volume) is not { } there) return false;
-        return there.Format == file.Format && there.Capacity == file.Capacity && there.Physical == file.Bytes ? true
-            : throw new ProviderFault(FaultKind.Rejected, $"Another image is there as \"{Volume}\" already, and machines may stand on it. Bind this version to a volume of another name.");
+        var same = there.Format == file.Format && there.Capacity == file.Capacity && there.Physical == file.Bytes
+            && (DigestNote.Read(wire, pool, Volume, there) is not { } known || known == DigestOf(wire, content));
+        if (!same) throw new ProviderFault(FaultKind.Rejected, $"Another image is there as \"{Volume}\" already, and machines may stand on it. Bind this version to a volume of another name.");
+        if (Digest is not null) ImageFile.RequireDigest(Image, Digest, DigestOf(wire, content));
+        return true;
+    }
+
+    private static string DigestOf(LibvirtWire wire, FileStream content)
+    {
+        using var hash = IncrementalHash.CreateHash(HashAlgorithmName.SHA256);
+        var piece = new byte[1 << 20];
+        content.Position = 0;
+        for (int read; (read = content.Read(piece)) > 0; wire.Report(content.Position)) hash.AppendData(piece, 0, read);
+        content.Position = 0;
+        return $"sha256:{Convert.ToHexStringLower(hash.GetHashAndReset())}";
     }
 }

@@ -164,7 +164,7 @@ internal sealed partial class LibvirtProvider
     public async Task ImportAsync(ImageBinding image, string host, string file, IProgress<long> progress, CancellationToken cancellation)
     {
         var importer = Convert.ToHexString(RandomNumberGenerator.GetBytes(16));
-        var call = new ImportImage(image.Require("volume"), Path.GetFullPath(file), image.Settings.GetValueOrDefault("format", "qcow2"), image.Image, importer, [.. _ended.Keys], ImportImage.Quiet(_deadline));
+        var call = new ImportImage(image.Require("volume"), Path.GetFullPath(file), image.Settings.GetValueOrDefault("format", "qcow2"), image.Image, image.Digest, importer, [.. _ended.Keys], ImportImage.Quiet(_deadline));
         try
         {
             await Host(host).RunAsync(call, cancellation, progress);

@@ -39,6 +39,8 @@ internal sealed class SimulatedKind : IProviderKind
 
     public IReadOnlyList<string> ImageKeys => [];
 
+    public IReadOnlyList<string> OptionalImageKeys => [ImageBinding.DigestKey];
+
     public IProvider Open(PoolContext pool)
     {
         var settings = SimulatedSettings.Read(Settings.WithDefaults(pool.Settings));

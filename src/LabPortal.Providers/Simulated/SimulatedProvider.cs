@@ -173,9 +173,10 @@ internal sealed partial class SimulatedProvider(PoolContext pool, SimulatedSetti
     {
         if (!settings.Hosts.Contains(host)) throw NoSuchHost(host);
         var (bytes, digest) = await ReadAsync(image, file, progress, cancellation);
-        await CallAsync(WireVerb.ImportImage, [], rows => new Effect<int>(0, rows.Run(
-            "INSERT INTO images VALUES (@0, @1, @2, @3, @4) ON CONFLICT DO UPDATE SET bytes = excluded.bytes, digest = excluded.digest WHERE digest <> excluded.digest",
-            image.Image, image.Version, host, bytes, digest) > 0), cancellation);
+        ImageFile.RequireDigest(image.Image, image.Digest, digest);
+        await CallAsync(WireVerb.ImportImage, [], rows => Find(rows, image, host) is { Digest: { } other } && other != digest
+            ? throw new ProviderFault(FaultKind.Rejected, $"Another file is there as image {image.Image} {image.Version} already, and machines may stand on it.")
+            : new Effect<int>(0, rows.Run("INSERT INTO images VALUES (@0, @1, @2, @3, @4) ON CONFLICT DO NOTHING", image.Image, image.Version, host, bytes, digest) > 0), cancellation);
     }
 
     /// <summary>What stands there from the beginning has no content: its digest is that of its name, the same on all hosts.</summary>

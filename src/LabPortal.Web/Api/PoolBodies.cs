@@ -49,9 +49,9 @@ internal sealed record PoolBody
 internal sealed record PoolNowBody(IReadOnlyList<SlotView> Slots, IReadOnlyList<RunBody> Waiting);
 
 /// <summary>A kind of pool, with what it can be told.</summary>
-internal sealed record PoolKindBody(string Name, IReadOnlyList<string> ImageKeys, IReadOnlyList<SettingBody> Settings)
+internal sealed record PoolKindBody(string Name, IReadOnlyList<string> ImageKeys, IReadOnlyList<string> OptionalImageKeys, IReadOnlyList<SettingBody> Settings)
 {
-    public static PoolKindBody Of(PoolKindView kind) => new(kind.Name, kind.ImageKeys, [.. kind.Settings.Select(SettingBody.Of)]);
+    public static PoolKindBody Of(PoolKindView kind) => new(kind.Name, kind.ImageKeys, kind.OptionalImageKeys, [.. kind.Settings.Select(SettingBody.Of)]);
 }
 
 /// <summary>One setting; <paramref name="Items"/> are the fields of each entry of a list.</summary>

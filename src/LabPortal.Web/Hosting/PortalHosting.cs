@@ -116,6 +116,7 @@ internal static class PortalHosting
         services.AddSingleton<OpenPools>();
         services.AddSingleton<PeopleCalls>();
         services.AddSingleton<Placing>();
+        services.AddSingleton(new ImageFolders(settings.ImageFolders));
         services.AddSingleton<PoolCalls>();
         services.AddSingleton<QuotaCalls>();
         services.AddSingleton<RunCalls>();

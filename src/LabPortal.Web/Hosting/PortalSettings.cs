@@ -44,6 +44,9 @@ internal sealed record PortalSettings
     /// <summary><c>LabPortal:Consoles:IdleMinutes</c>: how long somebody may do nothing on a console.</summary>
     public TimeSpan ConsoleIdle { get; init; } = TimeSpan.FromMinutes(30);
 
+    /// <summary><c>LabPortal:ImageFolders</c>: folders from which images may be imported; <c>images</c> in the data folder, where empty.</summary>
+    public IReadOnlyList<string> ImageFolders { get; init; } = [];
+
     /// <summary><c>LabPortal:NodeAddress</c>: how other nodes on the same database reach this one, where that is not what it listens on.</summary>
     public string? NodeAddress { get; init; }
 
@@ -78,6 +81,7 @@ internal sealed record PortalSettings
             MetricsToken = Text(portal, "Metrics:Token"),
             SignInsPerMinute = portal.GetValue("Limits:SignInsPerMinute", 20),
             ConsoleIdle = TimeSpan.FromMinutes(portal.GetValue("Consoles:IdleMinutes", 30.0)),
+            ImageFolders = portal.GetSection("ImageFolders").Get<string[]>() is { Length: > 0 } folders ? [.. folders.Select(Path.GetFullPath)] : [Path.Combine(folder, "images")],
             ConsolesPerPerson = portal.GetValue("Consoles:PerPerson", 20),
         };
     }

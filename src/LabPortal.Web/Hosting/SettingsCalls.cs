@@ -28,6 +28,7 @@ internal sealed class SettingsCalls(PortalSettings settings, IConfiguration conf
             // A connection string has a password in it: only what kind of database it leads to is told.
             Set("data", "database", "LabPortal:Database", settings.IsShared ? "PostgreSQL" : $"SQLite, {settings.SqlitePath}"),
             Set("data", "data-folder", "LabPortal:DataFolder", settings.DataFolder),
+            Set("data", "image-folders", "LabPortal:ImageFolders", string.Join(", ", settings.ImageFolders)),
             Set("data", "apply", "LabPortal:Apply", settings.Apply),
             Secret("sign-in", "admin-token", "LabPortal:Bootstrap:AdminToken"),
             Set("sign-in", "sign-ins", "LabPortal:Limits:SignInsPerMinute", Told(settings.SignInsPerMinute)),

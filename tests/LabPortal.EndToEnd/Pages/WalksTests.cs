@@ -301,6 +301,9 @@ public sealed class WalksTests(PortalInBrowser portal)
         await page.FillAsync("#import-file", file + ".not");
         await page.Asked().Button("Import").ClickAsync();
         await page.GetByText("There is no file").Sees().ToBeVisibleAsync();
+        await page.FillAsync("#import-file", "/etc/hostname");
+        await page.Asked().Button("Import").ClickAsync();
+        await page.GetByText("Images are imported from these folders").Sees().ToBeVisibleAsync();
         await page.HoldAsync("import");
         await page.FillAsync("#import-file", file);
         await page.Asked().Button("Import").ClickAsync();

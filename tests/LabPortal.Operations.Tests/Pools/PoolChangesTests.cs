@@ -86,7 +86,7 @@ public sealed class PoolChangesTests(TestDatabases databases)
     }
 
     private static PoolCalls Calls(PoolsUnderTest portal, SecretStore secrets) => new(
-        portal.Database, portal.Pools, portal.Sweep, new RunViews(new RegisteredWorkflows()), [new LockedKind()], secrets, new Runs(new RegisteredWorkflows(), TimeProvider.System), TimeProvider.System);
+        portal.Database, portal.Pools, portal.Sweep, new RunViews(new RegisteredWorkflows()), [new LockedKind()], secrets, new Runs(new RegisteredWorkflows(), TimeProvider.System), new ImageFolders([portal.Folder.Path]), TimeProvider.System);
 
     /// <summary>A kind whose hosts have passwords.</summary>
     private sealed class LockedKind : IProviderKind

@@ -25,15 +25,15 @@ public sealed class SweepTests(TestDatabases databases)
         await portal.Database.WriteAsync(session => PoolStore.SaveAsync(session, pool), Cancellation);
 
         await portal.Sweep.RunAsync(Cancellation);
+        await EventuallyAsync(async () => (await portal.FindAsync("a", Cancellation))!.CheckedAt is not null);
         var first = (await portal.FindAsync("a", Cancellation))!;
-        Assert.NotNull(first.CheckedAt);
         Assert.Equal("healthy", first.State);
         await portal.Sweep.RunAsync(Cancellation);
         Assert.Equal(first.CheckedAt, (await portal.FindAsync("a", Cancellation))!.CheckedAt);
 
         await portal.Database.WriteAsync(session => PoolStore.SaveAsync(session, pool with { Settings = new JsonObject { ["hosts"] = 5 } }), Cancellation);
         await portal.Sweep.RunAsync(Cancellation);
-        Assert.Equal(5, (await portal.Calls.FindAsync(PoolsUnderTest.Admin, "a", Cancellation)).Value.Hosts.Count);
+        await EventuallyAsync(async () => (await portal.Calls.FindAsync(PoolsUnderTest.Admin, "a", Cancellation)).Value.Hosts.Count == 5);
     }
 
     [Theory, InlineData(Engine.Sqlite), InlineData(Engine.Postgres)]
@@ -361,6 +361,39 @@ public sealed class SweepTests(TestDatabases databases)
         Assert.Equal("image.no-digest-missing", (await portal.Calls.ReadDigestAsync(PoolsUnderTest.Admin, "a", "tiny", Cancellation)).Refusal?.Code);
 
         async Task<IReadOnlyList<ImagePresenceView>> ImagesAsync() => (await portal.Calls.FindAsync(PoolsUnderTest.Admin, "a", Cancellation)).Value.Images;
+    }
+
+    [Theory, InlineData(Engine.Sqlite), InlineData(Engine.Postgres)]
+    public async Task Images_come_from_their_folders_alone_also_by_a_link(Engine engine)
+    {
+        await using var portal = await PoolsUnderTest.StartAsync(databases, engine, Cancellation);
+        await portal.AddPoolAsync("a", new JsonObject { ["hosts"] = 1, ["missingImages"] = new JsonArray(new JsonObject { ["image"] = "tiny" }) }, Cancellation);
+        File.CreateSymbolicLink(portal.Folder["link.img"], "/etc/hostname");
+        Directory.CreateSymbolicLink(portal.Folder["folder"], "/etc");
+        foreach (var file in new[] { "/etc/hostname", portal.Folder["../../etc/hostname"], portal.Folder["link.img"], portal.Folder["folder/hostname"], portal.Folder.Path + "-beside" })
+        {
+            var refusal = (await portal.Calls.ImportImageAsync(PoolsUnderTest.Admin, "a", "tiny", file, Cancellation)).Refusal!;
+            Assert.Equal(("file", "file.elsewhere"), refusal.Errors!.Select(error => (error.Field, error.Code)).Single());
+        }
+    }
+
+    [Fact]
+    public async Task An_import_whose_file_no_node_has_fails_with_a_sentence()
+    {
+        await using var portal = await PoolsUnderTest.StartAsync(databases, Engine.Postgres, Cancellation);
+        await portal.AddPoolAsync("a", new JsonObject { ["hosts"] = 1, ["missingImages"] = new JsonArray(new JsonObject { ["image"] = "tiny" }) }, Cancellation);
+        var file = portal.Folder["tiny.img"];
+        await File.WriteAllBytesAsync(file, new byte[1000], Cancellation);
+        await portal.Calls.ImportImageAsync(PoolsUnderTest.Admin, "a", "tiny", file, Cancellation);
+        File.Delete(file);
+        await portal.Imports.RunAsync(Cancellation);
+        Assert.Equal("importing", Assert.Single((await portal.Calls.FindAsync(PoolsUnderTest.Admin, "a", Cancellation)).Value.Images).State);
+
+        await portal.Database.WriteAsync(session => session.ExecuteAsync("UPDATE image_presence SET seen_at = seen_at - 121000000"), Cancellation);
+        await portal.Imports.RunAsync(Cancellation);
+        var failed = Assert.Single((await portal.Calls.FindAsync(PoolsUnderTest.Admin, "a", Cancellation)).Value.Images);
+        Assert.Equal("failed", failed.State);
+        Assert.Contains("No node of the portal has the file", failed.Note);
     }
 
     [Theory, InlineData(Engine.Sqlite), InlineData(Engine.Postgres)]

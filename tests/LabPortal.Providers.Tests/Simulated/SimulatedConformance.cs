@@ -11,7 +11,7 @@ public class SimulatedConformance : ProviderConformance
 {
     private readonly string _folder = Directory.CreateTempSubdirectory("labportal-").FullName;
 
-    protected virtual string Settings => """{"missingImages": [{"image": "missing"}, {"image": "imported"}, {"image": "hostile"}]}""";
+    protected virtual string Settings => """{"missingImages": [{"image": "missing"}, {"image": "imported"}, {"image": "digested"}, {"image": "hostile"}]}""";
 
     protected override string DataFolder => _folder;
 
@@ -96,6 +96,6 @@ public sealed class SlowSimulatedConformance : SimulatedConformance
 {
     protected override string Settings => """
         {"createSeconds": 0.1, "bootSeconds": 0.1, "stopSeconds": 0.1, "deleteSeconds": 0.1, "settlingSeconds": 0.05, "callSeconds": 0.002,
-         "missingImages": [{"image": "missing"}, {"image": "imported"}, {"image": "hostile"}]}
+         "missingImages": [{"image": "missing"}, {"image": "imported"}, {"image": "digested"}, {"image": "hostile"}]}
         """;
 }
