@@ -1,6 +1,5 @@
 using System.Text.Json;
 using System.Text.Json.Nodes;
-using System.Text.RegularExpressions;
 
 namespace LabPortal.Domain.Pools;
 
@@ -13,12 +12,6 @@ public enum SettingKind
 
     /// <summary>Text that goes to the secret store and never comes back.</summary>
     Secret,
-
-    /// <summary>A time as YAML has it: <c>90s</c>, <c>5m</c>, <c>4h</c>, <c>3d</c>.</summary>
-    Duration,
-
-    /// <summary>The full path of a file on the portal's machine.</summary>
-    File,
 
     /// <summary>A list of objects, each with the fields of <see cref="Setting.Items"/>.</summary>
     List,
@@ -42,7 +35,7 @@ public sealed record Setting(
     string? Unit = null);
 
 /// <summary>The settings of a kind of pool: the admin's form is drawn from it, and every value passes it before it is stored.</summary>
-public sealed partial record SettingsSchema(IReadOnlyList<Setting> Settings)
+public sealed record SettingsSchema(IReadOnlyList<Setting> Settings)
 {
     /// <summary>Every mistake at once; empty when the value is good. Field paths look like <c>settings.hosts[0].uri</c>.</summary>
     public IReadOnlyList<FieldError> Validate(JsonObject value, string path = "settings")
@@ -134,12 +127,6 @@ public sealed partial record SettingsSchema(IReadOnlyList<Setting> Settings)
                 if (reference.Count != 1 || reference.Single() is not { Key: "env" or "file" or "secret", Value: JsonValue source } || source.GetValueKind() != JsonValueKind.String)
                     errors.Add(new FieldError(field, "setting.not-a-secret"));
                 break;
-            case SettingKind.Duration when node.GetValueKind() == JsonValueKind.String:
-                if (!DurationForm().IsMatch(node.GetValue<string>())) errors.Add(new FieldError(field, "setting.not-a-duration"));
-                break;
-            case SettingKind.File when node.GetValueKind() == JsonValueKind.String:
-                if (!Path.IsPathFullyQualified(node.GetValue<string>()) || node.GetValue<string>().Contains('\0')) errors.Add(new FieldError(field, "setting.not-a-file"));
-                break;
             default:
                 if (node.GetValueKind() != JsonValueKind.String) errors.Add(new FieldError(field, "setting.not-text"));
                 else if (setting.OneOf is { } allowed && !allowed.Contains(node.GetValue<string>()))
@@ -147,7 +134,4 @@ public sealed partial record SettingsSchema(IReadOnlyList<Setting> Settings)
                 break;
         }
     }
-
-    [GeneratedRegex(@"^[0-9]{1,9}(\.[0-9]{1,6})?[smhd]\z", RegexOptions.CultureInvariant)]
-    private static partial Regex DurationForm();
 }

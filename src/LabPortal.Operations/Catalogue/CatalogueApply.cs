@@ -11,6 +11,8 @@ using LabPortal.Domain.Blueprints;
 using LabPortal.Domain.Images;
 using LabPortal.Domain.People;
 using LabPortal.Domain.Pools;
+using LabPortal.Operations.People;
+using LabPortal.Operations.Pools;
 using NodaTime;
 
 namespace LabPortal.Operations.Catalogue;
@@ -48,6 +50,7 @@ internal sealed class CatalogueApply(
         await LoadAsync();
         CheckReferences();
         await CheckPoolsStayAsync();
+        CheckSecrets();
         if (reading.Mistakes.Count > 0) return Refusal.Invalid(reading.Mistakes);
         if (await FindLivingAsync() is { Count: > 0 } living) return new Refusal(RefusalKind.Conflict, "prune.in-use", [("count", living.Count)], living);
         foreach (var declaration in declared.OrderBy(declaration => declaration.Kind)) await SaveAsync(declaration);
@@ -124,6 +127,17 @@ internal sealed class CatalogueApply(
         }
     }
 
+    /// <summary>A secret that the portal keeps is for the pool that it was given to: another name would open somebody else's.</summary>
+    private void CheckSecrets()
+    {
+        foreach (var (document, pool) in declared.Where(declaration => declaration.Kind == Kind.Pool).Select(declaration => (declaration.Document, (Pool)declaration.Value)))
+        {
+            var own = StoredSecrets.Names(_pools.FirstOrDefault(there => there.Name == pool.Name)?.Settings).ToHashSet();
+            foreach (var (field, _) in StoredSecrets.In(pool.Settings).Where(secret => !own.Contains(secret.Name)))
+                reading.Tell(document, YamlData.LineOf(document.Root, field), field, "setting.not-a-secret");
+        }
+    }
+
     /// <summary>Why what goes cannot go: labs that live on it, blueprints that stay and name it.</summary>
     private async Task<IReadOnlyList<FieldError>> FindLivingAsync()
     {
@@ -188,6 +202,7 @@ internal sealed class CatalogueApply(
         {
             await PoolStore.SaveAsync(session, wanted);
             if (there is not null) SlotStore.Widen(session, wanted.Id, there.Limits, wanted.Limits, now);
+            await ForgetAsync(StoredSecrets.Names(there?.Settings).Except(StoredSecrets.Names(wanted.Settings)));
         });
     }
 
@@ -252,6 +267,7 @@ internal sealed class CatalogueApply(
             case Kind.Pool:
                 await PoolStore.LockAsync(session, Pool(name).Id);
                 await CatalogueStore.DeletePoolAsync(session, Pool(name).Id);
+                await ForgetAsync(StoredSecrets.Names(Pool(name).Settings));
                 break;
             case Kind.Team:
                 await TakeTeamAwayAsync(Team(name));
@@ -275,6 +291,11 @@ internal sealed class CatalogueApply(
 
         foreach (var member in await TeamStore.MembershipsAsync(session, team: team.Id)) await TeamStore.RemoveMemberAsync(session, team.Id, member.Person);
         await TeamStore.SaveAsync(session, team with { Declared = false }, now);
+    }
+
+    private async Task ForgetAsync(IEnumerable<string> secrets)
+    {
+        foreach (var secret in secrets) await SecretStore.DeleteAsync(session, secret);
     }
 
     private Team Team(string name) => _teams.Single(team => team.Name == name);

@@ -165,7 +165,8 @@ internal sealed partial class Declarations(YamlReading reading, IReadOnlyDiction
         if (fields.Map("limits") is { } limit)
         {
             limits = new PoolLimits(
-                (int?)limit.Integer("operationsAtOnce", 1, 1000) ?? limits.OperationsAtOnce, (int?)limit.Integer("bootsAtOnce", 1, 1000) ?? limits.BootsAtOnce);
+                (int?)limit.Integer("operationsAtOnce", 1, 1000) ?? limits.OperationsAtOnce, (int?)limit.Integer("bootsAtOnce", 1, 1000) ?? limits.BootsAtOnce,
+                (int?)limit.Integer("orphanDeletionsPerPass", 0, 1000) ?? limits.OrphanDeletionsPerPass);
             limit.Close();
         }
 

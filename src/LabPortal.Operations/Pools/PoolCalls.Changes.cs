@@ -111,11 +111,11 @@ public sealed partial class PoolCalls
         }
 
         errors.AddRange(kind.Settings.Validate(draft.Settings));
-        var mine = there is null || !_kinds.TryGetValue(there.Provider, out var before) ? [] : Stored(before, there.Settings);
+        var mine = StoredSecrets.Names(there?.Settings).ToHashSet();
         // A name that this pool did not get from us would open somebody else's secret.
         Secrets(kind.Settings.Settings, draft.Settings, "settings", (owner, setting, field) =>
         {
-            if (StoredName(owner[setting.Name]) is { } stored && !mine.Contains(stored)) errors.Add(new FieldError(field, "setting.not-a-secret"));
+            if (StoredSecrets.NameIn(owner[setting.Name]) is { } stored && !mine.Contains(stored)) errors.Add(new FieldError(field, "setting.not-a-secret"));
         });
         return errors;
 
@@ -139,23 +139,9 @@ public sealed partial class PoolCalls
             owner[setting.Name] = new JsonObject { ["secret"] = name };
         });
         foreach (var (name, text) in texts) await secrets.SaveAsync(session, name, text, now);
-        var kept = Stored(kind, settings);
-        if (there is not null && _kinds.TryGetValue(there.Provider, out var before))
-        {
-            foreach (var forgotten in Stored(before, there.Settings).Except(kept)) await SecretStore.DeleteAsync(session, forgotten);
-        }
-
+        foreach (var forgotten in StoredSecrets.Names(there?.Settings).Except(StoredSecrets.Names(settings))) await SecretStore.DeleteAsync(session, forgotten);
         return settings;
     }
-
-    private static List<string> Stored(IProviderKind kind, JsonObject settings)
-    {
-        var names = new List<string>();
-        Secrets(kind.Settings.Settings, settings, "settings", (owner, setting, _) => { if (StoredName(owner[setting.Name]) is { } name) names.Add(name); });
-        return names;
-    }
-
-    private static string? StoredName(JsonNode? value) => value is JsonObject reference && reference["secret"] is JsonValue name && name.TryGetValue<string>(out var text) ? text : null;
 
     /// <summary>Each setting that is a secret and is there, with the object that has it.</summary>
     private static void Secrets(IReadOnlyList<Setting> schema, JsonObject value, string path, Action<JsonObject, Setting, string> each)

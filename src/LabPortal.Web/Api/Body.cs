@@ -118,13 +118,32 @@ internal sealed class Body
         return texts;
     }
 
-    /// <summary>An object as it is: whoever asked knows what may be in it.</summary>
+    /// <summary>An object as it is, without a name that is there twice: whoever asked knows what may be in it.</summary>
     public JsonObject? Json(string name) => Take(name) switch
     {
         null => null,
-        { ValueKind: JsonValueKind.Object } value => JsonObject.Create(value),
+        { ValueKind: JsonValueKind.Object } value => Twice(value, Path(name)) ? null : JsonObject.Create(value),
         _ => Wrong<JsonObject>(name, "field.not-an-object"),
     };
+
+    // A JsonObject finds out only when it is read, and throws then.
+    private bool Twice(JsonElement value, string path)
+    {
+        var before = _errors.Count;
+        switch (value.ValueKind)
+        {
+            case JsonValueKind.Object:
+                foreach (var (name, inner) in Fields(value, path, _errors)) Twice(inner, $"{path}.{name}");
+                break;
+            case JsonValueKind.Array:
+                foreach (var (at, inner) in value.EnumerateArray().Index()) Twice(inner, $"{path}[{at}]");
+                break;
+            default:
+                break;
+        }
+
+        return _errors.Count > before;
+    }
 
     public IReadOnlyList<string> TextList(string name)
     {

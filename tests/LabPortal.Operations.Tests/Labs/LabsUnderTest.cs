@@ -49,7 +49,7 @@ internal sealed class LabsUnderTest : IAsyncDisposable
 
     public static LabRequest Pair(string team = "qa", decimal hours = 4) => new() { Blueprint = "pair", Team = team, Lease = new LeaseRequest(hours) };
 
-    public LeaseSweep Sweep() => new(Database, Runs, Time, NullLogger<LeaseSweep>.Instance);
+    public LeaseSweep Sweep(TimeProvider? time = null) => new(Database, Runs, time ?? Time, NullLogger<LeaseSweep>.Instance);
 
     public static async Task<LabsUnderTest> CreateAsync(TestDatabases databases, Engine engine)
     {

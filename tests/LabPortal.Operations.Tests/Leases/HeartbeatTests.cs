@@ -5,6 +5,7 @@ using LabPortal.Operations.Labs;
 using LabPortal.Operations.People;
 using LabPortal.Operations.Tests.Labs;
 using LabPortal.Testing;
+using Microsoft.Extensions.Time.Testing;
 using NodaTime;
 using Xunit;
 
@@ -129,6 +130,24 @@ public sealed class HeartbeatTests(TestDatabases databases)
         Assert.Equal(LabState.Ready, await StateAsync(labs, ada, lab));
     }
 
+    [Theory, InlineData(Engine.Sqlite), InlineData(Engine.Postgres)]
+    public async Task A_pass_that_stands_still_in_the_middle_hears_first_and_ends_nobody(Engine engine)
+    {
+        await using var labs = await LabsUnderTest.CreateAsync(databases, engine);
+        var ada = await labs.TeamAsync("qa");
+        var lab = (await labs.Calls.RequestAsync(ada, Kept(minutes: 5), null, Cancellation)).Value.Id;
+        await labs.BecomeAsync(lab, LabState.Ready);
+        await PassForAsync(labs, labs.Sweep(), Duration.FromMinutes(1));
+
+        // Between each two looks at the clock of one pass the process may stand still for an hour; then beats could not be taken.
+        for (var reads = 1; reads <= 4; reads++)
+        {
+            var sweep = labs.Sweep(new StandsStill(labs.Time, reads));
+            await sweep.PassAsync(Cancellation);
+            Assert.Equal(LabState.Ready, await StateAsync(labs, ada, lab));
+        }
+    }
+
     /// <summary>As the portal does it: a look every few seconds.</summary>
     private static async Task PassForAsync(LabsUnderTest labs, Operations.Leases.LeaseSweep sweep, Duration length)
     {
@@ -144,4 +163,16 @@ public sealed class HeartbeatTests(TestDatabases databases)
 
     private static async Task<IReadOnlyList<string>> NoticesAsync(LabsUnderTest labs, Domain.People.Actor actor)
         => [.. (await new NoticeCalls(labs.Database, labs.Time).ListAsync(actor, 100, Cancellation)).Select(notice => notice.Code)];
+
+    /// <summary>The same clock; before one of its reads an hour goes by.</summary>
+    private sealed class StandsStill(FakeTimeProvider clock, int before) : TimeProvider
+    {
+        private int _reads;
+
+        public override DateTimeOffset GetUtcNow()
+        {
+            if (++_reads == before + 1) clock.Advance(TimeSpan.FromHours(1));
+            return clock.GetUtcNow();
+        }
+    }
 }

@@ -2,6 +2,7 @@ using System.Text.Json.Nodes;
 using LabPortal.Domain;
 using LabPortal.Domain.Pools;
 using LabPortal.Domain.Workflows;
+using LabPortal.Operations.Catalogue;
 using LabPortal.Operations.People;
 using LabPortal.Operations.Pools;
 using LabPortal.Operations.Workflows;
@@ -38,6 +39,31 @@ public sealed class PoolChangesTests(TestDatabases databases)
         await portal.Database.WriteAsync(session => secrets.SaveAsync(session, "lab/somebody/password", "not yours", PoolsUnderTest.Now), Cancellation);
         var stolen = await SaveAsync(calls, """{ "hosts": [{ "name": "a", "password": { "secret": "lab/somebody/password" } }] }""");
         Assert.Equal(["settings.hosts[0].password"], stolen.Refusal?.Errors?.Select(error => error.Field));
+    }
+
+    [Theory, InlineData(Engine.Sqlite), InlineData(Engine.Postgres)]
+    public async Task A_document_names_only_secrets_of_its_own_pool_and_a_pruned_pool_leaves_none(Engine engine)
+    {
+        await using var portal = await PoolsUnderTest.StartAsync(databases, engine, Cancellation);
+        var secrets = new SecretStore(DataProtectionProvider.Create(new DirectoryInfo(portal.Folder["keys"])), portal.Database);
+        var (calls, catalogue) = (Calls(portal, secrets), new CatalogueCalls(portal.Database, TimeProvider.System, [new LockedKind()]));
+        (await SaveAsync(calls, """{ "hosts": [{ "name": "a", "password": "open sesame" }, { "name": "b", "password": "open barley" }] }""")).Must();
+        var (sesame, barley) = (Name((await DraftAsync(calls)).Settings), Name((await DraftAsync(calls)).Settings, 1));
+
+        Task<Outcome<Applied>> ApplyAsync(string pool, bool prune, params string[] names) => catalogue.ApplyAsync(PoolsUnderTest.Admin,
+            $"kind: Pool\nname: {pool}\nprovider: locked\nlimits: {{ orphanDeletionsPerPass: 3 }}\nsettings:\n  hosts:\n{string.Concat(names.Select((name, i) => $"    - {{ name: h{i}, password: {{ secret: {name} }} }}\n"))}",
+            dryRun: false, prune, Cancellation);
+
+        var stolen = await ApplyAsync("thief", false, sesame);
+        Assert.Equal(("settings.hosts[0].password", "setting.not-a-secret"), Assert.Single(stolen.Refusal!.Errors!.Select(error => (error.Field[(error.Field.IndexOf("settings", StringComparison.Ordinal))..], error.Code))));
+        (await ApplyAsync("locked", false, sesame)).Must();
+        Assert.Equal("open sesame", (await secrets.FindAsync(sesame, Cancellation))?.Reveal());
+        Assert.Null(await secrets.FindAsync(barley, Cancellation));
+        Assert.Contains("orphanDeletionsPerPass: 3", (await catalogue.ExportAsync(PoolsUnderTest.Admin, Cancellation)).Must(), StringComparison.Ordinal);
+        Assert.Equal(3, (await DraftAsync(calls)).Limits.OrphanDeletionsPerPass);
+
+        Assert.Equal(["Pool/locked"], (await catalogue.ApplyAsync(PoolsUnderTest.Admin, "kind: Size\nname: s\ncpu: 1\nmemoryMiB: 128\ndiskGiB: 1\n", dryRun: false, prune: true, Cancellation)).Must().Pruned);
+        Assert.Null(await secrets.FindAsync(sesame, Cancellation));
     }
 
     [Fact]
@@ -79,10 +105,10 @@ public sealed class PoolChangesTests(TestDatabases databases)
 
     private static async Task<PoolDraft> DraftAsync(PoolCalls calls) => (await calls.DraftAsync(PoolsUnderTest.Admin, "locked", Cancellation)).Must();
 
-    private static string Name(JsonObject settings)
+    private static string Name(JsonObject settings, int host = 0)
     {
         Assert.DoesNotContain("sesame", settings.ToJsonString(), StringComparison.Ordinal);
-        return (string)settings["hosts"]![0]!["password"]!["secret"]!;
+        return (string)settings["hosts"]![host]!["password"]!["secret"]!;
     }
 
     private static PoolCalls Calls(PoolsUnderTest portal, SecretStore secrets) => new(

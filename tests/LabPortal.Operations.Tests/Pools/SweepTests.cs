@@ -56,6 +56,40 @@ public sealed class SweepTests(TestDatabases databases)
     }
 
     [Theory, InlineData(Engine.Sqlite), InlineData(Engine.Postgres)]
+    public async Task A_pool_that_cannot_be_opened_says_why_and_stops_no_other(Engine engine)
+    {
+        await using var portal = await PoolsUnderTest.StartAsync(databases, engine, Cancellation);
+        // As another build left them: settings that this one does not take, a kind that it does not have, a secret that is not there.
+        (string Name, string Kind, JsonObject Settings, string Problem)[] broken =
+        [
+            ("a-wrong", "simulated", new JsonObject { ["hosts"] = "many" }, "are wrong: settings.hosts"), ("b-unknown", "mainframe", [], "which this build does not have"),
+        ];
+        foreach (var (name, kind, settings, _) in broken)
+            await portal.Database.WriteAsync(session => PoolStore.SaveAsync(session, new Pool { Id = new PoolId(Guid.NewGuid()), Name = name, Provider = kind, Settings = settings }), Cancellation);
+        var works = new Pool { Id = new PoolId(Guid.NewGuid()), Name = "c-works", Provider = "simulated", Overcommit = new Overcommit(1, 1) };
+        await portal.Database.WriteAsync(session => PoolStore.SaveAsync(session, works), Cancellation);
+
+        await portal.Sweep.RunAsync(Cancellation);
+        await EventuallyAsync(async () => (await portal.FindAsync("c-works", Cancellation))!.CheckedAt is not null);
+        var (lab, machine) = await portal.AddRunningLabAsync(works, Cancellation);
+        await portal.MakeAsync(works, machine with { Id = new MachineId(Guid.NewGuid()) }, Cancellation);
+        await portal.Drift.RunAsync(Cancellation);
+        await portal.Orphans.RunAsync(Cancellation);
+
+        foreach (var (name, _, _, problem) in broken)
+        {
+            await EventuallyAsync(async () => (await portal.FindAsync(name, Cancellation))!.CheckedAt is not null);
+            var pool = (await portal.FindAsync(name, Cancellation))!;
+            Assert.Equal("sick", pool.State);
+            Assert.Contains(problem, Assert.Single(pool.Problems).What, StringComparison.Ordinal);
+        }
+
+        Assert.Equal("healthy", (await portal.FindAsync("c-works", Cancellation))!.State);
+        await EventuallyAsync(async () => (await portal.Calls.OrphansAsync(PoolsUnderTest.Admin, Cancellation)).Value.Count > 0);
+        Assert.Equal(MachineState.Running, (await portal.FindLabAsync(lab.Id, Cancellation)).Machines[0].State);
+    }
+
+    [Theory, InlineData(Engine.Sqlite), InlineData(Engine.Postgres)]
     public async Task A_sick_pool_takes_no_labs_and_says_why_and_takes_them_again_when_it_is_back(Engine engine)
     {
         await using var portal = await PoolsUnderTest.StartAsync(databases, engine, Cancellation);

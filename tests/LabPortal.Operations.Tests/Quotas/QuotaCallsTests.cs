@@ -111,6 +111,23 @@ public sealed class QuotaCallsTests(TestDatabases databases)
         Assert.Equal(("machines 1", "none"), (told[0].Detail["quota"], told[0].Detail["personQuota"]));
     }
 
+    [Theory, InlineData(Engine.Sqlite), InlineData(Engine.Postgres)]
+    public async Task Of_several_admins_who_save_limits_at_once_one_sets_them_and_the_others_are_told(Engine engine)
+    {
+        await using var labs = await LabsUnderTest.CreateAsync(databases, engine);
+        await labs.TeamAsync("qa", ("team", "cpu", 100));
+        var (admin, quotas) = (Actor.Portal("admin"), new QuotaCalls(labs.Database, labs.Time));
+        var seen = Assert.Single(await quotas.TreeAsync(admin, Cancellation)).Use;
+
+        var saved = await Task.WhenAll(Enumerable.Range(1, 6).Select(many => Task.Run(
+            async () => (Many: many, Outcome: await quotas.SetLimitsAsync(admin, "qa", Only("labs", $"{many}"), Only("labs", $"{many}"), seen, Cancellation)))));
+
+        var set = Assert.Single(saved, one => one.Outcome.Ok).Many;
+        Assert.All(saved.Where(one => !one.Outcome.Ok), one => Assert.Equal("quota.changed-meanwhile", one.Outcome.Refusal!.Code));
+        var now = Assert.Single(await quotas.TreeAsync(admin, Cancellation)).Use.Where(use => use.Limit is not null || use.PersonLimit is not null);
+        Assert.Equal([("labs", (long?)set, (long?)set)], now.Select(use => (use.Dimension, use.Limit, use.PersonLimit)));
+    }
+
     [Fact]
     public async Task Limits_of_a_declared_team_are_set_only_after_it_is_detached()
     {

@@ -37,13 +37,15 @@ public sealed class PoolForm
     public string MemoryHour { get; set; }
     public string DiskHour { get; set; }
 
+    public IReadOnlyList<string> ReadLabels() => Labels.Split(',', StringSplitOptions.RemoveEmptyEntries | StringSplitOptions.TrimEntries);
+
     /// <summary>The pool as it is sent, and every text that is no number.</summary>
     public PoolDraft Read(out IReadOnlyList<FieldError> mistakes)
     {
         var errors = new List<FieldError>();
         var draft = new PoolDraft(
             _provider,
-            Labels.Split(',', StringSplitOptions.RemoveEmptyEntries | StringSplitOptions.TrimEntries),
+            ReadLabels(),
             SettingDraft.Read(Settings),
             new PoolLimits(Whole("limits.operationsAtOnce", Operations), Whole("limits.bootsAtOnce", Boots), Whole("limits.orphanDeletionsPerPass", Orphans)),
             new Overcommit((double)Number("overcommit.cpu", OvercommitCpu), (double)Number("overcommit.memory", OvercommitMemory)),
