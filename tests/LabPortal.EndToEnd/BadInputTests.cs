@@ -70,6 +70,26 @@ public sealed class BadInputTests(BadInputTests.Portal shared) : IClassFixture<B
         await NothingChangedAsync(client);
     }
 
+    [Fact]
+    public async Task Settings_with_a_name_twice_and_decisions_that_cannot_be_are_told_at_their_fields()
+    {
+        using var client = shared.Process.Client();
+        static StringContent Json(string text) => new(text, Encoding.UTF8, "application/json");
+
+        var pool = (await client.SendAsync(HttpMethod.Put, "pools/twice", Json("""{"provider":"simulated","settings":{"hosts":1,"missingImages":[{"image":"a","image":"b"}],"hosts":2}}"""), Cancellation)).Must(400);
+        Assert.Equal(["settings.hosts", "settings.missingImages[0].image"], pool.Errors.Keys.Order(StringComparer.Ordinal));
+        var wrong = (await client.SendAsync(HttpMethod.Patch, "settings", Json("""{"settings":{"sign-ins":"many","console-idle":0,"mood":1,"calls":50000,"calls":2}}"""), Cancellation)).Must(400);
+        Assert.Equal(["settings.calls"], wrong.Errors.Keys);
+        wrong = (await client.SendAsync(HttpMethod.Patch, "settings", Json("""{"settings":{"sign-ins":"many","console-idle":0,"mood":1,"calls":50000}}"""), Cancellation)).Must(400);
+        Assert.Equal(["settings.console-idle", "settings.mood", "settings.sign-ins"], wrong.Errors.Keys.Order(StringComparer.Ordinal));
+        (await client.SendAsync(HttpMethod.Patch, "settings", Json("""{"settings":{"consoles-per-person":7}}"""), Cancellation)).Must(200);
+        (await client.SendAsync(HttpMethod.Patch, "settings", Json("""{"settings":{"consoles-per-person":8},"seen":{}}"""), Cancellation)).Must(409);
+
+        var settings = (await client.GetAsync("settings?limit=200", Cancellation)).Must(200)["items"].AsArray().ToDictionary(setting => (string)setting!["name"]!, setting => setting!);
+        Assert.Equal(("7", "portal", true), ((string?)settings["consoles-per-person"]["value"], (string?)settings["consoles-per-person"]["source"], (bool)settings["consoles-per-person"]["settable"]!));
+        Assert.Equal(("configuration", false), ((string?)settings["data-folder"]["source"], (bool)settings["data-folder"]["settable"]!));
+    }
+
     [Theory]
     [InlineData(null, "labs", 401)]
     [InlineData("wrong", "labs", 401)]

@@ -27,6 +27,7 @@ public sealed class Base0001 : ForwardOnlyMigration
         CREATE TABLE installation (
             id text PRIMARY KEY,
             made_at bigint NOT NULL,
+            settings text NOT NULL DEFAULT '{}',
             one integer NOT NULL DEFAULT 1 CONSTRAINT installation_is_one UNIQUE CHECK (one = 1)
         );
 

@@ -31,6 +31,7 @@ public enum Verb
     ApplyCatalogue,
     AdministerPeople,
     AdministerWebhooks,
+    AdministerSettings,
     SeeAudit,
 }
 
@@ -101,6 +102,7 @@ public static class May
         [Verb.ApplyCatalogue] = Grant.Admins,
         [Verb.AdministerPeople] = Grant.Admins,
         [Verb.AdministerWebhooks] = Grant.Managers,
+        [Verb.AdministerSettings] = Grant.Admins,
         [Verb.SeeAudit] = Grant.AdminsAndAuditors,
     };
 

@@ -4,23 +4,17 @@ using System.Net.WebSockets;
 using LabPortal.Domain;
 using LabPortal.Domain.Consoles;
 using LabPortal.Domain.Pools;
+using LabPortal.Operations.Settings;
 using Microsoft.Extensions.Logging;
 using NodaTime;
 
 namespace LabPortal.Operations.Consoles;
 
-/// <summary>
-/// How long a console may rest (setting <c>LabPortal:Consoles:IdleMinutes</c>), and how many a person may have open at one node
-/// (<c>LabPortal:Consoles:PerPerson</c>).
-/// </summary>
-public sealed record ConsoleSettings(TimeSpan Idle, int PerPerson = 20)
-{
-    /// <summary>How often it is asked whether who is in may stay.</summary>
-    public TimeSpan LookEvery { get; init; } = TimeSpan.FromSeconds(10);
-}
+/// <summary>How often it is asked whether who is in at a console may stay.</summary>
+public sealed record ConsoleWatch(TimeSpan LookEvery);
 
 /// <summary>A console from when somebody was let in until they are out: bytes both ways, and an end in the audit whatever happens.</summary>
-public sealed class ConsoleSessions(ConsoleCalls calls, ConsoleRooms rooms, ConsoleSettings settings, TimeProvider time, ILogger<ConsoleSessions> log)
+public sealed class ConsoleSessions(ConsoleCalls calls, ConsoleRooms rooms, LiveSettings settings, ConsoleWatch watch, TimeProvider time, ILogger<ConsoleSessions> log)
 {
     private static readonly TimeSpan s_patience = TimeSpan.FromSeconds(3);
 
@@ -37,7 +31,7 @@ public sealed class ConsoleSessions(ConsoleCalls calls, ConsoleRooms rooms, Cons
         var (began, why, person) = (time.GetTimestamp(), ConsoleEnd.Broken, pass.Actor.Person!.Value);
         try
         {
-            why = _open.AddOrUpdate(person, 1, (_, open) => open + 1) > settings.PerPerson ? await RefuseAsync(socket, ConsoleEnd.TooMany) : pass.Kind switch
+            why = _open.AddOrUpdate(person, 1, (_, open) => open + 1) > settings.Now.ConsolesPerPerson ? await RefuseAsync(socket, ConsoleEnd.TooMany) : pass.Kind switch
             {
                 ConsoleKind.Ssh => await TunnelAsync(pass, socket, over),
                 ConsoleKind.Vnc => await ScreenAsync(pass, socket, over),
@@ -145,11 +139,11 @@ public sealed class ConsoleSessions(ConsoleCalls calls, ConsoleRooms rooms, Cons
 
     private async Task<string> WatchAsync(ConsolePass pass, ConsoleSocket socket, CancellationToken cancellation)
     {
-        using var look = new PeriodicTimer(settings.Idle / 4 < settings.LookEvery ? settings.Idle / 4 : settings.LookEvery, time);
         var failed = 0;
-        while (await look.WaitForNextTickAsync(cancellation))
+        while (true)
         {
-            if (socket.Idle >= settings.Idle) return ConsoleEnd.Idle;
+            await Task.Delay(settings.Now.ConsoleIdle / 4 < watch.LookEvery ? settings.Now.ConsoleIdle / 4 : watch.LookEvery, time, cancellation);
+            if (socket.Idle >= settings.Now.ConsoleIdle) return ConsoleEnd.Idle;
             try
             {
                 if (await calls.WhyNotStayAsync(pass, cancellation) is { } refusal) return refusal.Code;
@@ -160,8 +154,6 @@ public sealed class ConsoleSessions(ConsoleCalls calls, ConsoleRooms rooms, Cons
                 log.LogWarning(fault, "Whether {Person} may stay at the {Kind} console of {Machine} in lab {Lab} could not be read.", pass.Actor.Name, pass.Kind, pass.Machine.Name, pass.Lab);
             }
         }
-
-        return ConsoleEnd.PortalEnds;
     }
 
     private async Task<string> OutcomeAsync(Task<string> part, ConsolePass pass)

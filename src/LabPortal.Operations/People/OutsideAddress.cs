@@ -1,10 +1,8 @@
 using System.Net;
 using System.Net.Sockets;
+using LabPortal.Operations.Settings;
 
 namespace LabPortal.Operations.People;
-
-/// <summary>Hosts inside that an admin allows people's addresses to reach, by name or address (setting <c>LabPortal:Webhooks:AllowedHosts</c>).</summary>
-public sealed record AllowedHosts(IReadOnlyList<string> Hosts);
 
 /// <summary>What was to be called leads to an address inside that no admin listed.</summary>
 internal sealed class AddressInsideException(string host) : Exception($"{host} leads to an address inside.");
@@ -33,7 +31,7 @@ internal static class OutsideAddress
     }
 
     /// <summary>A handler that connects to checked addresses only, follows nothing and uses no proxy. An address inside is an <see cref="AddressInsideException"/> within its fault.</summary>
-    public static SocketsHttpHandler Handler(AllowedHosts allowed) => new()
+    public static SocketsHttpHandler Handler(LiveSettings settings) => new()
     {
         AllowAutoRedirect = false,
         UseProxy = false,
@@ -44,7 +42,7 @@ internal static class OutsideAddress
         {
             var host = context.DnsEndPoint.Host;
             var addresses = await Dns.GetHostAddressesAsync(host, cancellation);
-            var usable = addresses.Where(address => !IsInside(address) || allowed.Hosts.Contains(host, StringComparer.OrdinalIgnoreCase) || allowed.Hosts.Contains(address.ToString())).ToArray();
+            var usable = addresses.Where(address => !IsInside(address) || settings.Now.WebhookHosts.Contains(host, StringComparer.OrdinalIgnoreCase) || settings.Now.WebhookHosts.Contains(address.ToString())).ToArray();
             if (usable.Length == 0) throw new AddressInsideException(host);
             var socket = new Socket(SocketType.Stream, ProtocolType.Tcp) { NoDelay = true };
             try

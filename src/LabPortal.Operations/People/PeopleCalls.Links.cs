@@ -12,10 +12,10 @@ public sealed partial class PeopleCalls
 {
     private static readonly Refusal s_linkNotValid = new(RefusalKind.NotFound, "link.not-valid");
 
-    private static Duration LivesFor(LinkPurpose purpose) => purpose switch
+    private Duration LivesFor(LinkPurpose purpose) => purpose switch
     {
         LinkPurpose.Setup => Duration.FromHours(24),
-        LinkPurpose.Invitation => Duration.FromDays(7),
+        LinkPurpose.Invitation => settings.Now.InvitationLife,
         _ => Duration.FromHours(1),
     };
 

@@ -3,6 +3,7 @@ using LabPortal.Data.People;
 using LabPortal.Domain;
 using LabPortal.Domain.People;
 using LabPortal.Operations.Audit;
+using LabPortal.Operations.Settings;
 using Microsoft.AspNetCore.Identity;
 using NodaTime;
 
@@ -33,7 +34,7 @@ public sealed record Bootstrap(string? AdminToken)
 }
 
 /// <summary>People, teams, and how people prove who they are. Single sign-on will be one more issuer in the sign-ins.</summary>
-public sealed partial class PeopleCalls(Database database, TimeProvider time, Bootstrap bootstrap)
+public sealed partial class PeopleCalls(Database database, TimeProvider time, Bootstrap bootstrap, LiveSettings settings)
 {
     private const string BootstrapName = "bootstrap";
     private const int TriesAllowed = 5;

@@ -6,6 +6,7 @@ using LabPortal.Domain;
 using LabPortal.Domain.Labs;
 using LabPortal.Domain.People;
 using LabPortal.Operations.Audit;
+using LabPortal.Operations.Settings;
 using NodaTime;
 using Secret = LabPortal.Domain.Pools.Secret;
 
@@ -26,7 +27,7 @@ public sealed record NewWebhook(WebhookView Webhook, Secret Secret);
 /// Where a team's notices go outside of the portal: for its managers and admins, since an address alone may be enough to write to
 /// somebody's channel.
 /// </summary>
-public sealed class WebhookCalls(Database database, SecretStore secrets, AllowedHosts allowed, TimeProvider time)
+public sealed class WebhookCalls(Database database, SecretStore secrets, LiveSettings settings, TimeProvider time)
 {
     private const int MostOfTeam = 20;
     private const int LongestAddress = 2000;
@@ -95,7 +96,7 @@ public sealed class WebhookCalls(Database database, SecretStore secrets, Allowed
         }
 
         var host = uri.IdnHost;
-        if (allowed.Hosts.Contains(host, StringComparer.OrdinalIgnoreCase)) return null;
+        if (settings.Now.WebhookHosts.Contains(host, StringComparer.OrdinalIgnoreCase)) return null;
         if (uri.Scheme != "https") return new FieldError("address", "webhook.https");
         return uri.IsLoopback || (IPAddress.TryParse(host, out var literal) && OutsideAddress.IsInside(literal)) ? new FieldError("address", "webhook.inside", [("host", host)]) : null;
     }

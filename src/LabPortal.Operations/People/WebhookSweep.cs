@@ -8,6 +8,7 @@ using LabPortal.Data;
 using LabPortal.Data.Notices;
 using LabPortal.Domain;
 using LabPortal.Domain.Labs;
+using LabPortal.Operations.Settings;
 using Microsoft.Extensions.Logging;
 using NodaTime;
 
@@ -17,7 +18,7 @@ namespace LabPortal.Operations.People;
 /// Sends what lies in the outbox: at least once, each with its own id so that a receiver can tell a repeat. A row is taken for longer than a
 /// call may last; a node that dies in between is followed by another.
 /// </summary>
-public sealed class WebhookSweep(Database database, SecretStore secrets, AllowedHosts allowed, TimeProvider time, ILogger<WebhookSweep> log) : IDisposable
+public sealed class WebhookSweep(Database database, SecretStore secrets, LiveSettings settings, TimeProvider time, ILogger<WebhookSweep> log) : IDisposable
 {
     /// <summary>Of the body, with the webhook's secret: <c>sha256=HEX</c>.</summary>
     public const string SignatureHeader = "X-LabPortal-Signature";
@@ -27,7 +28,7 @@ public sealed class WebhookSweep(Database database, SecretStore secrets, Allowed
     private const int MostAttempts = 10;
     private static readonly Duration s_term = Duration.FromMinutes(1);
     private static readonly TimeSpan s_longest = TimeSpan.FromSeconds(15);
-    private readonly HttpClient _http = new(OutsideAddress.Handler(allowed)) { Timeout = s_longest, MaxResponseContentBufferSize = 64 * 1024 };
+    private readonly HttpClient _http = new(OutsideAddress.Handler(settings)) { Timeout = s_longest, MaxResponseContentBufferSize = 64 * 1024 };
 
     /// <summary>Everything that is due now. Gives how many it tried.</summary>
     public async Task<int> PassAsync(CancellationToken cancellation)

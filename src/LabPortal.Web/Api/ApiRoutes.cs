@@ -144,7 +144,10 @@ internal static class ApiRoutes
         operations.MapPost("/orphans/{id}/adopt", PoolRoutes.AdoptAsync).Says("adoptOrphan", "Leave an orphan to people: never touched again").Accepts<OrphanView>().Refuses(403, 404, 409);
         operations.MapPost("/orphans/{id}/delete", PoolRoutes.DeleteAsync).Says("deleteOrphan", "Delete an orphan at its provider, in the background").Accepts<OrphanView>().Refuses(403, 404, 409);
 
-        operations.MapGet("/settings", SettingsRoutes.List).Says("listSettings", "What the installation is set to (admins, auditors)", "With the configuration's key of each; never a secret, only whether one is set.").Lists<SettingView>().Refuses(403);
+        operations.MapGet("/settings", SettingsRoutes.List).Says("listSettings", "What the installation is set to (admins, auditors)", "With the configuration's key of each, and whether admins may set it here (`settable`); never a secret, only whether one is set.").Lists<SettingView>().Refuses(403);
+        operations.MapPatch("/settings", SettingsRoutes.SetAsync).Says("changeSettings", "Decide what the installation is set to (admins)",
+            "What is named becomes this; null is the default; what is not named stays. All or nothing, and holds on all nodes within seconds, without a restart. 400 also for what the configuration says. "
+            + "With `seen` (what the named ones were set to, absent at their default) 409 where one was changed meanwhile.").Takes<SettingsChangeBody>().Gives<Listing<SettingView>>().Refuses(400, 403, 409);
         operations.MapGet("/audit", AuditRoutes.ListAsync).Says("listAudit", "Who did what, newest first (admins, auditors)",
             $"With `Accept: {AuditFile.CsvType}` or `{AuditFile.LinesType}` all that the filter leaves, as a file, and not a page of it; at most {AuditCalls.MostExported} lines.")
             .Asks("who", "what", "kind", "object", "from", "to").Lists<AuditBody>().Produces<string>(200, AuditFile.CsvType, AuditFile.LinesType).Refuses(403, 409);

@@ -1,5 +1,6 @@
 using System.Threading.RateLimiting;
 using LabPortal.Domain.People;
+using LabPortal.Operations.Settings;
 using LabPortal.Web.Api;
 using LabPortal.Web.Features.SignIn;
 using Microsoft.AspNetCore.Http.HttpResults;
@@ -12,7 +13,7 @@ internal static class CallLimits
     private static readonly string[] s_signIns = ["/sign-in", "/setup", "/invitation", "/reset"];
     private static readonly string[] s_calls = ["/consoles", "/audit/export"];
 
-    public static void AddCallLimits(this IServiceCollection services, PortalSettings settings) => services.AddRateLimiter(limits =>
+    public static void AddCallLimits(this IServiceCollection services, LiveSettings settings) => services.AddRateLimiter(limits =>
     {
         limits.RejectionStatusCode = StatusCodes.Status429TooManyRequests;
         limits.OnRejected = async (rejected, cancellation) =>
@@ -24,16 +25,17 @@ internal static class CallLimits
         };
         limits.GlobalLimiter = PartitionedRateLimiter.Create<HttpContext, string>(context => context switch
         {
-            _ when IsSignIn(context) => RateLimitPartition.GetSlidingWindowLimiter($"sign-in {context.Address()}", _ => new SlidingWindowRateLimiterOptions
+            // The limit is part of the key: one that is changed counts from the next call on.
+            _ when IsSignIn(context) && settings.Now.SignInsPerMinute is var most => RateLimitPartition.GetSlidingWindowLimiter($"sign-in {most} {context.Address()}", _ => new SlidingWindowRateLimiterOptions
             {
-                PermitLimit = settings.SignInsPerMinute,
+                PermitLimit = most,
                 Window = TimeSpan.FromMinutes(1),
                 SegmentsPerWindow = 6,
             }),
-            _ when IsCall(context) => RateLimitPartition.GetTokenBucketLimiter(Caller(context), _ => new TokenBucketRateLimiterOptions
+            _ when IsCall(context) && settings.Now.CallsPerSecond is var calls => RateLimitPartition.GetTokenBucketLimiter($"{calls} {Caller(context)}", _ => new TokenBucketRateLimiterOptions
             {
-                TokenLimit = settings.CallsPerSecond * 2,
-                TokensPerPeriod = Math.Max(1, settings.CallsPerSecond / 10),
+                TokenLimit = calls * 2,
+                TokensPerPeriod = Math.Max(1, calls / 10),
                 ReplenishmentPeriod = TimeSpan.FromMilliseconds(100),
             }),
             _ => RateLimitPartition.GetNoLimiter("pages"),

@@ -16,6 +16,7 @@ using LabPortal.Operations.Leases;
 using LabPortal.Operations.People;
 using LabPortal.Operations.Pools;
 using LabPortal.Operations.Quotas;
+using LabPortal.Operations.Settings;
 using LabPortal.Operations.Sweeps;
 using LabPortal.Operations.Workflows;
 using LabPortal.Providers;
@@ -47,13 +48,15 @@ internal static class PortalHosting
             kestrel.AddServerHeader = false;
             kestrel.Limits.MaxRequestBodySize = PortalSettings.MaxBodyBytes;
         });
+        var live = new LiveSettings(settings.Decided);
         builder.Services.AddSingleton(settings);
+        builder.Services.AddSingleton(live);
         builder.Services.AddSingleton(TimeProvider.System);
         builder.Services.AddPortalSecrets(Path.Combine(settings.DataFolder, "keys"));
         AddOperations(builder.Services, settings);
         AddBackgroundWork(builder.Services, settings);
         AddCallers(builder.Services);
-        builder.Services.AddCallLimits(settings);
+        builder.Services.AddCallLimits(live);
         builder.AddTelemetry();
         builder.Services.AddHsts(hsts => hsts.MaxAge = TimeSpan.FromDays(180));
         if (settings.TrustedProxies.Count > 0) builder.Services.Configure<ForwardedHeadersOptions>(forwarded =>
@@ -108,7 +111,7 @@ internal static class PortalHosting
         services.AddSingleton<ConsoleCalls>();
         services.AddSingleton<ConsoleSessions>();
         services.AddSingleton(provider => new PortalNode(!settings.IsShared, () => settings.NodeAddress ?? ConsolePassage.OwnAddress(provider.GetRequiredService<IServer>())));
-        services.AddSingleton(new ConsoleSettings(settings.ConsoleIdle, settings.ConsolesPerPerson));
+        services.AddSingleton(new ConsoleWatch(TimeSpan.FromSeconds(10)));
         services.AddSingleton<GuestSeeds>();
         services.AddSingleton<LabCalls>();
         services.AddSingleton<LabFeed>();
@@ -124,7 +127,7 @@ internal static class PortalHosting
         services.AddSingleton<Runs>();
         services.AddSingleton<ConsoleRooms>();
         services.AddSingleton<SettingsCalls>();
-        services.AddSingleton(new AllowedHosts(settings.WebhookHosts));
+        services.AddSingleton<SettingsChange>();
         services.AddSingleton<WebhookCalls>();
         services.AddHostedService<Listening>();
         services.AddHostedService<Welcome>();
@@ -154,6 +157,7 @@ internal static class PortalHosting
         services.AddSweep<OrphanSweep>("orphan sweep", TimeSpan.FromSeconds(5), sweep => sweep.RunAsync);
         services.AddSweep<ImportSweep>("import sweep", TimeSpan.FromSeconds(5), sweep => sweep.RunAsync);
         services.AddSweep<WarmStateSweep>("warm state sweep", TimeSpan.FromSeconds(2), sweep => sweep.RunAsync);
+        services.AddSweep<SettingsSweep>("settings sweep", TimeSpan.FromSeconds(2), sweep => sweep.RunAsync);
         services.AddSweep<WebhookSweep>("webhook sweep", TimeSpan.FromSeconds(2), sweep => sweep.PassAsync);
         services.AddHostedService<BackgroundWork>();
     }

@@ -1,4 +1,9 @@
+using System.Globalization;
 using System.Net;
+using System.Text.Json.Nodes;
+using LabPortal.Domain.Pools;
+using LabPortal.Operations.Settings;
+using LabPortal.Web.Texts;
 
 namespace LabPortal.Web.Hosting;
 
@@ -26,34 +31,17 @@ internal sealed record PortalSettings
     /// <summary><c>LabPortal:TrustedProxies</c>: addresses whose <c>X-Forwarded-*</c> are believed; nobody's, where empty.</summary>
     public IReadOnlyList<IPAddress> TrustedProxies { get; init; } = [];
 
-    /// <summary><c>LabPortal:Webhooks:AllowedHosts</c>: hosts inside, by name or address, that teams' webhooks may reach, also without TLS.</summary>
-    public IReadOnlyList<string> WebhookHosts { get; init; } = [];
-
-    /// <summary><c>LabPortal:Limits:CallsPerSecond</c> of one caller; twice as many at once.</summary>
-    public int CallsPerSecond { get; init; } = 500;
-
-    /// <summary><c>LabPortal:Limits:SignInsPerMinute</c> from one address.</summary>
-    public int SignInsPerMinute { get; init; } = 20;
-
-    /// <summary><c>LabPortal:Metrics:AllowedNetworks</c>: who reads <c>/metrics</c> without a token, as addresses or <c>ADDRESS/BITS</c>.</summary>
-    public IReadOnlyList<IPNetwork> MetricsNetworks { get; init; } = s_loopback;
+    /// <summary>Of what admins decide in the portal (<see cref="InstallationSettings"/>), what the configuration says: that wins.</summary>
+    public JsonObject Decided { get; init; } = [];
 
     /// <summary><c>LabPortal:Metrics:Token</c>: who has it reads <c>/metrics</c> from anywhere, and nothing else.</summary>
     public string? MetricsToken { get; init; }
-
-    /// <summary><c>LabPortal:Consoles:IdleMinutes</c>: how long somebody may do nothing on a console.</summary>
-    public TimeSpan ConsoleIdle { get; init; } = TimeSpan.FromMinutes(30);
 
     /// <summary><c>LabPortal:ImageFolders</c>: folders from which images may be imported; <c>images</c> in the data folder, where empty.</summary>
     public IReadOnlyList<string> ImageFolders { get; init; } = [];
 
     /// <summary><c>LabPortal:NodeAddress</c>: how other nodes on the same database reach this one, where that is not what it listens on.</summary>
     public string? NodeAddress { get; init; }
-
-    /// <summary><c>LabPortal:Consoles:PerPerson</c>: how many consoles one person may have open at one node.</summary>
-    public int ConsolesPerPerson { get; init; } = 20;
-
-    private static readonly IPNetwork[] s_loopback = [IPNetwork.Parse("127.0.0.0/8"), IPNetwork.Parse("::1/128")];
 
     public const int MaxBodyBytes = 1 << 20;
 
@@ -75,19 +63,26 @@ internal sealed record PortalSettings
             PublicAddress = Text(portal, "PublicAddress")?.TrimEnd('/'),
             NodeAddress = Text(portal, "NodeAddress")?.TrimEnd('/'),
             TrustedProxies = [.. (portal.GetSection("TrustedProxies").Get<string[]>() ?? []).Select(IPAddress.Parse)],
-            WebhookHosts = portal.GetSection("Webhooks:AllowedHosts").Get<string[]>() ?? [],
-            CallsPerSecond = portal.GetValue("Limits:CallsPerSecond", 500),
-            MetricsNetworks = portal.GetSection("Metrics:AllowedNetworks").Get<string[]>()?.Select(Network).ToArray() ?? s_loopback,
+            Decided = Decisions(configuration),
             MetricsToken = Text(portal, "Metrics:Token"),
-            SignInsPerMinute = portal.GetValue("Limits:SignInsPerMinute", 20),
-            ConsoleIdle = TimeSpan.FromMinutes(portal.GetValue("Consoles:IdleMinutes", 30.0)),
             ImageFolders = portal.GetSection("ImageFolders").Get<string[]>() is { Length: > 0 } folders ? [.. folders.Select(Path.GetFullPath)] : [Path.Combine(folder, "images")],
-            ConsolesPerPerson = portal.GetValue("Consoles:PerPerson", 20),
         };
     }
 
-    private static IPNetwork Network(string text)
-        => IPAddress.TryParse(text, out var address) ? new IPNetwork(address, address.GetAddressBytes().Length * 8) : IPNetwork.Parse(text);
+    private static JsonObject Decisions(IConfiguration configuration)
+    {
+        var decided = new JsonObject();
+        foreach (var setting in InstallationSettings.All)
+        {
+            var section = configuration.GetSection(setting.Key);
+            // A list is one text with commas, or an element each.
+            if ((section.GetChildren().ToList() is { Count: > 0 } parts ? string.Join(", ", parts.Select(part => part.Value)) : section.Value) is not { } text) continue;
+            decided[setting.Name] = setting.Form.Kind == SettingKind.Text ? text : decimal.TryParse(text, NumberStyles.Float, CultureInfo.InvariantCulture, out var number) ? number : text;
+        }
+
+        var mistakes = InstallationSettings.Check(decided, "").Select(error => $"{InstallationSettings.All.Single(setting => error.Field == $".{setting.Name}").Key}: {Sentences.Of(error)}").ToList();
+        return mistakes.Count == 0 ? decided : throw new InvalidOperationException(string.Join(Environment.NewLine, mistakes));
+    }
 
     private static string? Text(IConfigurationSection section, string key) => section[key] is { Length: > 0 } text ? text : null;
 

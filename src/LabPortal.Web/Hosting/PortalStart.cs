@@ -4,6 +4,7 @@ using LabPortal.Data.Migrations;
 using LabPortal.Domain.People;
 using LabPortal.Operations;
 using LabPortal.Operations.Catalogue;
+using LabPortal.Operations.Settings;
 using LabPortal.Web.Texts;
 
 namespace LabPortal.Web.Hosting;
@@ -31,6 +32,7 @@ internal sealed class PortalStart(PortalSettings settings, IServiceProvider serv
         var database = services.GetRequiredService<Database>();
         // Hangfire makes its schema when its storage is made, without a lock of its own: under ours.
         await SchemaMigration.ApplyAsync(database, () => services.GetRequiredService<JobStorage>(), cancellation);
+        await services.GetRequiredService<LiveSettings>().ReadAsync(database, cancellation);
         _identity = new PortalIdentity(await Installation.EnsureAsync(database, time, cancellation), settings.DataFolder);
         log.LogInformation("Installation {Installation}, data in {DataFolder}", _identity.Installation, settings.DataFolder);
         if (settings.Apply is { } file) await ApplyAsync(file, cancellation);

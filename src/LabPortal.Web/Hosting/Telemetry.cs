@@ -1,6 +1,7 @@
 using System.Net;
 using System.Security.Cryptography;
 using System.Text;
+using LabPortal.Operations.Settings;
 using LabPortal.Operations.Telemetry;
 using Microsoft.AspNetCore.Components.Server.Circuits;
 using Microsoft.Extensions.Logging.Console;
@@ -41,7 +42,7 @@ internal static class Telemetry
         app.UseWhen(IsMetrics, metrics => metrics.Use(async (context, next) =>
         {
             var settings = context.RequestServices.GetRequiredService<PortalSettings>();
-            if (!MayRead(context, settings))
+            if (!MayRead(context, settings, context.RequestServices.GetRequiredService<LiveSettings>().Now))
             {
                 context.Response.StatusCode = settings.MetricsToken is null ? StatusCodes.Status403Forbidden : StatusCodes.Status401Unauthorized;
                 if (settings.MetricsToken is not null) context.Response.Headers.WWWAuthenticate = "Bearer";
@@ -57,13 +58,13 @@ internal static class Telemetry
     /// <summary>
     /// By a token, or from an allowed network. Who comes through a proxy that nobody said to trust has that proxy's address, which says nothing.
     /// </summary>
-    internal static bool MayRead(HttpContext context, PortalSettings settings)
+    internal static bool MayRead(HttpContext context, PortalSettings settings, InstallationSettings now)
     {
         var headers = context.Request.Headers;
         if (settings.MetricsToken is { } token && headers.Authorization.ToString() is { } sent && sent.StartsWith("Bearer ", StringComparison.OrdinalIgnoreCase)
             && CryptographicOperations.FixedTimeEquals(Encoding.UTF8.GetBytes(sent["Bearer ".Length..].Trim()), Encoding.UTF8.GetBytes(token))) return true;
         if (headers.ContainsKey("X-Forwarded-For") || headers.ContainsKey("Forwarded")) return false;
-        return IPAddress.TryParse(context.Address(), out var address) && settings.MetricsNetworks.Any(network => network.Contains(address));
+        return IPAddress.TryParse(context.Address(), out var address) && now.MetricsNetworks.Any(network => network.Contains(address));
     }
 
     private static bool IsMetrics(HttpContext context) => context.Request.Path == "/metrics";

@@ -36,6 +36,7 @@ public sealed class MayTests
         apply-catalogue   yes -   -   -   -   -   -   -
         administer-people yes -   -   -   -   -   -   -
         administer-webhooks yes - -   -   -   -   yes -
+        administer-settings yes -   -   -   -   -   -   -
         see-audit         yes yes -   -   -   -   -   -
         """;
 

@@ -156,7 +156,7 @@ public sealed class PeopleCallsTests(TestDatabases databases)
         Assert.Equal("person.system", (await portal.Calls.SetDisabledAsync(portal.Admin, bootstrap.Person.Value, false, Cancellation)).Refusal!.Code);
         Assert.False((await portal.Calls.AddTokenAsync(bootstrap, "stay", 30, Cancellation)).Ok);
         Assert.Null(await portal.Calls.ActorOfTokenAsync(PortalPeople.BootstrapToken + "x", null, null, Cancellation));
-        var unconfigured = new LabPortal.Operations.People.PeopleCalls(portal.Database, portal.Time, new(null));
+        var unconfigured = new LabPortal.Operations.People.PeopleCalls(portal.Database, portal.Time, new(null), portal.Settings);
         Assert.Null(await unconfigured.ActorOfTokenAsync(PortalPeople.BootstrapToken, null, null, Cancellation));
     }
 

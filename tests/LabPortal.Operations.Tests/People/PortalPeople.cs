@@ -2,6 +2,7 @@ using LabPortal.Data;
 using LabPortal.Domain.People;
 using LabPortal.Operations.Audit;
 using LabPortal.Operations.People;
+using LabPortal.Operations.Settings;
 using LabPortal.Testing;
 using Xunit;
 
@@ -16,13 +17,15 @@ internal sealed class PortalPeople : IAsyncDisposable
     private PortalPeople(Database database)
     {
         Database = database;
-        Calls = new PeopleCalls(database, Time, new Bootstrap(BootstrapToken));
+        Calls = new PeopleCalls(database, Time, new Bootstrap(BootstrapToken), Settings);
         Audit = new AuditCalls(database, Time);
     }
 
     public Database Database { get; }
 
     public SetTime Time { get; } = new();
+
+    public LiveSettings Settings { get; } = new([]);
 
     public PeopleCalls Calls { get; }
 

@@ -1,7 +1,9 @@
+using System.Text.Json.Nodes;
 using LabPortal.Domain;
 using LabPortal.Domain.Labs;
 using LabPortal.Domain.People;
 using LabPortal.Data.People;
+using LabPortal.Operations.Settings;
 using LabPortal.Operations.People;
 using LabPortal.Operations.Tests.Labs;
 using LabPortal.Testing;
@@ -89,5 +91,5 @@ public sealed class WebhookCallsTests(TestDatabases databases)
         Assert.Equal((code, code is null ? 1 : 0), (outcome.Refusal?.Errors!.Single().Code, await labs.CountAsync("SELECT count(*) FROM webhooks")));
     }
 
-    private static WebhookCalls Calls(LabsUnderTest labs, params string[] hosts) => new(labs.Database, labs.Secrets, new AllowedHosts(hosts), labs.Time);
+    private static WebhookCalls Calls(LabsUnderTest labs, params string[] hosts) => new(labs.Database, labs.Secrets, new LiveSettings(new JsonObject { ["webhook-hosts"] = string.Join(", ", hosts) }), labs.Time);
 }

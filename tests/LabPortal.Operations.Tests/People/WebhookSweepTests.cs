@@ -1,9 +1,11 @@
+using System.Text.Json.Nodes;
 using System.Net;
 using System.Net.Sockets;
 using System.Text;
 using LabPortal.Data;
 using LabPortal.Domain.Labs;
 using LabPortal.Domain.People;
+using LabPortal.Operations.Settings;
 using LabPortal.Operations.People;
 using LabPortal.Operations.Tests.Labs;
 using LabPortal.Testing;
@@ -33,16 +35,16 @@ public sealed class WebhookSweepTests(TestDatabases databases)
         var address = $"http://127.0.0.1:{((IPEndPoint)listener.LocalEndpoint).Port}/hook";
         await TellAsync(labs, ada, address);
 
-        using (var strict = new WebhookSweep(labs.Database, labs.Secrets, new AllowedHosts([]), labs.Time, NullLogger<WebhookSweep>.Instance)) Assert.Equal(1, await strict.PassAsync(Cancellation));
+        using (var strict = new WebhookSweep(labs.Database, labs.Secrets, new LiveSettings([]), labs.Time, NullLogger<WebhookSweep>.Instance)) Assert.Equal(1, await strict.PassAsync(Cancellation));
         Assert.False(listener.Pending());
         Assert.Equal(1, await labs.CountAsync("SELECT count(*) FROM outbox WHERE sent_at IS NULL AND problem LIKE '%delivery.inside%'"));
-        var calls = new WebhookCalls(labs.Database, labs.Secrets, new AllowedHosts([]), labs.Time);
+        var calls = new WebhookCalls(labs.Database, labs.Secrets, new LiveSettings([]), labs.Time);
         var failing = Assert.Single((await calls.ListAsync(ada with { IsAdmin = true }, "qa", Cancellation)).Value).LastDelivery!;
         Assert.Equal(("failing", 1, true), (failing.State, failing.Attempts, failing.At > labs.Now));
         Assert.Equal(("delivery.inside", "127.0.0.1"), (failing.Problem!.Code, failing.Problem.Arguments["host"]));
 
         labs.Time.Advance(TimeSpan.FromMinutes(1));
-        using var listed = new WebhookSweep(labs.Database, labs.Secrets, new AllowedHosts(["127.0.0.1"]), labs.Time, NullLogger<WebhookSweep>.Instance);
+        using var listed = new WebhookSweep(labs.Database, labs.Secrets, new LiveSettings(new JsonObject { ["webhook-hosts"] = "127.0.0.1" }), labs.Time, NullLogger<WebhookSweep>.Instance);
         var pass = listed.PassAsync(Cancellation);
         var (head, body) = await AnswerAsync(listener);
         Assert.Equal(1, await pass);
@@ -68,7 +70,7 @@ public sealed class WebhookSweepTests(TestDatabases databases)
         await TellAsync(labs, ada, $"{scheme}://127.0.0.1:{((IPEndPoint)listener.LocalEndpoint).Port}/hook");
         if (answer is null) listener.Stop();
 
-        using var sweep = new WebhookSweep(labs.Database, labs.Secrets, new AllowedHosts(["127.0.0.1"]), labs.Time, NullLogger<WebhookSweep>.Instance);
+        using var sweep = new WebhookSweep(labs.Database, labs.Secrets, new LiveSettings(new JsonObject { ["webhook-hosts"] = "127.0.0.1" }), labs.Time, NullLogger<WebhookSweep>.Instance);
         var pass = sweep.PassAsync(Cancellation);
         if (answer is not null)
         {
@@ -80,7 +82,7 @@ public sealed class WebhookSweepTests(TestDatabases databases)
         }
 
         Assert.Equal(1, await pass);
-        var calls = new WebhookCalls(labs.Database, labs.Secrets, new AllowedHosts([]), labs.Time);
+        var calls = new WebhookCalls(labs.Database, labs.Secrets, new LiveSettings([]), labs.Time);
         var problem = Assert.Single((await calls.ListAsync(ada with { IsAdmin = true }, "qa", Cancellation)).Value).LastDelivery!.Problem!;
         Assert.Equal(code, problem.Code);
         Assert.Equal(code == "delivery.status" ? "503" : null, problem.Arguments.GetValueOrDefault("status"));

@@ -283,11 +283,11 @@ public sealed class ConsoleTests(TestDatabases databases)
             """;
 
         private readonly string _database;
-        private readonly ConsoleSettings _settings;
+        private readonly (TimeSpan Idle, int PerPerson) _settings;
 
         private readonly Portal? _other;
 
-        private Portal(string database, ConsoleSettings settings, bool listens, Portal? other = null)
+        private Portal(string database, (TimeSpan Idle, int PerPerson) settings, bool listens, Portal? other = null)
         {
             (_database, _settings, _other) = (database, settings, other);
             if (!listens) return;
@@ -310,7 +310,7 @@ public sealed class ConsoleTests(TestDatabases databases)
 
         public static async Task<Portal> StartAsync(string database, TimeSpan? idle = null, int perPerson = 20, bool listens = false)
         {
-            var portal = new Portal(database, new ConsoleSettings(idle ?? TimeSpan.FromMinutes(30), perPerson) { LookEvery = TimeSpan.FromMilliseconds(200) }, listens);
+            var portal = new Portal(database, (idle ?? TimeSpan.FromMinutes(30), perPerson), listens);
             var admin = Actor.Portal("test");
             var applied = await portal.Services.GetRequiredService<CatalogueCalls>().ApplyAsync(admin, Catalogue, dryRun: false, prune: false, Cancellation);
             Assert.True(applied.Ok, string.Join(' ', applied.Refusal?.Errors ?? []));
@@ -414,7 +414,9 @@ public sealed class ConsoleTests(TestDatabases databases)
             base.ConfigureWebHost(builder);
             builder.UseSetting("LabPortal:Database", _database);
             if (_other is not null) builder.UseSetting("LabPortal:DataFolder", _other.Services.GetRequiredService<PortalSettings>().DataFolder);
-            builder.ConfigureTestServices(services => services.AddSingleton(_settings));
+            builder.UseSetting("LabPortal:Consoles:IdleMinutes", _settings.Idle.TotalMinutes.ToString(System.Globalization.CultureInfo.InvariantCulture));
+            builder.UseSetting("LabPortal:Consoles:PerPerson", _settings.PerPerson.ToString(System.Globalization.CultureInfo.InvariantCulture));
+            builder.ConfigureTestServices(services => services.AddSingleton(new ConsoleWatch(TimeSpan.FromMilliseconds(200))));
         }
 
         private async Task<string?> WhyAsync(Somebody who, int before)
