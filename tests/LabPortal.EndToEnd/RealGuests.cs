@@ -139,7 +139,7 @@ internal sealed class SshIdentity
 
     private static (string User, string Host, int Port) Way(JsonNode machine)
     {
-        var way = machine["access"]!.AsArray().Single(access => (string)access!["kind"]! == "ssh")!;
+        var way = machine["access"]!.AsArray().Single(access => ((string)access!["kind"]!, (string)access["via"]!) == ("ssh", "direct"))!;
         return ((string)way["user"]!, (string)way["host"]!, (int)way["port"]!);
     }
 }

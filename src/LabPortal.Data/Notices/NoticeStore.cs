@@ -31,9 +31,11 @@ public static class NoticeStore
         session.Raise(Signal.Notices, notice.Person.ToString());
     }
 
-    public static async Task<IReadOnlyList<Notice>> ListAsync(Session session, PersonId person, int limit)
+    /// <summary>The newest first; those before <paramref name="before"/> where it is given.</summary>
+    public static async Task<IReadOnlyList<Notice>> ListAsync(Session session, PersonId person, int limit, Guid? before = null)
         => [.. (await session.QueryAsync<Row>(
-            "SELECT id, person_id AS person, lab_id AS lab, code, arguments, at, read_at FROM notices WHERE person_id = @person ORDER BY id DESC LIMIT @limit", new { person, limit }))
+            $"SELECT id, person_id AS person, lab_id AS lab, code, arguments, at, read_at FROM notices WHERE person_id = @person {(before is null ? "" : "AND id < @before")} ORDER BY id DESC LIMIT @limit",
+            new { person, limit, before = before is { } id ? Ids.Canonical(id) : null }))
             .Select(row => row.ToNotice())];
 
     public static async Task<int> MarkReadAsync(Session session, PersonId person, Instant now)

@@ -13,7 +13,7 @@ public enum LinkPurpose
 }
 
 /// <summary>What an invitation gives to the person that it makes.</summary>
-public sealed record LinkGrants(string? Name = null, TeamId? Team = null, TeamRole? Role = null, bool Admin = false);
+public sealed record LinkGrants(string? Name = null, TeamId? Team = null, TeamRole? Role = null, bool Admin = false, bool Auditor = false);
 
 public sealed record StoredLink(string TokenHash, LinkPurpose Purpose, PersonId? Person, string? Email, LinkGrants Grants, Instant ExpiresAt);
 
@@ -45,11 +45,11 @@ public static class OneTimeLinkStore
     public static Task DropAsync(Session session, string email, PersonId? person) => session.ExecuteAsync(
         "DELETE FROM one_time_links WHERE used_at IS NULL AND purpose <> 'setup' AND (email = @email OR person_id = @Person)", new { email, Person = person?.ToString() });
 
-    private sealed record Grants(string? Name, Guid? Team, TeamRole? Role, bool Admin)
+    private sealed record Grants(string? Name, Guid? Team, TeamRole? Role, bool Admin, bool Auditor)
     {
-        public static Grants Of(LinkGrants grants) => new(grants.Name, grants.Team?.Value, grants.Role, grants.Admin);
+        public static Grants Of(LinkGrants grants) => new(grants.Name, grants.Team?.Value, grants.Role, grants.Admin, grants.Auditor);
 
-        public LinkGrants Back() => new(Name, Team is { } team ? new TeamId(team) : null, Role, Admin);
+        public LinkGrants Back() => new(Name, Team is { } team ? new TeamId(team) : null, Role, Admin, Auditor);
     }
 
     private sealed class Row

@@ -66,13 +66,24 @@ public sealed class ConsoleCalls(Database database, TimeProvider time, OpenPools
 
     /// <summary>The ways into a machine that its pool has, while it runs; also those that the caller may only watch.</summary>
     public async Task<IReadOnlyList<ConsoleKind>> OfferedAsync(Actor actor, LabId id, string machine, CancellationToken cancellation)
+        => (await OfferedAsync(actor, id, found => found.Name == machine, cancellation)).GetValueOrDefault(machine) ?? [];
+
+    /// <summary>The same for each machine of a lab, by name.</summary>
+    public Task<IReadOnlyDictionary<string, IReadOnlyList<ConsoleKind>>> OfferedAsync(Actor actor, LabId id, CancellationToken cancellation) => OfferedAsync(actor, id, _ => true, cancellation);
+
+    private async Task<IReadOnlyDictionary<string, IReadOnlyList<ConsoleKind>>> OfferedAsync(Actor actor, LabId id, Func<Machine, bool> asked, CancellationToken cancellation)
     {
-        var (found, mayType) = await database.ReadAsync(
-            async session => await AllowAsync(session, actor, id, ConsoleKind.Serial, new AuditDraft("", "")) is { Ok: true, Value: var (lab, may) }
-                ? (lab.Machines.FirstOrDefault(one => one.Name == machine), may)
-                : default,
-            cancellation);
-        return found is { State: MachineState.Running, Pool: { } pool } ? [.. (await OfferedAsync(found, pool, cancellation)).Where(kind => mayType || kind != ConsoleKind.Ssh)] : [];
+        var offered = new Dictionary<string, IReadOnlyList<ConsoleKind>>();
+        var allowed = await database.ReadAsync(session => AllowAsync(session, actor, id, ConsoleKind.Serial, new AuditDraft("", "")), cancellation);
+        if (!allowed.Ok) return offered;
+        foreach (var machine in allowed.Value.Lab.Machines.Where(asked))
+        {
+            offered[machine.Name] = machine is { State: MachineState.Running, Pool: { } pool }
+                ? [.. (await OfferedAsync(machine, pool, cancellation)).Where(kind => allowed.Value.MayType || kind != ConsoleKind.Ssh)]
+                : [];
+        }
+
+        return offered;
     }
 
     private async Task<IReadOnlyList<ConsoleKind>> OfferedAsync(Machine machine, PoolId pool, CancellationToken cancellation)

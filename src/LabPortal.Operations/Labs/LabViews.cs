@@ -1,4 +1,5 @@
 using LabPortal.Domain;
+using LabPortal.Domain.Consoles;
 using LabPortal.Domain.Costs;
 using LabPortal.Domain.Labs;
 using LabPortal.Domain.Leases;
@@ -101,6 +102,9 @@ public sealed record MachineView
     public required int MemoryMiB { get; init; }
     public required int DiskGiB { get; init; }
     public required IReadOnlyList<AccessView> Access { get; init; }
+
+    /// <summary>The ways in through the portal that its pool has now; null where nobody asked the pool, as in lists.</summary>
+    public IReadOnlyList<ConsoleKind>? Consoles { get; init; }
 
     /// <summary>How it was started, where it asked for a warm start; empty before.</summary>
     public required MachineStart? Start { get; init; }

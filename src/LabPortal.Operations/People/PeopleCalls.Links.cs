@@ -75,9 +75,9 @@ public sealed partial class PeopleCalls
     }
 
     /// <summary>Inviting somebody again replaces the earlier link. The person is made when the link is used.</summary>
-    public async Task<Outcome<OneTimeLink>> InviteAsync(Actor actor, string email, string? name, string? team, TeamRole? role, bool admin, CancellationToken cancellation)
+    public async Task<Outcome<OneTimeLink>> InviteAsync(Actor actor, string email, string? name, string? team, TeamRole? role, bool admin, bool auditor, CancellationToken cancellation)
     {
-        var draft = new AuditDraft("invite", "person") { Detail = { ["admin"] = admin ? "true" : "false" } };
+        var draft = new AuditDraft("invite", "person") { Detail = { ["admin"] = admin ? "true" : "false", ["auditor"] = auditor ? "true" : "false" } };
         if (!May.Do(actor, Verb.AdministerPeople)) return await ForbidAsync<OneTimeLink>(actor, draft, cancellation);
         email = PersonRules.Email(email);
         return await _audited.DoAsync<OneTimeLink>(actor, draft, async (session, _) =>
@@ -98,7 +98,7 @@ public sealed partial class PeopleCalls
             if (person is not null && await PersonStore.HasSignInAsync(session, person.Id)) return Refusal.Conflict("person.exists");
             await OneTimeLinkStore.DropAsync(session, email, person?.Id);
             return await AddLinkAsync(
-                session, LinkPurpose.Invitation, person?.Id, email, new LinkGrants(string.IsNullOrWhiteSpace(name) ? null : name.Trim(), into?.Id, role, admin));
+                session, LinkPurpose.Invitation, person?.Id, email, new LinkGrants(string.IsNullOrWhiteSpace(name) ? null : name.Trim(), into?.Id, role, admin, auditor));
         }, cancellation);
     }
 
@@ -119,12 +119,12 @@ public sealed partial class PeopleCalls
     {
         if (person is null)
         {
-            person = new Person { Id = new(Ids.New(time)), Name = name, Email = email, IsAdmin = grants.Admin, CreatedAt = now };
+            person = new Person { Id = new(Ids.New(time)), Name = name, Email = email, IsAdmin = grants.Admin, IsAuditor = grants.Auditor, CreatedAt = now };
             await PersonStore.AddAsync(session, person);
         }
         else
         {
-            person = person with { Name = name, IsAdmin = person.IsAdmin || grants.Admin };
+            person = person with { Name = name, IsAdmin = person.IsAdmin || grants.Admin, IsAuditor = person.IsAuditor || grants.Auditor };
             await PersonStore.ChangeAsync(session, person);
         }
 

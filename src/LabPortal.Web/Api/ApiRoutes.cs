@@ -31,7 +31,7 @@ internal static class ApiRoutes
         labs.MapPost("", LabRoutes.RequestAsync).Says("requestLab", "Request a lab",
             "The lab, its quota holds and its provision run are made in one transaction. With `Idempotency-Key` the same key and body give the same lab.")
             .Takes<LabRequestBody>().Accepts<LabBody>().Refuses(400, 403, 409, 422);
-        labs.MapGet("/{id}", LabRoutes.FindAsync).Says("findLab", "One lab", "404 also where the caller may not see it.").Gives<LabBody>().Refuses(404);
+        labs.MapGet("/{id}", LabRoutes.FindAsync).Says("findLab", "One lab", "404 also where the caller may not see it. Here alone its machines name the ways in through the portal: lists and other answers ask no pool, and have `consoles` null.").Gives<LabBody>().Refuses(404);
         labs.MapGet("", LabRoutes.ListAsync).Says("listLabs", "Labs, newest first",
             "`state` may be repeated; `owner` is `me`, a person's id or e-mail address; `q` is part of the name.")
             .Asks("state", "team", "owner", "blueprint", "q").Lists<LabBody>();
@@ -69,6 +69,7 @@ internal static class ApiRoutes
         labs.MapGet("/{id}/events", LabEventRoutes.EventsAsync).Says("labEvents", "What happens to a lab, as server-sent events",
             "id = the lab's version; data = `{\"version\",\"at\",\"kind\",…}`. From the beginning, or after `Last-Event-ID`; without loss or repeat. A comment every 15 s keeps the line open.")
             .Produces<string>(200, "text/event-stream").Refuses(400, 404);
+        labs.MapGet("/{id}/audit", LabRoutes.AuditAsync).Says("labAudit", "Who did what to a lab, oldest first", "The newest 500 lines. From where somebody else did it is told to admins and auditors alone.").Lists<AuditBody>().Refuses(404);
         api.MapPost("/quotes", LabRoutes.QuoteAsync).WithTags("Labs").Says("quote", "What a request would cost, hold and wait", "Changes nothing. Takes what `POST /labs` takes.")
             .Takes<LabRequestBody>().Gives<QuoteBody>().Refuses(400, 403);
 
@@ -86,9 +87,25 @@ internal static class ApiRoutes
         people.MapGet("/people", PeopleRoutes.PeopleAsync).Says("listPeople", "People (admins)").Lists<PersonBody>().Refuses(403);
         people.MapGet("/people/{name}", PeopleRoutes.PersonAsync).Says("findPerson", "One person, by id or e-mail address (admins)").Gives<PersonBody>().Refuses(403, 404);
 
+        people.MapPost("/teams", PeopleRoutes.CreateTeamAsync).Says("createTeam", "Make a team (admins)").Takes<TeamRequestBody>().Creates<TeamBody>().Refuses(400, 403, 409);
+        people.MapPut("/teams/{team}/members/{person}", PeopleRoutes.SetMemberAsync).Says("setMember", "Put somebody into a team, or give them another role in it (admins)",
+            "The person by id or e-mail address. 409 where the team is declared.").Takes<MemberRequestBody>().Gives<TeamBody>().Refuses(400, 403, 404, 409);
+        people.MapDelete("/teams/{team}/members/{person}", PeopleRoutes.RemoveMemberAsync).Says("removeMember", "Take somebody out of a team (admins)", "Their labs stay the team's. 409 where the team is declared.")
+            .Gives<TeamBody>().Refuses(403, 404, 409);
+        people.MapPost("/invitations", PeopleRoutes.InviteAsync).Says("invite", "Invite somebody (admins)",
+            "Gives the link to hand over; the person is made when it is used. A second one replaces the first. 409 where somebody with this address signs in already.")
+            .Takes<InvitationBody>().Gives<NewLinkBody>().Refuses(400, 403, 409);
+        people.MapPost("/people/{name}/reset-link", PeopleRoutes.ResetLinkAsync).Says("resetLink", "Make a link with which somebody sets a new password (admins)").Gives<NewLinkBody>().Refuses(403, 404, 409);
+        people.MapPost("/people/{name}/disable", PeopleRoutes.SetDisabled(true)).Says("disablePerson", "End somebody's sessions and tokens, and let them in no more (admins)", "409 for oneself and for the last admin.")
+            .Produces(204).Refuses(403, 404, 409);
+        people.MapPost("/people/{name}/enable", PeopleRoutes.SetDisabled(false)).Says("enablePerson", "Let a disabled person in again (admins)").Produces(204).Refuses(403, 404, 409);
+        people.MapPut("/people/{name}/roles", PeopleRoutes.SetRolesAsync).Says("setRoles", "Make somebody an admin or auditor, or no longer (admins)", "Admins cannot take it from themselves, and the last one stays: 409.")
+            .Takes<RolesBody>().Produces(204).Refuses(400, 403, 404, 409);
+
         var operations = api.MapGroup("").WithTags("Operations");
-        operations.MapGet("/runs", RunRoutes.ListAsync).Says("listRuns", "Runs, newest first",
+        operations.MapGet("/runs", RunRoutes.ListAsync).Says("listRuns", "Runs, newest first (admins, auditors)",
             "`state` is one of a run; `phase` is how people sort them: `running`, `waiting` (for a slot, or for what it says), `stuck`, `over`.").Asks("state", "phase").Lists<RunBody>().Refuses(403);
+        operations.MapGet("/runs/count", RunRoutes.CountAsync).Says("countRuns", "How many runs live, by phase (admins, auditors)").Gives<RunCountsBody>().Refuses(403);
         operations.MapGet("/runs/{id}", RunRoutes.FindAsync).Says("findRun", "One run with its steps, its journal and its machines").Gives<RunBody>().Refuses(404);
         operations.MapPost("/runs/{id}/retry", RunRoutes.Ask(LabVerb.Retry)).Says("retryRun", "Let a stuck run try again (admins)", "409 where another run of the lab lives.").Accepts<RunBody>().Refuses(403, 404, 409);
         operations.MapPost("/runs/{id}/cancel", RunRoutes.Ask(LabVerb.Cancel)).Says("cancelRun", "Take back what a run did").Accepts<RunBody>().Refuses(403, 404, 409);
@@ -100,6 +117,8 @@ internal static class ApiRoutes
         me.MapGet("/tokens", PeopleRoutes.TokensAsync).Says("listTokens", "The caller's API tokens").Lists<TokenBody>();
         me.MapPost("/tokens", PeopleRoutes.AddTokenAsync).Says("addToken", "Make an API token", "Its text is shown this once.").Takes<TokenRequestBody>().Creates<NewTokenBody>().Refuses(400, 403);
         me.MapDelete("/tokens/{id}", PeopleRoutes.RemoveTokenAsync).Says("removeToken", "Take an API token back").Produces(204).Refuses(404);
+        me.MapGet("/notices", PeopleRoutes.NoticesAsync).Says("listNotices", "What the caller should know, newest first").Lists<NoticeBody>();
+        me.MapPost("/notices/read", PeopleRoutes.MarkReadAsync).Says("readNotices", "All of the caller's notices are read").Produces(204);
         me.MapGet("/keys", PeopleRoutes.KeysAsync).Says("listKeys", "The caller's SSH public keys").Lists<KeyBody>();
         me.MapPost("/keys", PeopleRoutes.AddKeyAsync).Says("addKey", "Add an SSH public key", "OpenSSH's one-line form; ed25519, ecdsa, and rsa of 2048 bits or more.")
             .Takes<KeyRequestBody>().Creates<KeyBody>().Refuses(400);
@@ -118,31 +137,31 @@ internal static class ApiRoutes
 
         operations.MapGet("/pools", PoolRoutes.ListAsync).Says("listPools", "Pools with their hosts, capacity and load").Lists<PoolBody>();
         operations.MapGet("/pools/{name}", PoolRoutes.FindAsync).Says("findPool", "One pool").Gives<PoolBody>().Refuses(404);
-        operations.MapGet("/pools/{name}/resources", PoolRoutes.ResourcesAsync).Says("poolResources", "What the provider itself lists as ours, now")
+        operations.MapGet("/pools/{name}/resources", PoolRoutes.ResourcesAsync).Says("poolResources", "What the provider itself lists as ours, now (admins, auditors)")
             .Gives<IReadOnlyList<ResourceView>>().Refuses(403, 404, 502, 503);
-        operations.MapGet("/pools/{name}/now", PoolRoutes.NowAsync).Says("poolNow", "What a pool does now, and who waits for it").Gives<PoolNowBody>().Refuses(403, 404);
-        operations.MapGet("/pool-kinds", PoolRoutes.Kinds).Says("listPoolKinds", "Kinds of pools, each with what it can be told").Lists<PoolKindBody>().Refuses(403);
-        operations.MapGet("/pools/{name}/settings", PoolRoutes.SettingsAsync).Says("poolSettings", "A pool as it was told", "What `PUT` takes. A secret is given as where it is, never as its text.").Gives<PoolSettingsBody>().Refuses(403, 404);
+        operations.MapGet("/pools/{name}/now", PoolRoutes.NowAsync).Says("poolNow", "What a pool does now, and who waits for it (admins, auditors)").Gives<PoolNowBody>().Refuses(403, 404);
+        operations.MapGet("/pool-kinds", PoolRoutes.Kinds).Says("listPoolKinds", "Kinds of pools, each with what it can be told (admins, auditors)").Lists<PoolKindBody>().Refuses(403);
+        operations.MapGet("/pools/{name}/settings", PoolRoutes.SettingsAsync).Says("poolSettings", "A pool as it was told (admins, auditors)", "What `PUT` takes. A secret is given as where it is, never as its text.").Gives<PoolSettingsBody>().Refuses(403, 404);
         operations.MapPut("/pools/{name}", PoolRoutes.SaveAsync).Says("savePool", "Make a pool, or change the one of this name (admins)",
             "In the words of the YAML; what is not there has its default. A secret is a text, which the portal keeps and never gives back, or where it is: `{\"env\": …}`, `{\"file\": …}`, or as `GET` gave it. "
             + "409 where the pool is declared.").Takes<PoolSettingsBody>().Gives<PoolBody>().Refuses(400, 403, 409);
         operations.MapPost("/pools/{name}/detach", PoolRoutes.DetachAsync).Says("detachPool", "Take a declared pool into the portal's own hands (admins)").Produces(204).Refuses(403, 404);
-        operations.MapGet("/pools/{name}/affected", PoolRoutes.AffectedAsync).Says("poolAffected", "The labs that have machines on a pool").Lists<AffectedLabView>().Refuses(403, 404);
+        operations.MapGet("/pools/{name}/affected", PoolRoutes.AffectedAsync).Says("poolAffected", "The labs that have machines on a pool (admins, auditors)").Lists<AffectedLabView>().Refuses(403, 404);
         operations.MapPost("/pools/{name}/try", PoolRoutes.TryAsync).Says("tryPool", "Have one machine made on a pool, reached and removed (admins)",
             "A run like every other, that no team is charged for; `Location` is the run. Also in maintenance. 409 while another trial of the pool is under way.")
             .Takes<TrialRequestBody>().Accepts<RunBody>().Refuses(400, 403, 404, 409);
-        operations.MapGet("/pools/{name}/trials", PoolRoutes.TrialsAsync).Says("poolTrials", "The last trials of a pool, newest first").Gives<Listing<RunBody>>().Refuses(403);
-        operations.MapPost("/pools/{name}/check", PoolRoutes.CheckAsync).Says("checkPool", "Check a pool now; all problems at once").Gives<PoolBody>().Refuses(403, 404);
-        operations.MapPost("/pools/{name}/open", PoolRoutes.SetMode(PoolMode.Open)).Says("openPool", "Let a pool take new machines").Gives<PoolBody>().Refuses(403, 404);
-        operations.MapPost("/pools/{name}/maintenance", PoolRoutes.SetMode(PoolMode.Maintenance)).Says("maintainPool", "Keep new machines away; what runs there stays").Gives<PoolBody>().Refuses(403, 404);
-        operations.MapPost("/pools/{name}/drain", PoolRoutes.SetMode(PoolMode.Draining)).Says("drainPool", "Keep new machines away until it is empty").Gives<PoolBody>().Refuses(403, 404);
-        operations.MapPost("/pools/{name}/images/{image}", PoolRoutes.ImportAsync).Says("importImage", "Copy an image file of the portal's machine to each host that lacks it",
+        operations.MapGet("/pools/{name}/trials", PoolRoutes.TrialsAsync).Says("poolTrials", "The last trials of a pool, newest first (admins, auditors)").Gives<Listing<RunBody>>().Refuses(403);
+        operations.MapPost("/pools/{name}/check", PoolRoutes.CheckAsync).Says("checkPool", "Check a pool now; all problems at once (admins)").Gives<PoolBody>().Refuses(403, 404);
+        operations.MapPost("/pools/{name}/open", PoolRoutes.SetMode(PoolMode.Open)).Says("openPool", "Let a pool take new machines (admins)").Gives<PoolBody>().Refuses(403, 404);
+        operations.MapPost("/pools/{name}/maintenance", PoolRoutes.SetMode(PoolMode.Maintenance)).Says("maintainPool", "Keep new machines away; what runs there stays (admins)").Gives<PoolBody>().Refuses(403, 404);
+        operations.MapPost("/pools/{name}/drain", PoolRoutes.SetMode(PoolMode.Draining)).Says("drainPool", "Keep new machines away until it is empty (admins)").Gives<PoolBody>().Refuses(403, 404);
+        operations.MapPost("/pools/{name}/images/{image}", PoolRoutes.ImportAsync).Says("importImage", "Copy an image file of the portal's machine to each host that lacks it (admins)",
             "In the background; progress is in the pool.").Takes<ImportRequestBody>().Accepts<PoolBody>().Refuses(400, 403, 404);
-        operations.MapPost("/pools/{name}/images/{image}/digest", PoolRoutes.ReadDigestAsync).Says("readDigest", "Read an image on each host that has it without a digest",
+        operations.MapPost("/pools/{name}/images/{image}/digest", PoolRoutes.ReadDigestAsync).Says("readDigest", "Read an image on each host that has it without a digest (admins)",
             "In the background; progress is in the pool.").Accepts<PoolBody>().Refuses(400, 403, 404, 409);
-        operations.MapGet("/orphans", PoolRoutes.OrphansAsync).Says("listOrphans", "What carries our name at a provider and belongs to no living lab").Lists<OrphanView>().Refuses(403);
-        operations.MapPost("/orphans/{id}/adopt", PoolRoutes.AdoptAsync).Says("adoptOrphan", "Leave an orphan to people: never touched again").Accepts<OrphanView>().Refuses(403, 404, 409);
-        operations.MapPost("/orphans/{id}/delete", PoolRoutes.DeleteAsync).Says("deleteOrphan", "Delete an orphan at its provider, in the background").Accepts<OrphanView>().Refuses(403, 404, 409);
+        operations.MapGet("/orphans", PoolRoutes.OrphansAsync).Says("listOrphans", "What carries our name at a provider and belongs to no living lab (admins, auditors)").Lists<OrphanView>().Refuses(403);
+        operations.MapPost("/orphans/{id}/adopt", PoolRoutes.AdoptAsync).Says("adoptOrphan", "Leave an orphan to people: never touched again (admins)").Accepts<OrphanView>().Refuses(403, 404, 409);
+        operations.MapPost("/orphans/{id}/delete", PoolRoutes.DeleteAsync).Says("deleteOrphan", "Delete an orphan at its provider, in the background (admins)").Accepts<OrphanView>().Refuses(403, 404, 409);
 
         operations.MapGet("/settings", SettingsRoutes.List).Says("listSettings", "What the installation is set to (admins, auditors)", "With the configuration's key of each, and whether admins may set it here (`settable`); never a secret, only whether one is set.").Lists<SettingView>().Refuses(403);
         operations.MapPatch("/settings", SettingsRoutes.SetAsync).Says("changeSettings", "Decide what the installation is set to (admins)",

@@ -58,7 +58,7 @@ internal sealed class Body
     public string RequiredText(string name)
     {
         var text = Text(name);
-        if (text is null && !IsBroken && _errors.All(error => error.Field != Path(name))) Wrong(name, "field.required");
+        if (text is null) Required(name);
         return text ?? "";
     }
 
@@ -82,6 +82,36 @@ internal sealed class Body
         { ValueKind: JsonValueKind.Number } value when value.TryGetInt32(out var number) => number,
         _ => WrongValue<int>(name, "field.not-whole"),
     };
+
+    public bool? Flag(string name) => Take(name) switch
+    {
+        null => null,
+        { ValueKind: JsonValueKind.True or JsonValueKind.False } value => value.GetBoolean(),
+        _ => WrongValue<bool>(name, "field.not-a-boolean"),
+    };
+
+    public bool RequiredFlag(string name)
+    {
+        var flag = Flag(name);
+        if (flag is null) Required(name);
+        return flag ?? false;
+    }
+
+    /// <summary>One of the words of a kind.</summary>
+    public T? Word<T>(string name) where T : struct, Enum
+    {
+        if (Text(name) is not { } word) return null;
+        if (Words.TryRead<T>(word, out var member)) return member;
+        Wrong(name, "field.one-of", ("allowed", string.Join(", ", Words.All<T>())));
+        return null;
+    }
+
+    public T RequiredWord<T>(string name) where T : struct, Enum
+    {
+        var word = Word<T>(name);
+        if (word is null) Required(name);
+        return word ?? default;
+    }
 
     /// <summary>RFC 3339 with any offset.</summary>
     public Instant? Instant(string name) => Take(name) switch
@@ -195,6 +225,11 @@ internal sealed class Body
     }
 
     private string Path(string name) => _path == "" ? name : $"{_path}.{name}";
+
+    private void Required(string name)
+    {
+        if (!IsBroken && _errors.All(error => error.Field != Path(name))) Wrong(name, "field.required");
+    }
 
     private void Wrong(string name, string code, params (string Name, object Value)[] arguments) => _errors.Add(new FieldError(Path(name), code, arguments));
 

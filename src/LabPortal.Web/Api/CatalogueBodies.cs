@@ -6,6 +6,7 @@ using LabPortal.Domain.Networks;
 using LabPortal.Domain.People;
 using LabPortal.Operations.Catalogue;
 using LabPortal.Operations.People;
+using LabPortal.Web.Hosting;
 using LabPortal.Web.Texts;
 using NodaTime;
 
@@ -188,3 +189,27 @@ internal sealed record KeyBody(Guid Id, string Name, string PublicKey, string Fi
 
 /// <summary>What <c>POST /me/keys</c> takes: a public key in OpenSSH's one-line form.</summary>
 internal sealed record KeyRequestBody(string PublicKey, string? Name);
+
+/// <summary>What <c>POST /teams</c> takes; the zone by its IANA name.</summary>
+internal sealed record TeamRequestBody(string Name, string Zone);
+
+internal sealed record MemberRequestBody(TeamRole Role);
+
+/// <summary>What <c>POST /invitations</c> takes: a team goes with a role.</summary>
+internal sealed record InvitationBody(string Email, string? Name, string? Team, TeamRole? Role, bool? Admin, bool? Auditor);
+
+/// <summary>The two roles that hold everywhere.</summary>
+internal sealed record RolesBody(bool Admin, bool Auditor);
+
+/// <summary>A link to hand over, shown this once; it works once.</summary>
+internal sealed record NewLinkBody(string Address, Instant ExpiresAt)
+{
+    public static NewLinkBody Of(HttpContext context, PortalSettings settings, string page, OneTimeLink link)
+        => new($"{settings.PublicAddress ?? $"{context.Request.Scheme}://{context.Request.Host}"}/{page}/{link.Token}", link.ExpiresAt);
+}
+
+/// <summary>What somebody should know: a code for programs, and its sentence.</summary>
+internal sealed record NoticeBody(Guid Id, Instant At, string Code, string Say, LabId? Lab, bool Read)
+{
+    public static NoticeBody Of(NoticeView notice) => new(notice.Id, notice.At, notice.Code, Sentences.OfStored(notice.Code, notice.Arguments), notice.Lab, notice.Read);
+}

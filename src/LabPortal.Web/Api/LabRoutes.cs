@@ -1,7 +1,9 @@
 using LabPortal.Data.Labs;
 using LabPortal.Domain;
+using LabPortal.Domain.Consoles;
 using LabPortal.Domain.Labs;
 using LabPortal.Domain.People;
+using LabPortal.Operations.Consoles;
 using LabPortal.Operations.Labs;
 using LabPortal.Operations.People;
 using LabPortal.Web.Hosting;
@@ -61,9 +63,14 @@ internal static class LabRoutes
             : Answers.Page(await labs.ListAsync(actor, filter, limit, after, cancellation), LabBody.Of);
     }
 
-    public static async Task<IResult> FindAsync(HttpContext context, string id, LabCalls labs, CancellationToken cancellation) => TryRead(id, out var lab)
-        ? Answers.Ok(context, await labs.FindAsync(context.Actor(), lab, cancellation), LabBody.Of)
-        : Unknown(context, id);
+    public static async Task<IResult> FindAsync(HttpContext context, string id, LabCalls labs, ConsoleCalls consoles, CancellationToken cancellation)
+    {
+        if (!TryRead(id, out var lab)) return Unknown(context, id);
+        var found = await labs.FindAsync(context.Actor(), lab, cancellation);
+        if (found.Refusal is { } no) return Problems.Of(context, no);
+        var offered = await consoles.OfferedAsync(context.Actor(), lab, cancellation);
+        return Results.Ok(LabBody.Of(found.Value with { Machines = [.. found.Value.Machines.Select(machine => With(machine, offered.GetValueOrDefault(machine.Name) ?? []))] }));
+    }
 
     public static async Task<IResult> ExtendAsync(HttpContext context, string id, LabCalls labs, CancellationToken cancellation)
     {
@@ -156,6 +163,17 @@ internal static class LabRoutes
     }
 
     public static IResult Unknown(HttpContext context, string id) => Answers.NotFound(context, "lab", id);
+
+    /// <summary>Where a machine is reached directly, the portal leads to the same port for who cannot.</summary>
+    private static MachineView With(MachineView machine, IReadOnlyList<ConsoleKind> offered) => machine with
+    {
+        Consoles = offered,
+        Access = offered.Contains(ConsoleKind.Ssh) && machine.Access is [var direct, ..] ? [.. machine.Access, direct with { Via = "portal" }] : machine.Access,
+    };
+
+    public static async Task<IResult> AuditAsync(HttpContext context, string id, LabCalls labs, CancellationToken cancellation) => TryRead(id, out var lab)
+        ? Answers.Page(context, await labs.DoneToAsync(context.Actor(), lab, cancellation), line => line.Id.ToString(), AuditBody.Of)
+        : Unknown(context, id);
 
     private static string Location(LabView lab) => $"{ApiRoutes.Prefix}/labs/{lab.Id}";
 

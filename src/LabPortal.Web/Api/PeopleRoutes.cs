@@ -1,4 +1,5 @@
 using LabPortal.Domain;
+using LabPortal.Domain.People;
 using LabPortal.Operations.Catalogue;
 using LabPortal.Operations.People;
 using LabPortal.Operations.Quotas;
@@ -13,6 +14,30 @@ internal static class PeopleRoutes
 
     public static async Task<IResult> TeamAsync(HttpContext context, string name, PeopleCalls people, CancellationToken cancellation)
         => Answers.Ok(context, await people.TeamAsync(context.Actor(), name, cancellation), TeamBody.Of);
+
+    public static async Task<IResult> CreateTeamAsync(HttpContext context, PeopleCalls people, CancellationToken cancellation)
+    {
+        var body = await Body.ReadAsync(context);
+        var (name, zone) = (body.RequiredText("name"), body.RequiredText("zone"));
+        return body.Mistakes() is { Count: > 0 } mistakes
+            ? Answers.Invalid(context, mistakes)
+            : Answers.Created(context, await people.CreateTeamAsync(context.Actor(), name, zone, cancellation), team => $"{ApiRoutes.Prefix}/teams/{Uri.EscapeDataString(team.Name)}", TeamBody.Of);
+    }
+
+    public static async Task<IResult> SetMemberAsync(HttpContext context, string team, string person, PeopleCalls people, CancellationToken cancellation)
+    {
+        var body = await Body.ReadAsync(context);
+        var role = body.RequiredWord<TeamRole>("role");
+        if (body.Mistakes() is { Count: > 0 } mistakes) return Answers.Invalid(context, mistakes);
+        return await IdOfAsync(context, person, people, cancellation) is { } id
+            ? Answers.Ok(context, await people.SetMemberAsync(context.Actor(), team, id, role, cancellation), TeamBody.Of)
+            : Answers.NotFound(context, "person", person);
+    }
+
+    public static async Task<IResult> RemoveMemberAsync(HttpContext context, string team, string person, PeopleCalls people, CancellationToken cancellation)
+        => await IdOfAsync(context, person, people, cancellation) is { } id
+            ? Answers.Ok(context, await people.SetMemberAsync(context.Actor(), team, id, role: null, cancellation), TeamBody.Of)
+            : Answers.NotFound(context, "person", person);
 
     public static async Task<IResult> QuotaAsync(HttpContext context, string team, QuotaCalls quotas, CancellationToken cancellation)
         => Answers.Ok(context, await quotas.OfTeamAsync(context.Actor(), team, cancellation), quota => quota);
@@ -63,6 +88,53 @@ internal static class PeopleRoutes
             : Answers.NotFound(context, "person", name);
     }
 
+    public static async Task<IResult> InviteAsync(HttpContext context, PeopleCalls people, PortalSettings settings, CancellationToken cancellation)
+    {
+        var body = await Body.ReadAsync(context);
+        var (email, name, team, role) = (body.RequiredText("email"), body.Text("name"), body.Text("team"), body.Word<TeamRole>("role"));
+        var (admin, auditor) = (body.Flag("admin") ?? false, body.Flag("auditor") ?? false);
+        return body.Mistakes() is { Count: > 0 } mistakes
+            ? Answers.Invalid(context, mistakes)
+            : Answers.Ok(context, await people.InviteAsync(context.Actor(), email, name, team, role, admin, auditor, cancellation), link => NewLinkBody.Of(context, settings, "invitation", link));
+    }
+
+    public static async Task<IResult> ResetLinkAsync(HttpContext context, string name, PeopleCalls people, PortalSettings settings, CancellationToken cancellation)
+        => await IdOfAsync(context, name, people, cancellation) is { } id
+            ? Answers.Ok(context, await people.MakeResetLinkAsync(context.Actor(), id, cancellation), link => NewLinkBody.Of(context, settings, "reset", link))
+            : Answers.NotFound(context, "person", name);
+
+    public static Func<HttpContext, string, PeopleCalls, CancellationToken, Task<IResult>> SetDisabled(bool disabled) => async (context, name, people, cancellation)
+        => await IdOfAsync(context, name, people, cancellation) is { } id
+            ? Answers.Nothing(context, await people.SetDisabledAsync(context.Actor(), id, disabled, cancellation))
+            : Answers.NotFound(context, "person", name);
+
+    public static async Task<IResult> SetRolesAsync(HttpContext context, string name, PeopleCalls people, CancellationToken cancellation)
+    {
+        var body = await Body.ReadAsync(context);
+        var (admin, auditor) = (body.RequiredFlag("admin"), body.RequiredFlag("auditor"));
+        if (body.Mistakes() is { Count: > 0 } mistakes) return Answers.Invalid(context, mistakes);
+        return await IdOfAsync(context, name, people, cancellation) is { } id
+            ? Answers.Nothing(context, await people.SetRolesAsync(context.Actor(), id, admin, auditor, cancellation))
+            : Answers.NotFound(context, "person", name);
+    }
+
+    public static async Task<IResult> NoticesAsync(HttpContext context, NoticeCalls notices, CancellationToken cancellation)
+    {
+        var asked = new Asked(context);
+        var (limit, after) = (asked.Limit, asked.After);
+        var before = Guid.TryParseExact(after, "D", out var key) ? key : (Guid?)null;
+        if (after is not null && before is null) asked.Wrong("after", "field.not-a-key");
+        return asked.Mistakes is { Count: > 0 } mistakes
+            ? Answers.Invalid(context, mistakes)
+            : Answers.Page(await notices.ListAsync(context.Actor(), limit, before, cancellation), NoticeBody.Of);
+    }
+
+    public static async Task<IResult> MarkReadAsync(HttpContext context, NoticeCalls notices, CancellationToken cancellation)
+    {
+        await notices.MarkReadAsync(context.Actor(), cancellation);
+        return Results.NoContent();
+    }
+
     public static async Task<IResult> MeAsync(HttpContext context, PeopleCalls people, CancellationToken cancellation)
         => Answers.Ok(context, await people.MeAsync(context.Actor(), cancellation), PersonBody.Of);
 
@@ -98,6 +170,14 @@ internal static class PeopleRoutes
     public static async Task<IResult> RemoveKeyAsync(HttpContext context, string id, PeopleCalls people, CancellationToken cancellation) => Guid.TryParseExact(id, "D", out var key)
         ? Answers.Nothing(context, await people.RemoveKeyAsync(context.Actor(), key, cancellation))
         : Answers.NotFound(context, "key", id);
+
+    /// <summary>By id or e-mail address. Who may not see people is given no id that is anybody's: the call itself refuses, and audits it.</summary>
+    private static async Task<PersonId?> IdOfAsync(HttpContext context, string name, PeopleCalls people, CancellationToken cancellation)
+    {
+        if (Guid.TryParseExact(name, "D", out var id)) return new PersonId(id);
+        var all = await people.PeopleAsync(context.Actor(), cancellation);
+        return all.Ok ? all.Value.SingleOrDefault(person => string.Equals(person.Email, name, StringComparison.OrdinalIgnoreCase))?.Id : default(PersonId);
+    }
 }
 
 /// <summary>Limits by dimension.</summary>

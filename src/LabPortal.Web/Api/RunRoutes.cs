@@ -20,6 +20,9 @@ internal static class RunRoutes
         return found.Ok ? Answers.Page(found.Value, RunBody.Of) : Problems.Of(context, found.Refusal!);
     }
 
+    public static async Task<IResult> CountAsync(HttpContext context, RunCalls runs, CancellationToken cancellation)
+        => Answers.Ok(context, await runs.CountAsync(context.Actor(), cancellation), counts => new RunCountsBody(counts[RunPhase.Running], counts[RunPhase.Waiting], counts[RunPhase.Stuck]));
+
     public static async Task<IResult> FindAsync(HttpContext context, string id, RunCalls runs, CancellationToken cancellation) => Guid.TryParseExact(id, "D", out var run)
         ? Answers.Ok(context, await runs.FindAsync(context.Actor(), new RunId(run), cancellation), RunBody.Of)
         : Answers.NotFound(context, "run", id);
@@ -40,3 +43,6 @@ internal static class RunRoutes
 
     public static string Location(Operations.Labs.RunView run) => $"{ApiRoutes.Prefix}/runs/{run.Id}";
 }
+
+/// <summary>Live runs by phase.</summary>
+internal sealed record RunCountsBody(int Running, int Waiting, int Stuck);

@@ -162,7 +162,7 @@ public sealed class HeartbeatTests(TestDatabases databases)
     private static async Task<LabState> StateAsync(LabsUnderTest labs, Domain.People.Actor actor, LabId lab) => (await labs.Calls.FindAsync(actor, lab, Cancellation)).Value.State;
 
     private static async Task<IReadOnlyList<string>> NoticesAsync(LabsUnderTest labs, Domain.People.Actor actor)
-        => [.. (await new NoticeCalls(labs.Database, labs.Time).ListAsync(actor, 100, Cancellation)).Select(notice => notice.Code)];
+        => [.. (await new NoticeCalls(labs.Database, labs.Time).ListAsync(actor, 100, null, Cancellation)).Items.Select(notice => notice.Code)];
 
     /// <summary>The same clock; before one of its reads an hour goes by.</summary>
     private sealed class StandsStill(FakeTimeProvider clock, int before) : TimeProvider

@@ -42,8 +42,14 @@ public sealed class LeaseSweepTests(TestDatabases databases)
         await labs.Sweep().PassAsync(Cancellation);
         Assert.Equal(LabState.Ending, (await labs.Calls.FindAsync(ada, lab, Cancellation)).Value.State);
         Assert.Equal(1, await labs.CountAsync("SELECT count(*) FROM quota_holds WHERE to_at IS NULL AND dimension = 'labs'"));
-        var notices = await new Operations.People.NoticeCalls(labs.Database, labs.Time).ListAsync(ada, 10, Cancellation);
+        var calls = new Operations.People.NoticeCalls(labs.Database, labs.Time);
+        var notices = (await calls.ListAsync(ada, 10, null, Cancellation)).Items;
         Assert.Equal(["lease.deletion-begun", "lease.end-is-near", "lease.grace-begun"], notices.Select(notice => notice.Code).Order());
+        // By pages they are the same ones, and the last page says that it is.
+        var first = await calls.ListAsync(ada, 2, null, Cancellation);
+        var rest = await calls.ListAsync(ada, 2, Guid.Parse(first.Next!), Cancellation);
+        Assert.Equal(notices.Select(notice => notice.Id), first.Items.Concat(rest.Items).Select(notice => notice.Id));
+        Assert.Null(rest.Next);
     }
 
     [Theory, InlineData(Engine.Sqlite), InlineData(Engine.Postgres)]

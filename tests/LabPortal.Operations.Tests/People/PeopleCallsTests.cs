@@ -51,7 +51,7 @@ public sealed class PeopleCallsTests(TestDatabases databases)
     public async Task A_link_is_used_once_however_many_try_at_once(Engine engine)
     {
         await using var portal = await PortalPeople.CreateAsync(databases, engine);
-        var link = (await portal.Calls.InviteAsync(portal.Admin, "ada@example.org", "Ada", null, null, false, Cancellation)).Value;
+        var link = (await portal.Calls.InviteAsync(portal.Admin, "ada@example.org", "Ada", null, null, false, false, Cancellation)).Value;
         var outcomes = await Task.WhenAll(Enumerable.Range(0, 8).Select(_ => portal.Calls.UseLinkAsync(link.Token, null, null, PortalPeople.Password, null, Cancellation)));
         Assert.Single(outcomes, outcome => outcome.Ok);
         Assert.All(outcomes.Where(outcome => !outcome.Ok), outcome => Assert.Equal("link.not-valid", outcome.Refusal!.Code));
@@ -62,8 +62,8 @@ public sealed class PeopleCallsTests(TestDatabases databases)
     public async Task Links_expire_are_replaced_and_survive_wrong_input(Engine engine)
     {
         await using var portal = await PortalPeople.CreateAsync(databases, engine);
-        var first = (await portal.Calls.InviteAsync(portal.Admin, "ada@example.org", null, null, null, false, Cancellation)).Value;
-        var second = (await portal.Calls.InviteAsync(portal.Admin, "ada@example.org", null, null, null, false, Cancellation)).Value;
+        var first = (await portal.Calls.InviteAsync(portal.Admin, "ada@example.org", null, null, null, false, false, Cancellation)).Value;
+        var second = (await portal.Calls.InviteAsync(portal.Admin, "ada@example.org", null, null, null, false, false, Cancellation)).Value;
         Assert.False((await portal.Calls.LookAtLinkAsync(first.Token, Cancellation)).Ok);
         var bad = (await portal.Calls.UseLinkAsync(second.Token, " ", null, "password1234", null, Cancellation)).Refusal!;
         Assert.Equal(["password.common", "name.required"], bad.Errors!.Select(error => error.Code));

@@ -47,7 +47,7 @@ internal sealed class PortalPeople : IAsyncDisposable
     /// <summary>Somebody who was invited and came.</summary>
     public async Task<SignedIn> JoinAsync(string email, string? team = null, TeamRole? role = null)
     {
-        var link = (await Calls.InviteAsync(Admin, email, null, team, role, false, Cancellation)).Value;
+        var link = (await Calls.InviteAsync(Admin, email, null, team, role, false, false, Cancellation)).Value;
         return (await Calls.UseLinkAsync(link.Token, "Ada", null, Password, null, Cancellation)).Value;
     }
 

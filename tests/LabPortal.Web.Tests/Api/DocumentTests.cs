@@ -24,23 +24,19 @@ public sealed class DocumentTests(TestPortal portal) : IClassFixture<TestPortal>
     }
 
     [Fact]
-    public async Task Every_call_of_the_contract_is_in_the_document()
+    public async Task Every_call_of_the_contract_that_no_page_makes_is_in_the_document()
     {
         using var client = portal.CreateClient();
         var document = await client.GetFromJsonAsync<JsonObject>("/api/v1/openapi.json", Cancellation);
         var calls = document!["paths"]!.AsObject().SelectMany(path => path.Value!.AsObject().Select(verb => $"{verb.Key.ToUpperInvariant()} {path.Key["/api/v1".Length..]}")).ToHashSet();
 
+        // What pages do too is held by CallsTests; here is what one call serves under several names, and what is for programs alone.
         string[] contract =
         [
-            "POST /labs", "GET /labs", "GET /labs/{id}", "POST /labs/{id}/extend", "POST /labs/{id}/start", "POST /labs/{id}/stop", "POST /labs/{id}/restart",
-            "POST /labs/{id}/cancel", "POST /labs/{id}/end", "POST /labs/{id}/retry", "POST /labs/{id}/abandon", "POST /labs/{id}/machines/{name}/start",
-            "POST /labs/{id}/machines/{name}/stop", "POST /labs/{id}/machines/{name}/restart", "POST /labs/{id}/machines/{name}/console", "GET /labs/{id}/events", "POST /quotes", "GET /blueprints",
-            "GET /blueprints/{name}", "GET /images", "GET /images/{name}", "GET /sizes", "GET /sizes/{name}", "GET /teams", "GET /teams/{name}", "GET /people",
-            "GET /people/{name}", "GET /runs", "GET /runs/{id}", "GET /me", "GET /me/tokens", "POST /me/tokens", "DELETE /me/tokens/{id}", "GET /me/keys",
-            "POST /me/keys", "DELETE /me/keys/{id}", "GET /teams/{team}/quota", "GET /teams/{team}/webhooks", "POST /teams/{team}/webhooks", "DELETE /teams/{team}/webhooks/{id}", "GET /pools", "GET /pools/{name}", "GET /pools/{name}/resources",
-            "POST /pools/{name}/check", "GET /orphans", "POST /orphans/{id}/adopt", "POST /orphans/{id}/delete", "PUT /apply",
-            "PUT /blueprints/{name}", "DELETE /blueprints/{name}", "POST /blueprints/{name}/detach", "PUT /images/{name}", "DELETE /images/{name}", "POST /images/{name}/detach", "PUT /sizes/{name}",
-            "DELETE /sizes/{name}", "POST /sizes/{name}/detach",
+            "POST /labs/{id}/start", "POST /labs/{id}/stop", "POST /labs/{id}/restart", "POST /labs/{id}/cancel", "POST /labs/{id}/end", "POST /labs/{id}/retry", "POST /labs/{id}/abandon",
+            "POST /labs/{id}/machines/{name}/start", "POST /labs/{id}/machines/{name}/stop", "POST /labs/{id}/machines/{name}/restart", "GET /labs/{id}/events", "GET /me",
+            "GET /images/{name}", "GET /sizes/{name}", "GET /people/{name}", "GET /pools/{name}/resources", "PUT /apply", "GET /export",
+            "DELETE /blueprints/{name}", "POST /blueprints/{name}/detach", "DELETE /images/{name}", "POST /images/{name}/detach", "DELETE /sizes/{name}", "POST /sizes/{name}/detach",
         ];
 
         Assert.Empty(contract.Except(calls));

@@ -433,7 +433,7 @@ public sealed class ConsoleTests(TestDatabases databases)
         private async Task<Somebody> JoinAsync(string email, string name)
         {
             var people = Services.GetRequiredService<PeopleCalls>();
-            var link = (await people.InviteAsync(Actor.Portal("test"), email, name, "qa", TeamRole.Requester, false, Cancellation)).Value;
+            var link = (await people.InviteAsync(Actor.Portal("test"), email, name, "qa", TeamRole.Requester, false, false, Cancellation)).Value;
             var person = (await people.UseLinkAsync(link.Token, name, null, "a long good sentence", null, Cancellation)).Value;
             var token = await people.AddTokenAsync(await ActorAsync(new Somebody(person, null)), "program", 1, Cancellation);
             return new Somebody(person, token.Value.Text);
