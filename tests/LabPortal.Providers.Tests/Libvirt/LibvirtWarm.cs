@@ -178,7 +178,7 @@ public sealed partial class LibvirtWarm(LibvirtPeer peer) : IAsyncLifetime
 
     /// <summary>
     /// The first random numbers that the guest gave as a machine, once it had fresh ones of its host and the kernel a new key: guests that lack either
-    /// differ all the same, by what little they met since, but do not say this.
+    /// may differ all the same, by what little they met since, but do not say this.
     /// </summary>
     private static async Task<string> BeginsWithAsync(IProvider provider, MachineSpec machine)
     {
