@@ -18,7 +18,7 @@ export function start(listener) {
 export function setTheme(theme) {
   document.documentElement.dataset.theme = theme;
   const secure = location.protocol === 'https:' ? '; Secure' : '';
-  document.cookie = `labportal-theme=${theme}; Path=/; Max-Age=31536000; SameSite=Lax${secure}`;
+  document.cookie = `labportal-theme=${theme}; Path=${new URL(document.baseURI).pathname}; Max-Age=31536000; SameSite=Lax${secure}`;
   return isDark();
 }
 

@@ -51,7 +51,7 @@ export function open(element, page, label) {
   return {
     connect(address) {
       leave();
-      const mine = socket = new WebSocket(new URL(address, location.href.replace(/^http/, 'ws')));
+      const mine = socket = new WebSocket(new URL(address, document.baseURI.replace(/^http/, 'ws')));
       mine.binaryType = 'arraybuffer';
       let channel = null;
       mine.onopen = () => { if (mine === socket) channel = show(mine); };

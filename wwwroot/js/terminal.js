@@ -68,7 +68,7 @@ export function open(element, page, label) {
   return {
     connect(address) {
       socket?.close();
-      const mine = socket = new WebSocket(new URL(address, location.href.replace(/^http/, 'ws')));
+      const mine = socket = new WebSocket(new URL(address, document.baseURI.replace(/^http/, 'ws')));
       mine.binaryType = 'arraybuffer';
       // What is shown again is no question to us: a terminal would answer the queries in it, and the guest would take that for typing.
       muted = true;

@@ -12,10 +12,10 @@ internal static class Answers
         => outcome.Ok ? Results.Ok(body(outcome.Value)) : Problems.Of(context, outcome.Refusal!);
 
     public static IResult Accepted<T, TBody>(HttpContext context, Outcome<T> outcome, Func<T, string> location, Func<T, TBody> body)
-        => outcome.Ok ? Results.Accepted(location(outcome.Value), body(outcome.Value)) : Problems.Of(context, outcome.Refusal!);
+        => outcome.Ok ? Results.Accepted(context.Request.PathBase + location(outcome.Value), body(outcome.Value)) : Problems.Of(context, outcome.Refusal!);
 
     public static IResult Created<T, TBody>(HttpContext context, Outcome<T> outcome, Func<T, string> location, Func<T, TBody> body)
-        => outcome.Ok ? Results.Created(location(outcome.Value), body(outcome.Value)) : Problems.Of(context, outcome.Refusal!);
+        => outcome.Ok ? Results.Created(context.Request.PathBase + location(outcome.Value), body(outcome.Value)) : Problems.Of(context, outcome.Refusal!);
 
     public static IResult Nothing(HttpContext context, Outcome<Done> outcome) => outcome.Ok ? Results.NoContent() : Problems.Of(context, outcome.Refusal!);
 

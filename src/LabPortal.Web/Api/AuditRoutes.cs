@@ -54,7 +54,7 @@ internal static class AuditRoutes
     public static async Task<IResult> DownloadAsync(
         HttpContext context, AuditCalls audit, PeopleCalls people, IOptions<Microsoft.AspNetCore.Http.Json.JsonOptions> json, CancellationToken cancellation)
     {
-        if (await context.SessionActorAsync(people) is not { } actor) return Results.LocalRedirect("/sign-in");
+        if (await context.SessionActorAsync(people) is not { } actor) return Results.LocalRedirect("~/sign-in");
         var asked = new Asked(context);
         var filter = Filter(asked);
         return asked.Mistakes is { Count: > 0 } mistakes

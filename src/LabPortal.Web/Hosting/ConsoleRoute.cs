@@ -26,13 +26,13 @@ internal static class ConsoleRoute
     /// <summary>The address for this ticket, as the caller reaches the portal: <c>ws</c> or <c>wss</c>.</summary>
     public static string Address(HttpContext context, PortalSettings settings, ConsoleTicket ticket)
     {
-        var portal = settings.PublicAddress ?? $"{context.Request.Scheme}://{context.Request.Host}";
+        var portal = settings.PublicAddress ?? $"{context.Request.Scheme}://{context.Request.Host}{context.Request.PathBase}";
         // http → ws, https → wss.
-        return $"ws{portal["http".Length..]}{Local(ticket)}";
+        return $"ws{portal["http".Length..]}/{Local(ticket)}";
     }
 
-    /// <summary>The same for a page of ours, which knows where it came from.</summary>
-    public static string Local(ConsoleTicket ticket, bool takeOver = false) => $"{Path}?{TokenKey}={ticket.Token}{(takeOver ? $"&{TakeOverKey}=true" : "")}";
+    /// <summary>The same for a page of ours, from its base.</summary>
+    public static string Local(ConsoleTicket ticket, bool takeOver = false) => $"{Path[1..]}?{TokenKey}={ticket.Token}{(takeOver ? $"&{TakeOverKey}=true" : "")}";
 
     private static async Task ServeAsync(
         HttpContext context, ConsoleCalls calls, ConsoleRooms rooms, ConsoleSessions sessions, PeopleCalls people, PortalSettings settings, IHostApplicationLifetime life, CancellationToken cancellation)

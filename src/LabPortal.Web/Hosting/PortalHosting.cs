@@ -74,7 +74,9 @@ internal static class PortalHosting
     {
         if (app.Services.GetRequiredService<PortalSettings>().TrustedProxies.Count > 0) app.UseForwardedHeaders();
         // A proxy that passes on the whole path; one that cuts it says so in X-Forwarded-Prefix.
-        if (app.Services.GetRequiredService<PortalSettings>().PublicPath is { } path) app.UsePathBase(path);
+        // Who said so already is not asked again: below /labs the page /labs would lose its own name.
+        var path = app.Services.GetRequiredService<PortalSettings>().PublicPath;
+        if (path is { } below) app.UseWhen(context => !context.Request.PathBase.HasValue, whole => whole.UsePathBase(below));
         if (!app.Environment.IsDevelopment()) app.UseHsts();
         app.UseSecurityHeaders();
         app.UseWhen(context => context.IsApi(), api => api.UseExceptionHandler(new ExceptionHandlerOptions { ExceptionHandler = Problems.WriteFaultAsync, AllowStatusCode404Response = true }));
@@ -93,7 +95,7 @@ internal static class PortalHosting
             AsyncAuthorization = [new AdminsOnly()],
             IsReadOnlyFunc = _ => true,
             DashboardTitle = "LabPortal",
-            AppPath = "/operations",
+            AppPath = $"{path}/operations",
             DisplayStorageConnectionString = false,
         }).RequireAuthorization(new AuthorizeAttribute { AuthenticationSchemes = Callers.CookieScheme });
     }

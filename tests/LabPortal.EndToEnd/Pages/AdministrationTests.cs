@@ -102,6 +102,34 @@ public sealed class AdministrationTests(PortalInBrowser portal)
     }
 
     [Fact]
+    public async Task Settings_are_decided_on_their_page_each_mistake_at_its_field_and_what_the_configuration_says_is_only_shown()
+    {
+        async Task<string?> PerPersonAsync() => (string?)(await portal.Client.GetAsync("settings?limit=200", Cancellation)).Must(200)["items"].AsArray().Single(setting => (string)setting!["name"]! == "consoles-per-person")!["value"];
+        var page = await portal.OpenAsync();
+        await page.GotoAsync("/settings");
+        var form = page.GetByRole(AriaRole.Form, new() { Name = "Decided here" });
+        // The tests' portal is configured to let many sign in.
+        await page.GetByRole(AriaRole.Region, new() { Name = "Sign-in" }).Sees().ToContainTextAsync("LabPortal:Limits:SignInsPerMinute");
+        await form.GetByLabel("Tries to sign in").Sees().ToHaveCountAsync(0);
+        await form.GetByLabel("Consoles of one person at one node").FillAsync("0");
+        await form.GetByLabel("Inner hosts that webhooks may go to").FillAsync("no host");
+        await form.Button("Save").ClickAsync();
+        await form.GetByText("This has to be from 1 to").Sees().ToBeVisibleAsync();
+        await form.GetByText("no host is no host").Sees().ToBeVisibleAsync();
+        await page.HoldAsync("settings with mistakes");
+        Assert.Equal("20", await PerPersonAsync());
+
+        await form.GetByLabel("Consoles of one person at one node").FillAsync("9");
+        await form.GetByLabel("Inner hosts that webhooks may go to").FillAsync("");
+        await form.Button("Save").ClickAsync();
+        await page.GetByText("Saved").First.Sees().ToBeVisibleAsync();
+        Assert.Equal("9", await PerPersonAsync());
+        await form.Button("Back to defaults").ClickAsync();
+        await form.GetByLabel("Consoles of one person at one node").Sees().ToHaveValueAsync("");
+        Assert.Equal("20", await PerPersonAsync());
+    }
+
+    [Fact]
     public async Task Limits_of_a_team_are_changed_in_the_tree_by_keyboard_and_those_of_a_declared_one_after_detaching_it()
     {
         (await portal.Client.ApplyAsync("kind: Team\nname: turners\nzone: Europe/Berlin\nquota: { labs: 4 }\n", cancellation: Cancellation)).Must(200);
@@ -145,7 +173,7 @@ public sealed class AdministrationTests(PortalInBrowser portal)
         await page.GotoAsync("/quotas");
         var team = page.GetByRole(AriaRole.Region, new() { Name = "qa", Exact = true });
         await team.Locator("summary", new() { HasTextString = "Ada Lovelace" }).ClickAsync();
-        await team.Locator($"a[href='/labs/{lab}']").Sees().ToBeVisibleAsync();
+        await team.Locator($"a[href='labs/{lab}']").Sees().ToBeVisibleAsync();
         await page.HoldAsync("quotas, open");
         await page.GotoAsync($"/labs/{lab}");
         await page.EndAsync();

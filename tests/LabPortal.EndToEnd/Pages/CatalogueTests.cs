@@ -131,7 +131,7 @@ public sealed class CatalogueTests(PortalInBrowser portal)
         await page.Asked().GetByLabel("Can be used on simulated pools").CheckAsync();
         await page.HoldAsync("image");
         await page.Asked().Button("Save").ClickAsync();
-        await page.Locator("a[href='/images/walked']").ClickAsync();
+        await page.Locator("a[href='images/walked']").ClickAsync();
         await page.ArrivesAsync("**/images/walked");
         await page.Button("Change walked").ClickAsync();
         await page.Asked().GetByLabel("Version").FillAsync("2");

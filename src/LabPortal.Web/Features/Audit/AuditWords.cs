@@ -35,12 +35,12 @@ internal static class AuditWords
 
     public static string Details(AuditLine line) => string.Join(" · ", line.Detail.Select(entry => $"{entry.Key}: {entry.Value}"));
 
-    /// <summary>The page of the object, where it has one.</summary>
+    /// <summary>The page of the object, where it has one, from the portal's own base.</summary>
     public static string? Address(AuditLine line) => line.ObjectKind switch
     {
-        "lab" when line.ObjectName is not null => $"/labs/{line.ObjectId}",
-        "team" when line.ObjectId.Length > 0 => $"/teams/{Uri.EscapeDataString(line.ObjectId)}",
-        "blueprint" or "image" when line.ObjectId.Length > 0 => $"/{line.ObjectKind}s/{Uri.EscapeDataString(line.ObjectId)}",
+        "lab" when line.ObjectName is not null => $"labs/{line.ObjectId}",
+        "team" when line.ObjectId.Length > 0 => $"teams/{Uri.EscapeDataString(line.ObjectId)}",
+        "blueprint" or "image" when line.ObjectId.Length > 0 => $"{line.ObjectKind}s/{Uri.EscapeDataString(line.ObjectId)}",
         _ => null,
     };
 
@@ -61,6 +61,6 @@ internal static class AuditWords
             if (value is not null) query.Add(name, value);
         }
 
-        return AuditRoutes.Download + query;
+        return AuditRoutes.Download.TrimStart('/') + query;
     }
 }

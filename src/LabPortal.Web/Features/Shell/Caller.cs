@@ -25,7 +25,7 @@ internal sealed class Caller(AuthenticationStateProvider authentication, PeopleC
         var session = PortalSession.Read((await authentication.GetAuthenticationStateAsync()).User);
         if (session is { } known && await people.ActorOfAsync(known.Person, known.Stamp, Address, PortalTrace.ClickId ?? Ids.Canonical(Ids.New(time)), cancellation) is { } actor)
             return actor with { Session = known.Session };
-        navigation.NavigateTo(PortalSession.SignInPath(navigation.ToBaseRelativePath(navigation.Uri)), forceLoad: true);
+        navigation.NavigateTo(PortalSession.SignInPath(new Uri(navigation.Uri).PathAndQuery), forceLoad: true);
         throw new SignedOutException();
     }
 }

@@ -18,9 +18,10 @@ internal static class PortalSession
     public static (PersonId Person, string? Stamp, string? Session)? Read(ClaimsPrincipal user)
         => Callers.Person(user) is { } person ? (person, user.FindFirstValue(Callers.StampClaim), user.FindFirstValue(Callers.SessionClaim)) : null;
 
-    public static string SignInPath(string page) => $"/sign-in?ReturnUrl={Uri.EscapeDataString("/" + page.TrimStart('/'))}";
+    /// <summary>From the portal's own base; <paramref name="page"/> is the whole path, with whatever path a proxy has the portal below.</summary>
+    public static string SignInPath(string page) => $"sign-in?ReturnUrl={Uri.EscapeDataString(page)}";
 
     /// <summary>A page of this portal to go on to. Anything that could lead elsewhere becomes the first page.</summary>
     public static string SafeReturn(string? address)
-        => address is ['/', ..] and not ['/', '/' or '\\', ..] && !address.Any(char.IsControl) ? address : "/labs";
+        => address is ['/', ..] and not ['/', '/' or '\\', ..] && !address.Any(char.IsControl) ? address : "labs";
 }

@@ -10,6 +10,6 @@ internal static class SignOutRoute
     public static void MapSignOut(this WebApplication app) => app.MapPost("/sign-out/now", async (HttpContext context, [FromForm] bool? everywhere) =>
     {
         await context.SignOutAsync(Callers.CookieScheme);
-        return Results.LocalRedirect("/sign-in");
+        return Results.LocalRedirect("~/sign-in");
     }).AllowAnonymous().ExcludeFromDescription();
 }
