@@ -29,7 +29,7 @@ public sealed class SettingsChangeTests(TestDatabases databases)
 
         Assert.True((await change.SetAsync(s_admin, Json("""{ "invitation-days": 0.5, "webhook-hosts": "builds.example, 10.0.0.5" }"""), null, Cancellation)).Ok);
         Assert.Equal(Duration.FromHours(12), here.Now.InvitationLife);
-        Assert.Equal(portal.Time.Now() + Duration.FromHours(12), (await portal.Calls.InviteAsync(portal.Admin, "bob@example.org", null, null, null, false, Cancellation)).Value.ExpiresAt);
+        Assert.Equal(portal.Time.Now() + Duration.FromHours(12), (await portal.Calls.InviteAsync(portal.Admin, "bob@example.org", null, null, null, false, false, Cancellation)).Value.ExpiresAt);
         await new SettingsSweep(portal.Database, there).RunAsync(Cancellation);
         Assert.Equal(["builds.example", "10.0.0.5"], there.Now.WebhookHosts);
 
