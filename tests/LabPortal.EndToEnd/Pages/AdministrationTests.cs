@@ -161,6 +161,17 @@ public sealed class AdministrationTests(PortalInBrowser portal)
         (await portal.Client.SendAsync(HttpMethod.Put, "teams/turners/quota", JsonContent.Create(new { quota = new { labs = 9, cpu = 8 } }), Cancellation)).Must(200);
         await page.ReloadAsync();
         await team.Sees().ToContainTextAsync("0 of 9");
+
+        // The team's own page has the same way out.
+        (await portal.Client.ApplyAsync("kind: Team\nname: carvers\nzone: Europe/Berlin\n", cancellation: Cancellation)).Must(200);
+        await page.GotoAsync("/teams/carvers");
+        await page.GetByText("This team is declared in a file").Sees().ToBeVisibleAsync();
+        await page.GetByLabel("Person", new() { Exact = true }).Sees().ToHaveCountAsync(0);
+        await page.Button("Detach carvers").ClickAsync();
+        await page.HoldAsync("detaching a team");
+        await page.Asked().Button("Detach").ClickAsync();
+        await page.GetByLabel("Person", new() { Exact = true }).Sees().ToBeVisibleAsync();
+        await page.GetByText("This team is declared in a file").Sees().ToHaveCountAsync(0);
         var listed = (await portal.Client.GetAsync("quotas?limit=200", Cancellation)).Must(200)["items"].AsArray().Single(item => (string)item!["team"]! == "turners")!;
         Assert.False((bool)listed["declared"]!);
     }

@@ -117,6 +117,34 @@ public sealed class PagesTests(PortalInBrowser portal)
         Assert.Contains("/sign-in", page.Url, StringComparison.Ordinal);
     }
 
+    [Fact]
+    public async Task What_somebody_sees_who_tries_too_often_or_loses_the_portal_is_free_of_axe_violations_too()
+    {
+        // From an address of its own, so that nobody else waits for it.
+        var page = await portal.OpenAsync(signedIn: false);
+        await page.SetExtraHTTPHeadersAsync([new("X-Forwarded-For", "198.51.100.7")]);
+        await page.GotoAsync("/sign-in");
+        for (var i = 0; i < 80; i++) await page.Context.APIRequest.PostAsync("/sign-in", new() { Headers = [new("X-Forwarded-For", "198.51.100.7")] });
+        await page.FillAsync("#Email", FirstAdmin.Email);
+        await page.FillAsync("#Password", "anything");
+        await page.ClickAsync("button[type=submit]");
+        await page.GetByRole(AriaRole.Heading, new() { Name = "A little too often" }).Sees().ToBeVisibleAsync();
+        await page.HoldInBothThemesAsync("too often");
+
+        foreach (var theme in new[] { "light", "dark" })
+        {
+            var lost = await portal.OpenAsync(theme);
+            await lost.GotoAsync("/profile");
+            await lost.Locator("h1").First.Sees().ToBeVisibleAsync();
+            await lost.EvaluateAsync("document.getElementById('components-reconnect-modal').showModal()");
+            await lost.HoldAsync($"trying to connect, {theme}");
+            await lost.EvaluateAsync("document.getElementById('components-reconnect-modal').classList.add('components-reconnect-failed')");
+            await lost.HoldAsync($"connection gone, {theme}");
+            await lost.EvaluateAsync("document.getElementById('components-reconnect-modal').close(); document.getElementById('blazor-error-ui').style.display = 'block'");
+            await lost.HoldAsync($"a page that broke, {theme}");
+        }
+    }
+
     private static async Task<bool> IsGoneAsync(ILocator locator)
     {
         try

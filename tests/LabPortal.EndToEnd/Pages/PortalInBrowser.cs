@@ -1,3 +1,4 @@
+using System.Text.Json.Nodes;
 using Deque.AxeCore.Commons;
 using Deque.AxeCore.Playwright;
 using LabPortal.Testing;
@@ -8,6 +9,9 @@ namespace LabPortal.EndToEnd.Pages;
 /// <summary>Tests that walk through one portal's pages one after the other.</summary>
 [CollectionDefinition]
 public sealed class InOneBrowser : ICollectionFixture<PortalInBrowser>;
+
+/// <summary>Somebody beside the first admin: a session for the browser, and the API by a token of theirs.</summary>
+public sealed record Somebody(string Email, string Session, PortalClient Client);
 
 /// <summary>One portal on the simulated pool, one Chromium, and the first admin, who signed up by the link in the log.</summary>
 public sealed class PortalInBrowser : IAsyncLifetime
@@ -48,6 +52,8 @@ public sealed class PortalInBrowser : IAsyncLifetime
     private IPlaywright _playwright = null!;
     private IBrowser _browser = null!;
     private string _session = null!;
+    private Task<Somebody>? _requester;
+    private Task<Somebody>? _auditor;
 
     public TestFolder Folder { get; } = new();
     public PortalProcess Portal { get; private set; } = null!;
@@ -59,16 +65,22 @@ public sealed class PortalInBrowser : IAsyncLifetime
         await File.WriteAllTextAsync(file, SimulatedCatalogue.Yaml() + More);
         // Everybody who signs in here comes from one address, and a test may play the proxy.
         Portal = await PortalProcess.StartAsync(
-            Folder["data"], applyFile: file, more: new Dictionary<string, string> { ["LabPortal__Limits__SignInsPerMinute"] = "1000", ["LabPortal__TrustedProxies__0"] = "127.0.0.1" });
+            Folder["data"], applyFile: file, more: new Dictionary<string, string> { ["LabPortal__Limits__SignInsPerMinute"] = "60", ["LabPortal__Limits__CallsPerSecond"] = "1000", ["LabPortal__TrustedProxies__0"] = "127.0.0.1" });
         Client = Portal.Client();
         _playwright = await Playwright.CreateAsync();
         _browser = await Chromium.LaunchAsync(_playwright);
         _session = await SetUpAsync();
     }
 
-    public async Task<IPage> OpenAsync(string theme = "light", int width = 1440, int height = 900, bool signedIn = true)
+    /// <summary>A member of the team <c>readers</c>, and nothing else.</summary>
+    public Task<Somebody> RequesterAsync() => _requester ??= JoinAsync("rita@example.org", "Rita Reader", new JsonObject { ["team"] = "readers", ["role"] = "requester" });
+
+    /// <summary>An auditor who is in no team.</summary>
+    public Task<Somebody> AuditorAsync() => _auditor ??= JoinAsync("otto@example.org", "Otto Auditor", new JsonObject { ["auditor"] = true });
+
+    public async Task<IPage> OpenAsync(string theme = "light", int width = 1440, int height = 900, bool signedIn = true, Somebody? who = null)
     {
-        var context = await _browser.NewContextAsync(new() { BaseURL = Portal.Address.ToString(), StorageState = signedIn ? _session : null, ViewportSize = new() { Width = width, Height = height } });
+        var context = await _browser.NewContextAsync(new() { BaseURL = Portal.Address.ToString(), StorageState = who?.Session ?? (signedIn ? _session : null), ViewportSize = new() { Width = width, Height = height } });
         context.SetDefaultTimeout(Chromium.Patience);
         await context.AddCookiesAsync([new() { Name = "labportal-theme", Value = theme, Url = Portal.Address.ToString() }]);
         return await context.NewPageAsync();
@@ -78,9 +90,36 @@ public sealed class PortalInBrowser : IAsyncLifetime
     {
         if (_browser is not null) await _browser.DisposeAsync();
         _playwright?.Dispose();
+        foreach (var joined in new[] { _requester, _auditor })
+        {
+            if (joined is { IsCompletedSuccessfully: true }) (await joined).Client.Dispose();
+        }
+
         Client?.Dispose();
         if (Portal is not null) await Portal.DisposeAsync();
         Folder.Dispose();
+    }
+
+    /// <summary>Is invited over the API, chooses a password, and makes a token on the own page.</summary>
+    private async Task<Somebody> JoinAsync(string email, string name, JsonObject grants)
+    {
+        var cancellation = TestContext.Current.CancellationToken;
+        if (grants.ContainsKey("team")) (await Client.PostAsync("teams", new JsonObject { ["name"] = (string)grants["team"]!, ["zone"] = "Europe/Berlin" }, cancellation)).Must(201);
+        (grants["email"], grants["name"]) = (email, name);
+        var link = (string)(await Client.PostAsync("invitations", grants, cancellation)).Must(200)["address"]!;
+        var page = await OpenAsync(signedIn: false);
+        await using var context = page.Context;
+        await page.GotoAsync(link);
+        await page.FillAsync("#Password", FirstAdmin.Password);
+        await page.FillAsync("#Again", FirstAdmin.Password);
+        await page.ClickAsync("button[type=submit]");
+        await page.ArrivesAsync("**/labs");
+        await page.GotoAsync("/profile");
+        await page.FillAsync("#token-name", "walks");
+        await page.Button("Make a token").ClickAsync();
+        var token = await page.Locator(".copy code").InnerTextAsync();
+        await page.GetByText("It is shown this once").Or(page.Locator(".rows li", new() { HasTextString = "walks" })).First.Sees().ToBeVisibleAsync();
+        return new Somebody(email, await context.StorageStateAsync(), new PortalClient(Portal.Address, token));
     }
 
     /// <summary>The first admin signs up; the session's cookies come back.</summary>
@@ -89,7 +128,7 @@ public sealed class PortalInBrowser : IAsyncLifetime
         var page = await OpenAsync(signedIn: false);
         await using var context = page.Context;
         await FirstAdmin.OpenAsync(page, Portal);
-        await page.HoldAsync("setup");
+        await page.HoldInBothThemesAsync("setup");
         await FirstAdmin.SetUpAsync(page, Portal);
         return await context.StorageStateAsync();
     }
@@ -135,6 +174,17 @@ internal static class OnPage
         await page.Button("End").ClickAsync();
         await page.Asked().Button("End").ClickAsync();
         await page.StateAsync("Ended");
+    }
+
+    /// <summary>A plain page, which takes its colours from its own attribute or, without one of its own, from the browser.</summary>
+    public static async Task HoldInBothThemesAsync(this IPage page, string what)
+    {
+        foreach (var (theme, scheme) in new[] { ("light", ColorScheme.Light), ("dark", ColorScheme.Dark) })
+        {
+            await page.EmulateMediaAsync(new() { ColorScheme = scheme });
+            await page.EvaluateAsync("theme => { if (document.documentElement.dataset.theme !== 'system') document.documentElement.dataset.theme = theme; }", theme);
+            await page.HoldAsync($"{what}, {theme}");
+        }
     }
 
     /// <summary>No axe violation, and nothing wider than the window.</summary>

@@ -15,7 +15,7 @@ public sealed class WalksTests(PortalInBrowser portal)
     [Fact]
     public async Task Somebody_who_was_invited_sets_a_password_forgets_it_and_signs_in_with_a_new_one()
     {
-        const string Email = "grace@example.org", First = "a nanosecond of copper wire", Second = "the moth in relay seventy";
+        const string Email = "grace@example.org", First = "a nanosecond of copper wire", Second = "the moth in relay seventy", Third = "a ship in harbour is safe";
         var admin = await portal.OpenAsync();
         await admin.GotoAsync("/teams");
         await admin.FillAsync("#team-name", "welders");
@@ -31,7 +31,7 @@ public sealed class WalksTests(PortalInBrowser portal)
 
         var grace = await portal.OpenAsync(signedIn: false);
         await grace.GotoAsync(invitation);
-        await grace.HoldAsync("invitation");
+        await grace.HoldInBothThemesAsync("invitation");
         Assert.Equal("Grace Hopper", await grace.InputValueAsync("#Name"));
         await SetPasswordAsync(grace, First, again: "something else entirely");
         await grace.GetByText("The two are not the same.").Sees().ToBeVisibleAsync();
@@ -42,13 +42,14 @@ public sealed class WalksTests(PortalInBrowser portal)
         await grace.Context.ClearCookiesAsync();
         await grace.GotoAsync(invitation);
         await grace.GetByText("This link does not work").Sees().ToBeVisibleAsync();
+        await grace.HoldInBothThemesAsync("a link that was used");
 
         var row = admin.Locator("tr", new() { HasTextString = Email });
         await admin.ReloadAsync();
         await row.Button("Reset link").ClickAsync();
         var reset = await admin.Locator(".copy code").InnerTextAsync();
         await grace.GotoAsync(reset);
-        await grace.HoldAsync("reset");
+        await grace.HoldInBothThemesAsync("reset");
         await SetPasswordAsync(grace, Second);
         await grace.ArrivesAsync("**/labs");
         await grace.Context.ClearCookiesAsync();
@@ -60,6 +61,43 @@ public sealed class WalksTests(PortalInBrowser portal)
         await grace.GetByText("No lab yet").Sees().ToBeVisibleAsync();
         await admin.ReloadAsync();
         await row.Sees().ToContainTextAsync("welders · Requester");
+
+        // Another role, out of the team, in again.
+        await admin.GotoAsync("/teams/welders");
+        var role = admin.GetByLabel("Role of Grace Hopper");
+        await role.SelectOptionAsync("Manager");
+        await admin.GetByText("Saved.").First.Sees().ToBeVisibleAsync();
+        await admin.ReloadAsync();
+        await role.Sees().ToHaveValueAsync("Manager");
+        await admin.Button("Remove").ClickAsync();
+        await role.Sees().ToHaveCountAsync(0);
+        await admin.GetByLabel("Person", new() { Exact = true }).SelectOptionAsync(new SelectOptionValue { Label = "Grace Hopper" });
+        await admin.Button("Add").ClickAsync();
+        await role.Sees().ToHaveValueAsync("Requester");
+
+        // A password that somebody changes is the only one from then on; the session that changed it is over, too.
+        await grace.GotoAsync("/profile");
+        await grace.FillAsync("#password-current", Second);
+        await grace.FillAsync("#password-next", Third);
+        await grace.FillAsync("#password-again", Third);
+        await grace.Button("Change the password").ClickAsync();
+        await grace.ArrivesAsync("**/sign-in");
+        await SignInAsync(grace, Email, Third);
+        await grace.ArrivesAsync("**/labs");
+
+        // Disabled: out at once, and not let in; enabled: let in.
+        await admin.GotoAsync("/people");
+        await row.Button("Disable").ClickAsync();
+        await admin.Asked().Button("Disable").ClickAsync();
+        await row.Button("Enable").Sees().ToBeVisibleAsync();
+        await grace.GotoAsync("/labs");
+        await grace.ArrivesAsync("**/sign-in**");
+        await SignInAsync(grace, Email, Third);
+        await grace.GetByText("The e-mail address or the password is not right.").Sees().ToBeVisibleAsync();
+        await row.Button("Enable").ClickAsync();
+        await row.Button("Disable").Sees().ToBeVisibleAsync();
+        await SignInAsync(grace, Email, Third);
+        await grace.ArrivesAsync("**/labs");
     }
 
     [Fact]
@@ -312,6 +350,16 @@ public sealed class WalksTests(PortalInBrowser portal)
         // All there folds the list away.
         await pool.GetByText("2 of 2 there").Sees().ToBeVisibleAsync(new() { Timeout = Chromium.Patience });
         await pool.Button("Import tiny into annex").Sees().ToHaveCountAsync(0);
+        await pool.Button("Check now").ClickAsync();
+        await page.GetByText("annex was checked.").Sees().ToBeVisibleAsync();
+
+        // What was there from the beginning nobody has read yet.
+        await page.GotoAsync("/pools/pretend");
+        await page.Locator("summary", new() { HasTextString = "Images" }).ClickAsync();
+        await page.Button("Read digest of tiny in pretend").ClickAsync();
+        await page.GetByText("The reading of tiny has begun.").Sees().ToBeVisibleAsync();
+        await page.Locator(".images .mono", new() { HasTextString = "sha256:" }).First.Sees().ToBeVisibleAsync(new() { Timeout = Chromium.Patience });
+        await page.Button("Read digest of tiny in pretend").Sees().ToHaveCountAsync(0);
     }
 
     [Fact]
