@@ -60,13 +60,16 @@ internal static class ConsolePassage
         }
 
         using var here = await context.WebSockets.AcceptWebSocketAsync();
-        await Task.WhenAll(TypeAsync(here, there, stopping), ShowAsync(there, here, stopping));
+        await CarryAsync(here, there, stopping);
         return true;
     }
 
+    /// <summary>Both ways, until both are over.</summary>
+    internal static Task CarryAsync(WebSocket here, WebSocket there, CancellationToken stopping) => Task.WhenAll(TypeAsync(here, there, stopping), ShowAsync(there, here, stopping));
+
     private static async Task TypeAsync(WebSocket here, WebSocket there, CancellationToken stopping)
     {
-        // Nobody would see what it shows any more.
+        // Nobody would see what it shows any more; or it is gone, and who looks on is told so by the other way.
         if (!await CopyAsync(here, there, stopping)) there.Abort();
     }
 
@@ -80,21 +83,31 @@ internal static class ConsolePassage
             limit.CancelAfter(s_patience);
             if (here.State is WebSocketState.Open or WebSocketState.CloseReceived) await here.CloseOutputAsync(WebSocketCloseStatus.EndpointUnavailable, ConsoleEnd.Lost, limit.Token);
         }
-        catch (Exception fault) when (fault is WebSocketException or OperationCanceledException or IOException or ObjectDisposedException)
+        catch (Exception fault) when (IsGone(fault))
         {
             here.Abort();
         }
     }
 
-    /// <summary>Until it closes, and the other is closed likewise; false where it is gone.</summary>
+    /// <summary>Until it closes, and the other is closed likewise; false where one of both is gone, and that one alone is given up.</summary>
     private static async Task<bool> CopyAsync(WebSocket from, WebSocket to, CancellationToken stopping)
     {
-        try
+        var portion = new byte[16 * 1024];
+        while (true)
         {
-            var portion = new byte[16 * 1024];
-            while (true)
+            ValueWebSocketReceiveResult part;
+            try
             {
-                var part = await from.ReceiveAsync(portion.AsMemory(), stopping);
+                part = await from.ReceiveAsync(portion.AsMemory(), stopping);
+            }
+            catch (Exception fault) when (IsGone(fault))
+            {
+                from.Abort();
+                return false;
+            }
+
+            try
+            {
                 if (part.MessageType == WebSocketMessageType.Close)
                 {
                     await to.CloseOutputAsync(from.CloseStatus ?? WebSocketCloseStatus.Empty, from.CloseStatusDescription, stopping);
@@ -103,11 +116,13 @@ internal static class ConsolePassage
 
                 await to.SendAsync(portion.AsMemory(0, part.Count), part.MessageType, part.EndOfMessage, stopping);
             }
-        }
-        catch (Exception fault) when (fault is WebSocketException or OperationCanceledException or IOException or ObjectDisposedException)
-        {
-            from.Abort();
-            return false;
+            catch (Exception fault) when (IsGone(fault))
+            {
+                to.Abort();
+                return false;
+            }
         }
     }
+
+    private static bool IsGone(Exception fault) => fault is WebSocketException or OperationCanceledException or IOException or ObjectDisposedException;
 }
