@@ -43,8 +43,8 @@ public static class ConsoleRoomStore
         "DELETE FROM console_rooms WHERE machine_id = @machine AND generation = @generation AND kind = @kind AND worker = @worker AND opened_at = @openedAt",
         new { machine, generation, kind = kind.Word(), worker, openedAt });
 
-    /// <summary>All rooms of the node at this address.</summary>
-    public static Task ForgetAsync(Session session, string address) => session.ExecuteAsync("DELETE FROM console_rooms WHERE address = @address", new { address });
+    /// <summary>All rooms that this worker has at this address. One that was started there since has its own.</summary>
+    public static Task ForgetAsync(Session session, ConsoleRoomRow node) => session.ExecuteAsync("DELETE FROM console_rooms WHERE worker = @Worker AND address = @Address", new { node.Worker, node.Address });
 
     private static async Task<ConsoleRoomRow?> ReadAsync(Session session, string sql, object key)
         => await session.FindAsync<Row>(sql, key) is { } row ? new ConsoleRoomRow(row.Worker, row.Address) : null;

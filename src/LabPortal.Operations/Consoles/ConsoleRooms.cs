@@ -19,15 +19,20 @@ public sealed class ConsoleRooms(Database database, ConsoleCalls calls, OpenPool
     private readonly ConcurrentDictionary<(MachineId Machine, int Generation, ConsoleKind Kind), Lazy<Task<Opening>>> _rooms = new();
 
     /// <summary>Where the node is that has the room which this token leads to; empty where that is this one, or nobody's yet.</summary>
-    public async Task<string?> ElsewhereAsync(string token, CancellationToken cancellation)
+    public async Task<ConsoleRoomRow?> ElsewhereAsync(string token, CancellationToken cancellation)
     {
         if (node.IsAlone) return null;
         var room = await database.ReadAsync(session => ConsoleRoomStore.FindAsync(session, SecretText.Hash(token)), cancellation);
-        return room is { Address: { } address } && room.Worker != lease.Id && address != node.Address() && !lease.Lapsed().Contains(room.Worker) ? address : null;
+        return room is { Address: { } address } && room.Worker != lease.Id && address != node.Address() && !lease.Lapsed().Contains(room.Worker) ? room : null;
     }
 
     /// <summary>Where nobody listens any more there are no rooms: they are opened elsewhere, without waiting for that node's beat to lapse.</summary>
-    public Task ForgetAsync(string nodeAddress, CancellationToken cancellation) => database.WriteAsync(session => ConsoleRoomStore.ForgetAsync(session, nodeAddress), cancellation);
+    public Task ForgetAsync(ConsoleRoomRow there, CancellationToken cancellation)
+    {
+        if (lease.IsFresh(there.Worker))
+            log.LogWarning("Nobody listens at {Address}, where worker {Worker} should be, which beat just now. Unless it has just ended, its LabPortal:NodeAddress is wrong.", there.Address, there.Worker);
+        return database.WriteAsync(session => ConsoleRoomStore.ForgetAsync(session, there), cancellation);
+    }
 
     /// <summary>A seat in the machine's room, which is opened for the first; or why there is none.</summary>
     internal async Task<(ConsoleSeat? Seat, string Why)> JoinAsync(ConsolePass pass, bool takeOver, CancellationToken cancellation)

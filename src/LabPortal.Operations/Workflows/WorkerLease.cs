@@ -73,6 +73,12 @@ public sealed class WorkerLease(Database database, TimeProvider time, EngineSett
         lock (_gate) return [.. _others.Where(other => time.GetElapsedTime(other.Value.SeenAt) > settings.Term).Select(other => other.Key)];
     }
 
+    /// <summary>Was this worker's beat seen to rise within the last two beats of this one?</summary>
+    public bool IsFresh(string worker)
+    {
+        lock (_gate) return _others.TryGetValue(worker, out var seen) && time.GetElapsedTime(seen.SeenAt) < settings.BeatEvery * 2;
+    }
+
     private void Renew()
     {
         _alive.Dispose();

@@ -52,7 +52,7 @@ internal static class ConsoleRoute
         // Whoever is passed on is asked everything there, and comes no further.
         if (!ConsolePassage.IsPassedOn(context) && await rooms.ElsewhereAsync(context.Request.Query[TokenKey].ToString(), cancellation) is { } other)
         {
-            if (await ConsolePassage.PassOnAsync(context, other, life.ApplicationStopping)) return;
+            if (await ConsolePassage.PassOnAsync(context, other.Address!, life.ApplicationStopping)) return;
             await rooms.ForgetAsync(other, cancellation);
         }
 

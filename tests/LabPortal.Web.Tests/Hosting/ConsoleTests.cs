@@ -231,6 +231,14 @@ public sealed class ConsoleTests(TestDatabases databases)
         await first.LeftAsync(ConsoleEnd.Left, ofThem: 2);
         using var again = (await second.TryAsync(await second.AskAsync(second.Bob), second.Bob)).Socket!;
         await ReadUntilAsync(again, text => text.Contains("\"types\":1", StringComparison.Ordinal));
+
+        // What is forgotten of an address is forgotten of one worker: who was started there again keeps its rooms.
+        var (rooms, token) = (first.Services.GetRequiredService<ConsoleRooms>(), await first.AskAsync(first.Bob));
+        var there = (await rooms.ElsewhereAsync(token, Cancellation))!;
+        await rooms.ForgetAsync(there with { Worker = "the one before" }, Cancellation);
+        Assert.Equal(there, await rooms.ElsewhereAsync(token, Cancellation));
+        await rooms.ForgetAsync(there, Cancellation);
+        Assert.Null(await rooms.ElsewhereAsync(token, Cancellation));
     }
 
     private static Task SayAsync(WebSocket socket, string what) => socket.SendAsync(Encoding.UTF8.GetBytes($"{{\"do\":\"{what}\"}}"), WebSocketMessageType.Text, endOfMessage: true, Cancellation);
