@@ -13,6 +13,7 @@ using LabPortal.Operations.Audit;
 using LabPortal.Operations.Labs;
 using LabPortal.Operations.People;
 using LabPortal.Operations.Pools;
+using Microsoft.Extensions.Logging;
 using NodaTime;
 
 namespace LabPortal.Operations.Consoles;
@@ -26,6 +27,9 @@ public sealed record ConsoleTicket(ConsoleKind Kind, string Token, Instant Expir
 /// <summary>Somebody who was let in: to which machine, in which generation; to do something there, or only to watch.</summary>
 public sealed record ConsolePass(ConsoleKind Kind, Actor Actor, LabId Lab, string LabName, TeamId Team, Machine Machine, bool MayType);
 
+/// <summary>The ways into one machine. <paramref name="IsWhole"/>: its pool could say what it has; else it may have more.</summary>
+public sealed record ConsoleOffer(IReadOnlyList<ConsoleKind> Kinds, bool IsWhole);
+
 /// <summary>How a console was used; counted from the person's side.</summary>
 public sealed record ConsoleUse(Duration Length, long BytesTyped, long BytesShown, string Why);
 
@@ -33,7 +37,7 @@ public sealed record ConsoleUse(Duration Length, long BytesTyped, long BytesShow
 /// Who may go into which machine, and who did. A token is for one person, one session of theirs, one machine in one generation; used up by
 /// one statement in the database, so that it counts once for all nodes.
 /// </summary>
-public sealed class ConsoleCalls(Database database, TimeProvider time, OpenPools pools)
+public sealed class ConsoleCalls(Database database, TimeProvider time, OpenPools pools, ILogger<ConsoleCalls> log)
 {
     public static readonly Duration TokenLife = Duration.FromSeconds(30);
 
@@ -66,49 +70,57 @@ public sealed class ConsoleCalls(Database database, TimeProvider time, OpenPools
 
     /// <summary>The ways into a machine that its pool has, while it runs; also those that the caller may only watch.</summary>
     public async Task<IReadOnlyList<ConsoleKind>> OfferedAsync(Actor actor, LabId id, string machine, CancellationToken cancellation)
-        => (await OfferedAsync(actor, id, found => found.Name == machine, cancellation)).GetValueOrDefault(machine) ?? [];
+        => (await OfferedAsync(actor, id, found => found.Name == machine, cancellation)).GetValueOrDefault(machine)?.Kinds ?? [];
 
-    /// <summary>The same for each machine of a lab, by name.</summary>
-    public Task<IReadOnlyDictionary<string, IReadOnlyList<ConsoleKind>>> OfferedAsync(Actor actor, LabId id, CancellationToken cancellation) => OfferedAsync(actor, id, _ => true, cancellation);
+    /// <summary>The same for each machine of a lab, by name. No trouble of a pool is one of whoever asks.</summary>
+    public Task<IReadOnlyDictionary<string, ConsoleOffer>> OfferedAsync(Actor actor, LabId id, CancellationToken cancellation) => OfferedAsync(actor, id, _ => true, cancellation);
 
-    private async Task<IReadOnlyDictionary<string, IReadOnlyList<ConsoleKind>>> OfferedAsync(Actor actor, LabId id, Func<Machine, bool> asked, CancellationToken cancellation)
+    private async Task<IReadOnlyDictionary<string, ConsoleOffer>> OfferedAsync(Actor actor, LabId id, Func<Machine, bool> asked, CancellationToken cancellation)
     {
-        var offered = new Dictionary<string, IReadOnlyList<ConsoleKind>>();
-        var allowed = await database.ReadAsync(session => AllowAsync(session, actor, id, ConsoleKind.Serial, new AuditDraft("", "")), cancellation);
-        if (!allowed.Ok) return offered;
+        var offers = new Dictionary<string, ConsoleOffer>();
+        var (allowed, installation, hasKey) = await database.ReadAsync(
+            async session => (await AllowAsync(session, actor, id, ConsoleKind.Serial, new AuditDraft("", "")), await Installation.ReadAsync(session),
+                (await ProtectedTextStore.ExistingAsync(session, [PortalKey.NameOf(id)])).Count > 0),
+            cancellation);
+        if (!allowed.Ok) return offers;
+        var opened = new Dictionary<PoolId, OpenPool?>();
         foreach (var machine in allowed.Value.Lab.Machines.Where(asked))
         {
-            offered[machine.Name] = machine is { State: MachineState.Running, Pool: { } pool }
-                ? [.. (await OfferedAsync(machine, pool, cancellation)).Where(kind => allowed.Value.MayType || kind != ConsoleKind.Ssh)]
-                : [];
+            if (machine is not { State: MachineState.Running, Pool: { } home })
+            {
+                offers[machine.Name] = new ConsoleOffer([], IsWhole: true);
+                continue;
+            }
+
+            if (!opened.TryGetValue(home, out var pool)) opened[home] = pool = await TryAsync(home, () => pools.OpenAsync(home, cancellation));
+            var own = pool is null ? null : await TryAsync(home, () => Task.FromResult(Own(machine, pool)));
+            // The way to an address does not need the pool.
+            offers[machine.Name] = new ConsoleOffer([.. own ?? [], .. allowed.Value.MayType && Tunnel.AddressesOf(machine).Count > 0 ? [ConsoleKind.Ssh] : Array.Empty<ConsoleKind>()], own is not null);
         }
 
-        return offered;
-    }
+        return offers;
 
-    private async Task<IReadOnlyList<ConsoleKind>> OfferedAsync(Machine machine, PoolId pool, CancellationToken cancellation)
-    {
-        var kinds = new List<ConsoleKind>();
-        var hasAddress = Tunnel.AddressesOf(machine).Count > 0;
-        try
+        IReadOnlyList<ConsoleKind> Own(Machine machine, OpenPool pool) =>
+        [
+            .. pool.Provider is ISerialConsoleAbility ? [ConsoleKind.Serial] : Array.Empty<ConsoleKind>(),
+            .. pool.Provider is IScreenAbility screens && screens.HasScreen(new ResourceRef(machine.OwnerIn(installation), machine.Host)) ? [ConsoleKind.Vnc] : Array.Empty<ConsoleKind>(),
+            .. hasKey && Tunnel.AddressesOf(machine).Count > 0 && pool.Pool.Settings["reach"]?.GetValue<string>() == "direct" ? [ConsoleKind.Terminal] : Array.Empty<ConsoleKind>(),
+        ];
+
+        async Task<T?> TryAsync<T>(PoolId pool, Func<Task<T>> ask)
+            where T : class
         {
-            var opened = await pools.OpenAsync(pool, cancellation);
-            var provider = opened.Provider;
-            if (provider is ISerialConsoleAbility) kinds.Add(ConsoleKind.Serial);
-            if (provider is IScreenAbility screens && screens.HasScreen(await ReferenceAsync(machine, cancellation))) kinds.Add(ConsoleKind.Vnc);
-            if (hasAddress && opened.Pool.Settings["reach"]?.GetValue<string>() == "direct" && await HasKeyAsync(machine.Lab, cancellation)) kinds.Add(ConsoleKind.Terminal);
+            try
+            {
+                return await ask();
+            }
+            catch (Exception fault) when (!cancellation.IsCancellationRequested)
+            {
+                log.LogWarning(fault, "Pool {Pool} could not say which consoles it has for machines of lab {Lab}.", pool, id);
+                return null;
+            }
         }
-        catch (ProviderFault)
-        {
-            // A pool that cannot be opened now offers nothing of its own; the way to an address does not need it.
-        }
-
-        if (hasAddress) kinds.Add(ConsoleKind.Ssh);
-        return kinds;
     }
-
-    private async Task<bool> HasKeyAsync(LabId lab, CancellationToken cancellation)
-        => (await database.ReadAsync(session => ProtectedTextStore.ExistingAsync(session, [PortalKey.NameOf(lab)]), cancellation)).Count > 0;
 
     /// <summary>
     /// Uses the token up, for the person and the session that it was made for. Whatever is wrong is refused and audited: used twice, late, by

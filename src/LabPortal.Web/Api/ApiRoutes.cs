@@ -31,7 +31,7 @@ internal static class ApiRoutes
         labs.MapPost("", LabRoutes.RequestAsync).Says("requestLab", "Request a lab",
             "The lab, its quota holds and its provision run are made in one transaction. With `Idempotency-Key` the same key and body give the same lab.")
             .Takes<LabRequestBody>().Accepts<LabBody>().Refuses(400, 403, 409, 422);
-        labs.MapGet("/{id}", LabRoutes.FindAsync).Says("findLab", "One lab", "404 also where the caller may not see it. Here alone its machines name the ways in through the portal: lists and other answers ask no pool, and have `consoles` null.").Gives<LabBody>().Refuses(404);
+        labs.MapGet("/{id}", LabRoutes.FindAsync).Says("findLab", "One lab", "404 also where the caller may not see it. Here alone its machines name the ways in through the portal: lists and other answers ask no pool, and have `consoles` null; so has a machine here whose pool does not answer.").Gives<LabBody>().Refuses(404);
         labs.MapGet("", LabRoutes.ListAsync).Says("listLabs", "Labs, newest first",
             "`state` may be repeated; `owner` is `me`, a person's id or e-mail address; `q` is part of the name.")
             .Asks("state", "team", "owner", "blueprint", "q").Lists<LabBody>();

@@ -69,7 +69,7 @@ internal static class LabRoutes
         var found = await labs.FindAsync(context.Actor(), lab, cancellation);
         if (found.Refusal is { } no) return Problems.Of(context, no);
         var offered = await consoles.OfferedAsync(context.Actor(), lab, cancellation);
-        return Results.Ok(LabBody.Of(found.Value with { Machines = [.. found.Value.Machines.Select(machine => With(machine, offered.GetValueOrDefault(machine.Name) ?? []))] }));
+        return Results.Ok(LabBody.Of(found.Value with { Machines = [.. found.Value.Machines.Select(machine => With(machine, offered.GetValueOrDefault(machine.Name) ?? new ConsoleOffer([], IsWhole: true)))] }));
     }
 
     public static async Task<IResult> ExtendAsync(HttpContext context, string id, LabCalls labs, CancellationToken cancellation)
@@ -165,10 +165,10 @@ internal static class LabRoutes
     public static IResult Unknown(HttpContext context, string id) => Answers.NotFound(context, "lab", id);
 
     /// <summary>Where a machine is reached directly, the portal leads to the same port for who cannot.</summary>
-    private static MachineView With(MachineView machine, IReadOnlyList<ConsoleKind> offered) => machine with
+    private static MachineView With(MachineView machine, ConsoleOffer offered) => machine with
     {
-        Consoles = offered,
-        Access = offered.Contains(ConsoleKind.Ssh) && machine.Access is [var direct, ..] ? [.. machine.Access, direct with { Via = "portal" }] : machine.Access,
+        Consoles = offered.IsWhole ? offered.Kinds : null,
+        Access = offered.Kinds.Contains(ConsoleKind.Ssh) && machine.Access is [var direct, ..] ? [.. machine.Access, direct with { Via = "portal" }] : machine.Access,
     };
 
     public static async Task<IResult> AuditAsync(HttpContext context, string id, LabCalls labs, CancellationToken cancellation) => TryRead(id, out var lab)

@@ -133,6 +133,22 @@ public sealed class ConsoleTests(TestDatabases databases)
     }
 
     [Fact]
+    public async Task A_lab_whose_pool_fails_is_told_without_the_ways_into_its_machines()
+    {
+        await using var portal = await Portal.StartAsync(await databases.CreateSettingAsync(Engine.Sqlite));
+        Assert.Contains("serial", (await ConsolesAsync())!.AsArray().Select(kind => (string)kind!));
+        await portal.Services.GetRequiredService<Database>().WriteAsync(session => session.ExecuteAsync("UPDATE pools SET provider = 'unknown', version = version + 1"), Cancellation);
+        Assert.Null(await ConsolesAsync());
+
+        async Task<JsonNode?> ConsolesAsync()
+        {
+            using var client = portal.CreateClient();
+            client.DefaultRequestHeaders.Authorization = new("Bearer", portal.Ada.Token);
+            return JsonNode.Parse(await client.GetStringAsync($"/api/v1/labs/{portal.Lab}", Cancellation))!["machines"]![0]!["consoles"];
+        }
+    }
+
+    [Fact]
     public async Task Two_watch_one_types_and_the_machines_end_closes_both()
     {
         await using var portal = await Portal.StartAsync(await databases.CreateSettingAsync(Engine.Sqlite));
@@ -311,7 +327,7 @@ public sealed class ConsoleTests(TestDatabases databases)
 
         public Somebody Bob { get; private set; } = null!;
 
-        private LabId Lab { get; set; }
+        public LabId Lab { get; private set; }
 
         /// <summary>Another node on the same database and keys.</summary>
         public Portal Beside() => new(_database, _settings, listens: true, this) { Ada = Ada, Bob = Bob, Lab = Lab };
