@@ -1,7 +1,9 @@
 using System.Security.Cryptography;
 using LabPortal.Data;
 using LabPortal.Data.Consoles;
+using LabPortal.Data.Labs;
 using LabPortal.Domain;
+using LabPortal.Domain.Labs;
 using LabPortal.Domain.Machines;
 using LabPortal.Domain.Pools;
 using LabPortal.Operations.People;
@@ -22,16 +24,18 @@ internal static class HostKeys
     /// <summary>How the names begin under which the secret store has those of a lab.</summary>
     public static string PrefixOf(LabId lab) => $"lab/{lab}/host-key/";
 
-    /// <summary>The same for every attempt and on every node.</summary>
-    public static async Task<HostKey> OfAsync(Session session, SecretStore secrets, Machine machine, Instant now)
+    /// <summary>The same for every attempt and on every node. Empty where the lab is over: whoever is late makes none that nobody deletes.</summary>
+    public static async Task<HostKey?> OfAsync(Session session, SecretStore secrets, Machine machine, Instant now)
     {
-        var name = NameOf(machine);
+        if (await FindAsync(session, secrets, machine) is { } known) return known;
+        // Whoever ends the lab holds it until the keys are deleted.
+        if (await LabStore.LockAsync(session, machine.Lab) is not { } lab || lab.State.IsOver()) return null;
         if (await HostKeyStore.FindAsync(session, machine.Id, machine.Generation) is null)
         {
             var made = New();
             // Of two at once one has made it.
             if (await HostKeyStore.GiveAsync(session, machine.Id, machine.Generation, new HostKeyRow(FingerprintOf(made.Public), made.Public), now))
-                await secrets.SaveAsync(session, name, made.Private.Reveal(), now);
+                await secrets.SaveAsync(session, NameOf(machine), made.Private.Reveal(), now);
         }
 
         return await FindAsync(session, secrets, machine) ?? throw new InvalidOperationException($"{machine.Name} has a host key in generation {machine.Generation} that nobody gave it.");

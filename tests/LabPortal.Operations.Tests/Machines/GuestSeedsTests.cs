@@ -160,5 +160,9 @@ public sealed class GuestSeedsTests(TestDatabases databases)
         Assert.Equal(0, await labs.CountAsync("SELECT count(*) FROM secrets WHERE protected LIKE '%PRIVATE KEY%'"));
         await labs.Database.WriteAsync(session => Runs.SetOverAsync(session, id, LabState.Ended, null, labs.Now), Cancellation);
         Assert.Equal(0, await labs.CountAsync(Kept));
+
+        // A worker that comes late makes none that nobody would delete, neither again nor anew.
+        foreach (var late in new[] { machine, machine with { Generation = machine.Generation + 2 } }) Assert.Null((await seeds.OfAsync(lab, late, Cancellation)).HostKey);
+        Assert.Equal(0, await labs.CountAsync(Kept));
     }
 }
