@@ -118,12 +118,12 @@ public sealed class OrphanSweep(Database database, OpenPools pools, PortalIdenti
 
     /// <summary>
     /// Each generation once: its name takes with it everything that was made under it; so a part that people adopted keeps the rest. Of a generation that lives
-    /// only late parts of snapshots go, each by itself. Whether it is gone, the next listing says.
+    /// only late parts of snapshots go, each by itself, and none while a run may account for it. Whether it is gone, the next listing says.
     /// </summary>
     private async Task DeleteDecidedAsync(OpenPool open, CancellationToken cancellation)
     {
         var orphans = await Database.ReadAsync(session => OrphanStore.OfPoolAsync(session, open.Pool.Id), cancellation);
-        foreach (var group in orphans.GroupBy(orphan => (orphan.Owner, orphan.Generation)).Where(group => group.All(orphan => orphan.State == OrphanState.Deleting)))
+        foreach (var group in orphans.GroupBy(orphan => (orphan.Owner, orphan.Generation)).Where(group => group.Any(orphan => orphan.State == OrphanState.Deleting)))
         {
             var orphan = group.First();
             var owners = await Database.ReadAsync(session => OrphanStore.OwnersAsync(session, [orphan.Owner]), cancellation);
@@ -135,12 +135,13 @@ public sealed class OrphanSweep(Database database, OpenPools pools, PortalIdenti
                 group.Select(each => each.Host).Distinct().Count() == 1 ? orphan.Host : null);
             if (owner?.Accounts(orphan.Generation) != true)
             {
-                await DeleteAsync(group, token => open.Provider.EnsureGoneAsync(reference, token), cancellation);
+                if (group.All(each => each.State == OrphanState.Deleting)) await DeleteAsync(group, token => open.Provider.EnsureGoneAsync(reference, token), cancellation);
                 continue;
             }
 
-            foreach (var each in group)
+            foreach (var each in group.Where(each => each.State == OrphanState.Deleting))
             {
+                if (owner.HasLiveRun && each.Kind == ResourceKind.Snapshot.Word()) continue;
                 if (open.Provider is ISnapshotAbility snapshots && !Accounts(owner, each) && Owner.ReadPartName(each.Name) is { } part)
                     await DeleteAsync([each], token => snapshots.DeleteSnapshotAsync(reference, part, token), cancellation);
                 else

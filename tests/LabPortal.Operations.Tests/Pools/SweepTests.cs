@@ -245,6 +245,26 @@ public sealed class SweepTests(TestDatabases databases)
         Assert.Equal(6, left.Count);
         Assert.Contains(owner.SnapshotName(known), left);
         Assert.Empty((await portal.Database.ReadAsync(session => MeterStore.OfLabsAsync(session, [lab.Id]), Cancellation))[lab.Id]);
+
+        // A part that people adopted stays, and holds up no other; what was decided waits for a run that lives.
+        var (adopted, decided) = (new SnapshotId(Guid.NewGuid()), new SnapshotId(Guid.NewGuid()));
+        foreach (var part in new[] { adopted, decided }) await snapshots.TakeSnapshotAsync(new ResourceRef(owner), part, Cancellation);
+        await portal.Orphans.LookAsync(pool.Id, Cancellation);
+        var listed = (await portal.Calls.OrphansAsync(PoolsUnderTest.Admin, Cancellation)).Value.ToDictionary(found => found.Name, found => found.Id);
+        await portal.Database.WriteAsync(async session =>
+        {
+            await OrphanStore.SetStateAsync(session, listed[owner.SnapshotName(adopted)], OrphanState.Adopted, null);
+            await OrphanStore.SetStateAsync(session, listed[owner.SnapshotName(decided)], OrphanState.Deleting, null);
+        }, Cancellation);
+        await portal.Database.WriteAsync(session => session.ExecuteAsync("UPDATE runs SET state = 'stuck'"), Cancellation);
+        await portal.Orphans.LookAsync(pool.Id, Cancellation);
+        Assert.Equal("deleting", Assert.Single((await portal.Calls.OrphansAsync(PoolsUnderTest.Admin, Cancellation)).Value).State);
+        await portal.Database.WriteAsync(session => session.ExecuteAsync("UPDATE runs SET state = 'undone'"), Cancellation);
+        await portal.Orphans.LookAsync(pool.Id, Cancellation);
+        Assert.Empty((await portal.Calls.OrphansAsync(PoolsUnderTest.Admin, Cancellation)).Value);
+        left = [.. (await world.ResourcesAsync(Cancellation)).Select(resource => resource.Name)];
+        Assert.Contains(owner.SnapshotName(adopted), left);
+        Assert.DoesNotContain(owner.SnapshotName(decided), left);
     }
 
     [Theory, InlineData(Engine.Sqlite), InlineData(Engine.Postgres)]
