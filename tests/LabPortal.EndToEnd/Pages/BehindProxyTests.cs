@@ -106,20 +106,25 @@ public sealed class BehindProxyTests(PortalInBrowser portal)
             free.Stop();
             var nginx = new Nginx(portal, port);
             using var http = new HttpClient(new SocketsHttpHandler { UseProxy = false });
-            for (var i = 0; ; i++)
+            for (var i = 0; i < 300; i++)
             {
                 try
                 {
                     using var answer = await http.GetAsync(new Uri(nginx.Address, "health/live"), cancellation);
                     if (answer.IsSuccessStatusCode) return nginx;
                 }
-                catch (HttpRequestException) when (i < 300 && !nginx._process.HasExited)
+                catch (HttpRequestException)
                 {
                     // It has just been started.
                 }
 
+                if (nginx._process.HasExited) break;
                 await Task.Delay(100, cancellation);
             }
+
+            var end = nginx._process.HasExited ? $"ended with {nginx._process.ExitCode}" : "did not lead to the portal";
+            await nginx.DisposeAsync();
+            throw new InvalidOperationException($"nginx {end}.");
         }
 
         public async ValueTask DisposeAsync()

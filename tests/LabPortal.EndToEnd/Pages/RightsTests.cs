@@ -12,6 +12,16 @@ public sealed partial class RightsTests(PortalInBrowser portal)
 {
     private const string Nobody = "00000000-0000-0000-0000-000000000000";
 
+    /// <summary>What everybody may ask for: a new operation is put here by whoever adds it, or is for admins by its summary.</summary>
+    private static readonly string[] s_forAll =
+    [
+        "addKey", "addToken", "cancelLab", "cancelRun", "deleteSnapshot", "endLab", "extendLab", "findBlueprint", "findImage", "findLab", "findPool",
+        "findRun", "findSize", "findTeam", "keepLab", "labAudit", "labEvents", "letLabGo", "listBlueprints", "listImageVersions", "listImages", "listKeys",
+        "listLabs", "listNotices", "listOwnAudit", "listPools", "listQuotas", "listSizes", "listSnapshots", "listTeams", "listTokens", "me", "openConsole",
+        "quote", "readNotices", "removeKey", "removeToken", "requestLab", "restartLab", "restartMachine", "revealPassword", "revertLab", "serialLog",
+        "snapshotLab", "startLab", "startMachine", "stopLab", "stopMachine", "teamQuota",
+    ];
+
     private static CancellationToken Cancellation => TestContext.Current.CancellationToken;
 
     /// <summary>Every operation of the document is called: what is said there to be for admins is refused to others, and nothing else is.</summary>
@@ -26,13 +36,14 @@ public sealed partial class RightsTests(PortalInBrowser portal)
         var lab = (string)(await requester.Client.PostAsync("labs", new JsonObject { ["blueprint"] = "solo", ["team"] = "readers" }, Cancellation)).Must(202)["id"]!;
         var run = (string)(await requester.Client.WaitForAsync(lab, "ready", cancellation: Cancellation))["run"]!["id"]!;
         if (!auditor) await SeeWaysInAsync(requester.Client, lab);
-        var (wrong, refused) = (new List<string>(), 0);
+        var (wrong, refused, open) = (new List<string>(), 0, new List<string>());
         foreach (var (path, verbs) in document["paths"]!.AsObject())
         {
             foreach (var (verb, operation) in verbs!.AsObject())
             {
                 var marks = ForAdmins().Match((string)operation!["summary"]!).Groups[1].Value;
                 var mayNot = marks.Length > 0 && !(auditor && marks.Contains("auditors", StringComparison.Ordinal));
+                if (marks.Length == 0) open.Add((string)operation["operationId"]!);
                 // What they may do is asked of nothing that there is.
                 var address = Hole().Replace(path["/api/v1/".Length..], hole => Fill(hole.Groups[1].Value, hole.Groups[2].Value, mayNot));
                 var answer = await who.Client.SendAsync(HttpMethod.Parse(verb), address, Body(operation), Cancellation);
@@ -43,6 +54,7 @@ public sealed partial class RightsTests(PortalInBrowser portal)
 
         (await requester.Client.PostAsync($"labs/{lab}/end", cancellation: Cancellation)).Must(202);
         Assert.Empty(wrong);
+        Assert.Equal(s_forAll, open.Order(StringComparer.Ordinal));
         Assert.True(refused > 35, $"Only {refused} operations were found to be for admins.");
 
         string Fill(string of, string hole, bool real) => (of, hole) switch
@@ -148,6 +160,30 @@ public sealed partial class RightsTests(PortalInBrowser portal)
         var rita = await portal.RequesterAsync();
         (await rita.Client.GetAsync("people", Cancellation)).Must(403);
         var page = await portal.OpenAsync();
+        try
+        {
+            await MakeAdminAsync(page, rita);
+        }
+        finally
+        {
+            // The other tests of this portal have her as one who is none.
+            (await portal.Client.SendAsync(HttpMethod.Put, $"people/{rita.Email}/roles", JsonContent.Create(new { admin = false, auditor = false }), Cancellation)).Must(204);
+        }
+
+        (await rita.Client.GetAsync("people", Cancellation)).Must(403);
+
+        await page.ReloadAsync();
+        await page.Button("Rights of Ada Lovelace").ClickAsync();
+        await page.Asked().GetByLabel("Administrator of the portal").UncheckAsync();
+        await page.Asked().Button("Save the rights").ClickAsync();
+        await page.Asked().Filter(new() { HasTextString = "no administrator any more?" }).Button("Save the rights").ClickAsync();
+        await page.Asked().GetByText("You cannot do this to yourself.").Sees().ToBeVisibleAsync();
+        var last = await portal.Client.SendAsync(HttpMethod.Put, $"people/{FirstAdmin.Email}/roles", JsonContent.Create(new { admin = false, auditor = true }), Cancellation);
+        Assert.Equal("person.last-admin", (string)last.Must(409)["code"]!);
+    }
+
+    private static async Task MakeAdminAsync(IPage page, Somebody rita)
+    {
         await page.GotoAsync("/people");
         await page.Button("Rights of Rita Reader").ClickAsync();
         await page.Asked().GetByLabel("Administrator of the portal").CheckAsync();
@@ -159,18 +195,6 @@ public sealed partial class RightsTests(PortalInBrowser portal)
         await row.Locator(".tag", new() { HasTextString = "Admin" }).Sees().ToBeVisibleAsync();
         // From the next call on.
         (await rita.Client.GetAsync("people", Cancellation)).Must(200);
-
-        (await portal.Client.SendAsync(HttpMethod.Put, $"people/{rita.Email}/roles", JsonContent.Create(new { admin = false, auditor = false }), Cancellation)).Must(204);
-        (await rita.Client.GetAsync("people", Cancellation)).Must(403);
-
-        await page.ReloadAsync();
-        await page.Button("Rights of Ada Lovelace").ClickAsync();
-        await page.Asked().GetByLabel("Administrator of the portal").UncheckAsync();
-        await page.Asked().Button("Save the rights").ClickAsync();
-        await page.Asked().Filter(new() { HasTextString = "no administrator any more?" }).Button("Save the rights").ClickAsync();
-        await page.Asked().GetByText("You cannot do this to yourself.").Sees().ToBeVisibleAsync();
-        var last = await portal.Client.SendAsync(HttpMethod.Put, $"people/{FirstAdmin.Email}/roles", JsonContent.Create(new { admin = false, auditor = true }), Cancellation);
-        Assert.Equal("person.last-admin", (string)last.Must(409)["code"]!);
     }
 
     [GeneratedRegex(@"\(([^)]*\badmins\b[^)]*)\)$")]
