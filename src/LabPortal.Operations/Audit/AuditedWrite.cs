@@ -24,6 +24,9 @@ internal sealed class AuditDraft(string verb, string objectKind, string objectId
 /// </summary>
 internal sealed class AuditedWrite(Database database, TimeProvider time)
 {
+    private const int LongestId = 200;
+    private const int LongestDetail = 2000;
+
     public async Task<Outcome<T>> DoAsync<T>(Actor actor, AuditDraft draft, Func<Session, Instant, Task<Outcome<T>>> change, CancellationToken cancellation)
     {
         Refusal refusal;
@@ -62,8 +65,12 @@ internal sealed class AuditedWrite(Database database, TimeProvider time)
         return refusal;
     }
 
-    private Task AppendAsync(Session session, Actor actor, AuditDraft draft, string outcome, Instant now)
-        => AuditStore.AppendAsync(session, actor, draft.Verb, draft.ObjectKind, draft.ObjectId, draft.Team, outcome, draft.Detail, now, time);
+    private Task AppendAsync(Session session, Actor actor, AuditDraft draft, string outcome, Instant now) => AuditStore.AppendAsync(
+        session, actor, draft.Verb, draft.ObjectKind, Bounded(draft.ObjectId, LongestId), draft.Team, outcome, draft.Detail.ToDictionary(pair => pair.Key, pair => Bounded(pair.Value, LongestDetail)), now, time);
+
+    // What was asked for is told before anybody has judged its form, and the ids stand in an index.
+    private static string Bounded(string text, int longest)
+        => text.Length <= longest ? text : string.Concat(text.AsSpan(0, char.IsHighSurrogate(text[longest - 2]) ? longest - 2 : longest - 1), "…");
 
     private static Refusal? OfRule(string rule) => rule switch
     {

@@ -1,9 +1,11 @@
 using LabPortal.Data;
+using LabPortal.Data.Audit;
 using LabPortal.Data.Costs;
 using LabPortal.Data.Pools;
 using LabPortal.Domain;
 using LabPortal.Domain.Costs;
 using LabPortal.Domain.Machines;
+using LabPortal.Domain.People;
 using LabPortal.Domain.Pools;
 using LabPortal.Operations.Sweeps;
 using Microsoft.Extensions.Logging;
@@ -111,7 +113,14 @@ public sealed class OrphanSweep(Database database, OpenPools pools, PortalIdenti
             var generations = (await OrphanStore.OfPoolAsync(session, pool.Id)).GroupBy(orphan => (orphan.Owner, orphan.Generation))
                 .Where(group => group.Any(orphan => orphan.State == OrphanState.Listed) && group.All(orphan => orphan.State != OrphanState.Adopted))
                 .Take(pool.Limits.OrphanDeletionsPerPass).ToList();
-            foreach (var orphan in generations.SelectMany(group => group)) await OrphanStore.SetStateAsync(session, orphan.Id, OrphanState.Deleting, null);
+            foreach (var orphan in generations.SelectMany(group => group).Where(orphan => orphan.State == OrphanState.Listed))
+            {
+                await OrphanStore.SetStateAsync(session, orphan.Id, OrphanState.Deleting, null);
+                // Nobody asked for it: the line is the only trace of who decided.
+                await AuditStore.AppendAsync(session, Actor.Portal("orphans"), $"{Verb.DecideOrphan.Word()}:delete", "orphan", Ids.Canonical(orphan.Id), orphan.Team, AuditStore.Done,
+                    new Dictionary<string, string> { ["name"] = orphan.Name, ["pool"] = pool.Name }, Time.Now(), Time);
+            }
+
             if (generations.Count > 0) await PoolSweepStore.SetDueAsync(session, Name, pool.Id, Time.Now());
         },
         cancellation);

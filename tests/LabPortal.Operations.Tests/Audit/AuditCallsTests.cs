@@ -44,6 +44,18 @@ public sealed class AuditCallsTests(TestDatabases databases)
     }
 
     [Theory, InlineData(Engine.Sqlite), InlineData(Engine.Postgres)]
+    public async Task A_refusal_of_a_name_that_is_much_too_long_is_in_the_audit_shortened(Engine engine)
+    {
+        await using var portal = await People.PortalPeople.CreateAsync(databases, engine);
+        var ada = await portal.ActorAsync(await portal.JoinAsync("ada@example.org"));
+        var random = new Random(1);
+        var name = string.Concat(Enumerable.Range(0, 20_000).Select(_ => (char)random.Next(0x4e00, 0x9fff)));
+        Assert.Equal(RefusalKind.Forbidden, (await portal.Calls.CreateTeamAsync(ada, name, "UTC", Cancellation)).Refusal!.Kind);
+        var line = (await new AuditCalls(portal.Database, portal.Time).ListAsync(portal.Admin, new() { ObjectKind = "team" }, 10, null, Cancellation)).Value.Items.Single(line => line.Outcome == "actor.may-not");
+        Assert.Equal(name[..199] + "…", line.ObjectId);
+    }
+
+    [Theory, InlineData(Engine.Sqlite), InlineData(Engine.Postgres)]
     public async Task Whoever_hangs_up_while_he_is_refused_is_in_the_audit_all_the_same(Engine engine)
     {
         await using var database = await databases.CreateAsync(engine);
