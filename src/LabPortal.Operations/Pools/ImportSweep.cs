@@ -14,7 +14,7 @@ namespace LabPortal.Operations.Pools;
 /// without a digest. Each gives its row a beat; one that has none any more was cut off and is begun again from the start: an import by whichever
 /// node has the file.
 /// </summary>
-public sealed class ImportSweep(Database database, OpenPools pools, TimeProvider time, ILogger<ImportSweep> log)
+public sealed class ImportSweep(Database database, OpenPools pools, ImageFolders folders, TimeProvider time, ILogger<ImportSweep> log)
 {
     /// <summary>An import or reading without a beat for so long is nobody's.</summary>
     internal static readonly Duration Dead = Duration.FromSeconds(30);
@@ -26,19 +26,27 @@ public sealed class ImportSweep(Database database, OpenPools pools, TimeProvider
     /// <summary>One copy to a host at a time: two would only share its disk.</summary>
     private readonly ConcurrentDictionary<(PoolId Pool, string Host), Task> _importing = new();
 
+    /// <summary>Imports whose file is not here, since when this node has seen nobody begin them. One pass at a time.</summary>
+    private Dictionary<(PoolId Pool, string Host, string Image, string Version, Instant Asked), Instant> _nobodys = [];
+
     /// <summary>One pass: begins what is asked for and waits for the quick ones.</summary>
     public async Task RunAsync(CancellationToken cancellation)
     {
         var begun = new List<Task>();
-        foreach (var row in await database.ReadAsync(ImagePresenceStore.UnderWayAsync, cancellation))
+        var nobodys = new Dictionary<(PoolId, string, string, string, Instant), Instant>();
+        var rows = await database.ReadAsync(ImagePresenceStore.UnderWayAsync, cancellation);
+        foreach (var row in rows)
         {
             var place = (row.Pool, row.Host);
             if (_importing.ContainsKey(place)) continue;
             var now = time.Now();
-            if (!row.IsBeingRead && database.Dialect.IsShared && !File.Exists(row.File))
+            if (!row.IsBeingRead && database.Dialect.IsShared && folders.Mistake(row.File!) is not null)
             {
-                // Another node may have the file. Where none has, nobody would ever say so.
-                if (row.SeenAt <= now - Dead - s_nobodys)
+                // Another node may have the file, and be busy with another copy to the same host. Where none has, nobody would ever say so.
+                if (rows.Any(other => (other.Pool, other.Host) == place && (other.ReadAt ?? other.SeenAt) > now - Dead)) continue;
+                var key = (row.Pool, row.Host, row.Image, row.Version, row.SeenAt);
+                var since = nobodys[key] = _nobodys.GetValueOrDefault(key, now);
+                if (now - since >= s_nobodys)
                     await database.WriteAsync(session => ImagePresenceStore.GiveUpAsync(session, row, $"No node of the portal has the file {row.File}. Put it there; then import it again.", now), cancellation);
                 continue;
             }
@@ -50,6 +58,7 @@ public sealed class ImportSweep(Database database, OpenPools pools, TimeProvider
             _ = importing.ContinueWith(_ => _importing.TryRemove(place, out var _), CancellationToken.None, TaskContinuationOptions.None, TaskScheduler.Default);
         }
 
+        _nobodys = nobodys;
         await Task.WhenAny(Task.WhenAll(begun), Task.Delay(s_patience, cancellation));
         cancellation.ThrowIfCancellationRequested();
     }
@@ -88,6 +97,9 @@ public sealed class ImportSweep(Database database, OpenPools pools, TimeProvider
         if (image is null || !image.Bindings.TryGetValue(open.Pool.Provider, out var settings))
             throw new ProviderFault(FaultKind.Rejected, $"Image \"{row.Image}\" is no longer bound to {open.Pool.Provider} pools.");
         var binding = new ImageBinding(row.Image, row.Version, settings);
+
+        if (!row.IsBeingRead && folders.Mistake(row.File!) is not null)
+            throw new ProviderFault(FaultKind.Rejected, $"{row.File} is not, or no longer, a file of the folders from which images are imported.");
 
         var progress = new Progress();
         using var end = CancellationTokenSource.CreateLinkedTokenSource(cancellation);

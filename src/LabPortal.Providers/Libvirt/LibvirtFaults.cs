@@ -46,7 +46,10 @@ internal static class LibvirtFaults
     private static readonly string[] Refused =
         ["Permission denied", "Host key verification failed", "authentication failed", "Authentication failed", "Authentication unavailable", "certificate", "Too many authentication failures"];
 
-    private static readonly string[] Busy = ["asynchronous jobs running", "still being allocated", "is in use by another process", "cannot acquire state change lock", "Device or resource busy", "keepalive", "end of file", "End of file"];
+    /// <summary>Of a volume that somebody reads or writes at this moment.</summary>
+    public const string InUse = "is still in use";
+
+    private static readonly string[] Busy = ["asynchronous jobs running", "still being allocated", InUse, "is in use by another process", "cannot acquire state change lock", "Device or resource busy", "keepalive", "end of file", "End of file"];
 
     /// <param name="alive">Whether the connection survived the call: a call that lost it may pass on the next one.</param>
     public static ProviderFault From(LibvirtError code, string message, string doing, string host, bool alive)

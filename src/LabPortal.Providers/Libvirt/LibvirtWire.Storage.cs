@@ -8,6 +8,8 @@ internal sealed unsafe partial class LibvirtWire
 {
     private const uint DeleteNormally = 0;
     private const int Chunk = 256 * 1024;
+    private const int MostTries = 50;
+    private static readonly TimeSpan s_whileRead = TimeSpan.FromMilliseconds(100);
 
     /// <summary>Hears each piece of a transfer that has gone out, or come in.</summary>
     public delegate void Piece(ReadOnlySpan<byte> piece);
@@ -105,10 +107,20 @@ internal sealed unsafe partial class LibvirtWire
         return (long)info.Capacity;
     }
 
-    /// <summary>True also where it was gone already.</summary>
+    /// <summary>Done also where it was gone already. Whoever reads it at this moment (others read the marks of an import) is waited for a little.</summary>
     public void Delete(VolumeHandle volume)
     {
-        Did(Native.virStorageVolDelete(volume, DeleteNormally), "delete a volume", LibvirtError.NoVolume);
+        for (var tries = 0; ; tries++, Pause(s_whileRead))
+        {
+            try
+            {
+                Did(Native.virStorageVolDelete(volume, DeleteNormally), "delete a volume", LibvirtError.NoVolume);
+                return;
+            }
+            catch (ProviderFault fault) when (tries < MostTries && fault.Message.Contains(LibvirtFaults.InUse, StringComparison.Ordinal))
+            {
+            }
+        }
     }
 
     /// <summary>A small raw volume with this content, whatever was there of that name.</summary>

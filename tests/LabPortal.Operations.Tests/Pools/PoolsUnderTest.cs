@@ -73,7 +73,7 @@ internal sealed class PoolsUnderTest : IAsyncDisposable
             Sweep = sweep,
             Drift = new ObservationSweep(database, pools, portal, time, NullLogger<ObservationSweep>.Instance),
             Orphans = new OrphanSweep(database, pools, portal, time, NullLogger<OrphanSweep>.Instance),
-            Imports = new ImportSweep(database, pools, time, NullLogger<ImportSweep>.Instance),
+            Imports = new ImportSweep(database, pools, new ImageFolders([folder.Path]), time, NullLogger<ImportSweep>.Instance),
             Calls = new PoolCalls(database, pools, sweep, new RunViews(new RegisteredWorkflows()), ProviderKinds.All,
                 new SecretStore(DataProtectionProvider.Create(new DirectoryInfo(folder["keys"])), database), new Runs(new RegisteredWorkflows(), time), new ImageFolders([folder.Path]), time),
             Team = team,

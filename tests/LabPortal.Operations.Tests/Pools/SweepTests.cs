@@ -1,14 +1,18 @@
 using System.Text.Json.Nodes;
 using LabPortal.Data.Costs;
+using LabPortal.Data.Images;
 using LabPortal.Data.Labs;
 using LabPortal.Data.Pools;
 using LabPortal.Domain;
 using LabPortal.Domain.Labs;
 using LabPortal.Domain.Machines;
 using LabPortal.Domain.Pools;
+using LabPortal.Operations.Audit;
 using LabPortal.Operations.Pools;
 using LabPortal.Providers.Simulated;
 using LabPortal.Testing;
+using Microsoft.Extensions.Logging.Abstractions;
+using Microsoft.Extensions.Time.Testing;
 using Xunit;
 
 namespace LabPortal.Operations.Tests.Pools;
@@ -289,6 +293,10 @@ public sealed class SweepTests(TestDatabases databases)
         await portal.Orphans.LookAsync(pool.Id, Cancellation);
         await portal.Orphans.LookAsync(pool.Id, Cancellation);
         Assert.Equal(10, (await world.ResourcesAsync(Cancellation)).Count);
+        // Nobody asked for these: the audit says who decided.
+        var decided = (await new AuditCalls(portal.Database, TimeProvider.System).ListAsync(PoolsUnderTest.Admin, new() { Who = "orphans" }, 50, null, Cancellation)).Value.Items;
+        Assert.Equal(15, decided.Count);
+        Assert.All(decided, line => Assert.Equal(("decide-orphan:delete", "a"), (line.Verb, line.Detail["pool"])));
         await portal.Orphans.LookAsync(pool.Id, Cancellation);
         await portal.Orphans.LookAsync(pool.Id, Cancellation);
         var left = await world.ResourcesAsync(Cancellation);
@@ -435,16 +443,26 @@ public sealed class SweepTests(TestDatabases databases)
     public async Task An_import_whose_file_no_node_has_fails_with_a_sentence()
     {
         await using var portal = await PoolsUnderTest.StartAsync(databases, Engine.Postgres, Cancellation);
-        await portal.AddPoolAsync("a", new JsonObject { ["hosts"] = 1, ["missingImages"] = new JsonArray(new JsonObject { ["image"] = "tiny" }) }, Cancellation);
+        var pool = await portal.AddPoolAsync("a", new JsonObject { ["hosts"] = 1, ["missingImages"] = new JsonArray(new JsonObject { ["image"] = "tiny" }) }, Cancellation);
         var file = portal.Folder["tiny.img"];
         await File.WriteAllBytesAsync(file, new byte[1000], Cancellation);
         await portal.Calls.ImportImageAsync(PoolsUnderTest.Admin, "a", "tiny", file, Cancellation);
         File.Delete(file);
-        await portal.Imports.RunAsync(Cancellation);
+        var time = new FakeTimeProvider(TimeProvider.System.GetUtcNow());
+        var imports = new ImportSweep(portal.Database, portal.Pools, new ImageFolders([portal.Folder.Path]), time, NullLogger<ImportSweep>.Instance);
+        await imports.RunAsync(Cancellation);
+        time.Advance(TimeSpan.FromMinutes(1));
+
+        // Another node copies something else to the same host, and may have this file, too.
+        await portal.Database.WriteAsync(session => ImagePresenceStore.AskImportAsync(session, pool.Id, "h1", "other", "1", file, 1, time.Now()), Cancellation);
+        await imports.RunAsync(Cancellation);
+        await portal.Database.WriteAsync(session => session.ExecuteAsync("DELETE FROM image_presence WHERE image = 'other'"), Cancellation);
+        time.Advance(TimeSpan.FromMinutes(1.5));
+        await imports.RunAsync(Cancellation);
         Assert.Equal("importing", Assert.Single((await portal.Calls.FindAsync(PoolsUnderTest.Admin, "a", Cancellation)).Value.Images).State);
 
-        await portal.Database.WriteAsync(session => session.ExecuteAsync("UPDATE image_presence SET seen_at = seen_at - 121000000"), Cancellation);
-        await portal.Imports.RunAsync(Cancellation);
+        time.Advance(TimeSpan.FromMinutes(2));
+        await imports.RunAsync(Cancellation);
         var failed = Assert.Single((await portal.Calls.FindAsync(PoolsUnderTest.Admin, "a", Cancellation)).Value.Images);
         Assert.Equal("failed", failed.State);
         Assert.Contains("No node of the portal has the file", failed.Note);
