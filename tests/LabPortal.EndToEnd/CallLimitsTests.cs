@@ -15,12 +15,23 @@ public sealed class CallLimitsTests
         await using var portal = await PortalProcess.StartAsync(folder["data"], more: new Dictionary<string, string> { ["LabPortal__Limits__CallsPerSecond"] = "2", ["LabPortal__Limits__SignInsPerMinute"] = "3" });
         using var client = portal.Client();
 
-        // Twice as many at once as in a second; each tenth of a second gives one back.
+        // Twice as many at once as in a second.
         var calls = await Task.WhenAll(Enumerable.Range(0, 200).Select(_ => client.GetAsync("me", Cancellation)));
         Assert.True(calls.Count(call => call.Code == 200) >= 4);
         var refused = calls.First(call => call.Code == 429);
         Assert.Equal("call.too-many", (string)refused["code"]!);
         Assert.True(refused.Headers.RetryAfter!.Delta >= TimeSpan.FromSeconds(1));
+
+        // What a page asks for by itself and writes an audit line is counted likewise, by its address.
+        using (var plain = new HttpClient(new SocketsHttpHandler { UseProxy = false, AllowAutoRedirect = false }) { BaseAddress = portal.Address })
+        {
+            var exports = await Task.WhenAll(Enumerable.Range(0, 50).Select(async _ =>
+            {
+                using var answer = await plain.GetAsync("/audit/export", Cancellation);
+                return answer.StatusCode;
+            }));
+            Assert.Contains(HttpStatusCode.TooManyRequests, exports);
+        }
 
         // Passwords and one-time links are tried at one common limit of an address; looking at a page is not trying.
         using var browser = new HttpClient(new SocketsHttpHandler { UseProxy = false, AllowAutoRedirect = false }) { BaseAddress = portal.Address };

@@ -10,6 +10,8 @@ namespace LabPortal.Operations.Settings;
 /// <summary>What admins decide for the whole installation. Everything here may change while the portal runs.</summary>
 public sealed record InstallationSettings
 {
+    private const int LongestText = 4000;
+
     /// <summary>
     /// The decisions, each with its default, its limits and the configuration's key that takes it out of the portal's hands. Titles are the pages' own.
     /// </summary>
@@ -50,6 +52,9 @@ public sealed record InstallationSettings
     public static IReadOnlyList<FieldError> Check(JsonObject values, string path) =>
     [
         .. s_schema.Validate(values, path),
+        // Each node reads all of them every few seconds.
+        .. values.Where(entry => entry.Value is JsonValue text && text.GetValueKind() == JsonValueKind.String && text.GetValue<string>().Length > LongestText)
+            .Select(entry => new FieldError($"{path}.{entry.Key}", "field.too-long", [("most", LongestText)])),
         .. All.Where(setting => setting.IsGood is not null && values[setting.Name] is JsonValue value && value.GetValueKind() == JsonValueKind.String)
             .SelectMany(setting => Parts(values[setting.Name]!).Where(part => !setting.IsGood!(part)).Take(1)
                 .Select(part => new FieldError($"{path}.{setting.Name}", setting.Mistake!, [("text", part)]))),

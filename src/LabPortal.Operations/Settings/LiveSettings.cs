@@ -10,6 +10,7 @@ namespace LabPortal.Operations.Settings;
 /// </summary>
 public sealed class LiveSettings
 {
+    private readonly Lock _taking = new();
     private volatile Held _held;
 
     /// <param name="configured">What the configuration says, checked: no admin changes it here.</param>
@@ -27,9 +28,23 @@ public sealed class LiveSettings
     public JsonObject Set => (JsonObject)_held.Set.DeepClone();
 
     /// <summary>What is stored counts on this node from now on.</summary>
-    public async Task ReadAsync(Database database, CancellationToken cancellation) => Take(await database.ReadAsync(SettingStore.ReadAsync, cancellation));
+    public async Task ReadAsync(Database database, CancellationToken cancellation)
+    {
+        var before = _held;
+        var set = await database.ReadAsync(SettingStore.ReadAsync, cancellation);
+        // A change that was made here meanwhile is newer than what was read.
+        lock (_taking)
+        {
+            if (_held == before) Take(set);
+        }
+    }
 
     internal void Take(JsonObject set)
+    {
+        lock (_taking) Hold(set);
+    }
+
+    private void Hold(JsonObject set)
     {
         var text = set.ToJsonString();
         if (text == _held.Text) return;

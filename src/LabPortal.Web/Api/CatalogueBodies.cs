@@ -205,7 +205,7 @@ internal sealed record RolesBody(bool Admin, bool Auditor);
 internal sealed record NewLinkBody(string Address, Instant ExpiresAt)
 {
     public static NewLinkBody Of(HttpContext context, PortalSettings settings, string page, OneTimeLink link)
-        => new($"{settings.PublicAddress ?? $"{context.Request.Scheme}://{context.Request.Host}"}/{page}/{link.Token}", link.ExpiresAt);
+        => new($"{settings.PublicAddress ?? $"{context.Request.Scheme}://{context.Request.Host}{context.Request.PathBase}"}/{page}/{link.Token}", link.ExpiresAt);
 }
 
 /// <summary>What somebody should know: a code for programs, and its sentence.</summary>

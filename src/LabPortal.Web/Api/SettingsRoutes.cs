@@ -11,9 +11,9 @@ internal static class SettingsRoutes
     public static async Task<IResult> SetAsync(HttpContext context, SettingsCalls settings, CancellationToken cancellation)
     {
         var body = await Body.ReadAsync(context);
-        var (changes, seen) = (body.Json("settings"), body.Json("seen"));
+        var (changes, seen) = (body.RequiredJson("settings"), body.Json("seen"));
         if (body.Mistakes() is { Count: > 0 } mistakes) return Answers.Invalid(context, mistakes);
-        var outcome = await settings.SetAsync(context.Actor(), changes ?? [], seen, cancellation);
+        var outcome = await settings.SetAsync(context.Actor(), changes, seen, cancellation);
         return outcome.Ok ? List(context, settings) : Problems.Of(context, outcome.Refusal!);
     }
 }

@@ -35,8 +35,8 @@ internal static class CallLimits
             _ when IsCall(context) && settings.Now.CallsPerSecond is var calls => RateLimitPartition.GetTokenBucketLimiter($"{calls} {Caller(context)}", _ => new TokenBucketRateLimiterOptions
             {
                 TokenLimit = calls * 2,
-                TokensPerPeriod = Math.Max(1, calls / 10),
-                ReplenishmentPeriod = TimeSpan.FromMilliseconds(100),
+                TokensPerPeriod = calls,
+                ReplenishmentPeriod = TimeSpan.FromSeconds(1),
             }),
             _ => RateLimitPartition.GetNoLimiter("pages"),
         });

@@ -16,6 +16,7 @@ public sealed class CallsTests
         ["PeopleCalls.ActorOfAsync"] = "It reads who the session is of; the API reads that of the token.",
         ["LabCalls.HistoryAsync"] = "GET /labs/{id}/events tells the same from the beginning, and goes on.",
         ["CatalogueCalls.CheckAsync"] = "PUT /apply?dryRun says the same of the text.",
+        ["SettingsCalls.Set"] = "The values with which a form began; GET /settings tells them with where each comes from.",
         ["PeopleCalls.ChangePasswordAsync"] = "Only a session may, by intent: a token that was stolen must not shut its person out.",
     };
 

@@ -98,7 +98,17 @@ public sealed class RequestFormTests
     [InlineData("/\\evil.example", "labs")]
     [InlineData("https://evil.example", "labs")]
     [InlineData(null, "labs")]
-    public void A_sign_in_leads_only_into_this_portal(string? asked, string to) => Assert.Equal(to, PortalSession.SafeReturn(asked));
+    public void A_sign_in_leads_only_into_this_portal(string? asked, string to) => Assert.Equal(to, PortalSession.SafeReturn(asked, ""));
+
+    [Theory]
+    [InlineData("/portal/labs?state=ready", "/portal/labs?state=ready")]
+    [InlineData("/portal", "/portal")]
+    [InlineData("/elsewhere", "labs")]
+    [InlineData("/portal/../elsewhere", "labs")]
+    [InlineData("/portal/%2e%2e/elsewhere", "labs")]
+    [InlineData("/portal\\..\\..\\elsewhere", "labs")]
+    [InlineData("/portal-of-others", "labs")]
+    public void Nor_out_of_the_path_that_it_has_below_a_proxy(string? asked, string to) => Assert.Equal(to, PortalSession.SafeReturn(asked, "/portal"));
 
     private static RequestForm Form() => new(
         new Blueprint

@@ -9,6 +9,9 @@ namespace LabPortal.Web.Features.SignIn;
 /// <summary>What a browser's cookie says: which person, and the stamp that their password had. Rights are read with each call.</summary>
 internal static class PortalSession
 {
+    // Dot segments are resolved as a browser does.
+    private static readonly Uri s_somewhere = new("http://portal.invalid");
+
     public static Task BeginAsync(HttpContext context, SignedIn person)
     {
         var session = Ids.Canonical(Ids.New(context.RequestServices.GetRequiredService<TimeProvider>()));
@@ -22,6 +25,9 @@ internal static class PortalSession
     public static string SignInPath(string page) => $"sign-in?ReturnUrl={Uri.EscapeDataString(page)}";
 
     /// <summary>A page of this portal to go on to. Anything that could lead elsewhere becomes the first page.</summary>
-    public static string SafeReturn(string? address)
-        => address is ['/', ..] and not ['/', '/' or '\\', ..] && !address.Any(char.IsControl) ? address : "labs";
+    /// <param name="address">The whole path, as somebody asks for it.</param>
+    /// <param name="below">The path that the portal has at its host, where that is not the host's own.</param>
+    public static string SafeReturn(string? address, PathString below)
+        => address is ['/', ..] and not ['/', '/' or '\\', ..] && !address.Any(char.IsControl)
+            && Uri.TryCreate(s_somewhere, address, out var there) && there.Host == s_somewhere.Host && PathString.FromUriComponent(there).StartsWithSegments(below) ? address : "labs";
 }
