@@ -51,6 +51,7 @@ public sealed class PortalInBrowser : IAsyncLifetime
 
     private IPlaywright _playwright = null!;
     private IBrowser _browser = null!;
+    private readonly List<(Xunit.Sdk.ITest? Test, IBrowserContext Context)> _open = [];
     private string _session = null!;
     private Task<Somebody>? _requester;
     private Task<Somebody>? _auditor;
@@ -80,7 +81,13 @@ public sealed class PortalInBrowser : IAsyncLifetime
 
     public async Task<IPage> OpenAsync(string theme = "light", int width = 1440, int height = 900, bool signedIn = true, Somebody? who = null)
     {
+        // These tests go one after the other: what an earlier one left open would follow every change until the end.
+        var test = TestContext.Current.Test;
+        foreach (var (_, old) in _open.Where(open => open.Test != test).ToList()) await old.CloseAsync();
+        _open.RemoveAll(open => open.Test != test);
+
         var context = await _browser.NewContextAsync(new() { BaseURL = Portal.Address.ToString(), StorageState = who?.Session ?? (signedIn ? _session : null), ViewportSize = new() { Width = width, Height = height } });
+        _open.Add((test, context));
         context.SetDefaultTimeout(Chromium.Patience);
         await context.AddCookiesAsync([new() { Name = "labportal-theme", Value = theme, Url = Portal.Address.ToString() }]);
         return await context.NewPageAsync();

@@ -379,7 +379,7 @@ public sealed class WalksTests(PortalInBrowser portal)
 
         await page.TabToAsync("Request One small Linux machine");
         await page.Keyboard.PressAsync("Enter");
-        await page.GetByText("Quota after this request").Sees().ToBeVisibleAsync();
+        await page.GetByRole(AriaRole.Region, new() { Name = "What this means" }).Sees().ToBeVisibleAsync();
         await page.TabToAsync("Request this lab");
         await page.Keyboard.PressAsync("Space");
         await page.ArrivesAsync("**/labs/*");
