@@ -18,4 +18,16 @@ public sealed class PackagingTests
         Assert.StartsWith("0.1.0", await Tool.RunAsync(Cancellation, folder["tools/lab"], "--version"), StringComparison.Ordinal);
         Assert.Contains("  8  the portal cannot be reached", await Tool.RunAsync(Cancellation, folder["tools/lab"], "help", "exit-codes"), StringComparison.Ordinal);
     }
+    [Fact]
+    public async Task It_is_published_as_a_single_file_that_needs_nothing_beside_it()
+    {
+        using var folder = new TestFolder();
+        // In folders of its own: nothing of the build that is tested is touched.
+        await Tool.RunAsync(Cancellation, "dotnet", "publish", Path.Combine(Repository.Root, "src/LabPortal.Cli"), "-p:SingleFile=true", "--artifacts-path", folder["build"], "-o", folder["out"], "-v", "q", "--nologo");
+        File.Move(folder["out/lab"], folder["lab"]);
+
+        Assert.StartsWith("0.1.0", await Tool.RunAsync(Cancellation, folder["lab"], "--version"), StringComparison.Ordinal);
+        Assert.Contains("  8  the portal cannot be reached", await Tool.RunAsync(Cancellation, folder["lab"], "help", "exit-codes"), StringComparison.Ordinal);
+        Assert.Contains("complete", await Tool.RunAsync(Cancellation, folder["lab"], "completion", "bash"), StringComparison.Ordinal);
+    }
 }

@@ -12,7 +12,7 @@ namespace LabPortal.EndToEnd;
 public sealed class CommandLineTests(RealGuests guests)
 {
     private static readonly TimeSpan s_patience = TimeSpan.FromMinutes(2);
-    private static readonly string s_lab = Path.Combine(Repository.Root, "src", "LabPortal.Cli", "bin", Repository.Configuration, "net10.0", "lab.dll");
+    internal static readonly string Lab = Path.Combine(Repository.Root, "src", "LabPortal.Cli", "bin", Repository.Configuration, "net10.0", "lab.dll");
 
     private static CancellationToken Cancellation => TestContext.Current.CancellationToken;
 
@@ -36,7 +36,7 @@ public sealed class CommandLineTests(RealGuests guests)
         using var client = portal.Client();
         (await client.PostAsync("me/keys", new JsonObject { ["publicKey"] = key.PublicKey }, Cancellation)).Must(201);
         string[] surroundings = ["env", "NO_PROXY=*", $"XDG_CONFIG_HOME={folder.Path}", $"HOME={folder.Path}", "TERM=xterm", "SHELL=/bin/sh", $"LAB_URL={portal.Address}", $"LAB_TOKEN={PortalProcess.AdminToken}"];
-        string[] Command(params string[] words) => [.. network.Inside([.. surroundings, "dotnet", s_lab, .. words])];
+        string[] Command(params string[] words) => [.. network.Inside([.. surroundings, "dotnet", Lab, .. words])];
         async Task<string> LabAsync(string typed, params string[] words)
         {
             var command = Command(words);

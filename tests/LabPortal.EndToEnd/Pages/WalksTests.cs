@@ -195,7 +195,8 @@ public sealed class WalksTests(PortalInBrowser portal)
         var lab = (string)(await portal.Client.PostAsync("labs", asked, Cancellation)).Must(202)["id"]!;
         await page.GotoAsync($"/labs/{lab}");
         await page.StateAsync("Ready", Chromium.Patience);
-        var (kept, deleted) = await LeaveBehindAsync(lab);
+        var (kept, deleted) = await LeaveBehindAsync(lab, generation: 7);
+        var (left, gone) = await LeaveBehindAsync(lab, generation: 8);
         // An edited pool is looked at at once.
         (await portal.Client.ApplyAsync(SimulatedCatalogue.Yaml().Replace("operationsAtOnce: 16", "operationsAtOnce: 15", StringComparison.Ordinal), cancellation: Cancellation)).Must(200);
 
@@ -214,13 +215,22 @@ public sealed class WalksTests(PortalInBrowser portal)
         await page.Asked().Button("Delete").ClickAsync();
         await Row(deleted).Sees().ToHaveCountAsync(0, new() { Timeout = Chromium.Patience });
 
+        // The same by the command line.
+        var listed = JsonNode.Parse(await LabAsync("orphans", "--output", "json"))!.AsArray();
+        await LabAsync("orphans", "adopt", IdOf(left));
+        await LabAsync("orphans", "delete", IdOf(gone), "--yes");
+        await Row(left).Sees().ToHaveCountAsync(0);
+        await Row(gone).Sees().ToHaveCountAsync(0, new() { Timeout = Chromium.Patience });
+
         var names = (await portal.Client.GetAsync("pools/pretend/resources", Cancellation)).Must(200).Body!.AsArray().Select(resource => (string)resource!["name"]!).ToList();
         Assert.Contains(kept, names);
-        Assert.DoesNotContain(deleted, names);
+        Assert.Contains(left, names);
+        Assert.Empty(names.Intersect([deleted, gone]));
         await page.GotoAsync($"/labs/{lab}");
         await page.StateAsync("Ready");
         await page.EndAsync();
 
+        string IdOf(string name) => (string)listed.Single(orphan => (string)orphan!["name"]! == name && (string)orphan["kind"]! == "machine")!["id"]!;
         ILocator Row(string name) => orphans.Locator("tr", new() { HasTextRegex = new(System.Text.RegularExpressions.Regex.Escape(name) + @"\s*machine") });
     }
 
@@ -429,7 +439,7 @@ public sealed class WalksTests(PortalInBrowser portal)
     /// <summary>
     /// As a worker that woke late would: another generation of both machines at the provider, that no run knows of. Gives their names.
     /// </summary>
-    private async Task<(string First, string Second)> LeaveBehindAsync(string lab)
+    private async Task<(string First, string Second)> LeaveBehindAsync(string lab, int generation)
     {
         var machines = (await portal.Client.GetAsync("pools/pretend/resources", Cancellation)).Must(200).Body!.AsArray().OfType<JsonObject>()
             .Where(resource => (string?)resource["lab"] == lab && (string)resource["kind"]! == "machine").Select(resource => (string)resource["name"]!).ToList();
@@ -441,13 +451,19 @@ public sealed class WalksTests(PortalInBrowser portal)
             using var copy = world.CreateCommand();
             copy.CommandText = """
                 INSERT INTO resources (name, kind, external_id, host, cpu, memory_mib, disk_gib, host_name, image, made_at, ready_at, booted_at)
-                SELECT replace(name, '-g1', '-g7'), kind, external_id || '-g7', host, cpu, memory_mib, disk_gib, host_name, image, made_at, ready_at, booted_at
+                SELECT replace(name, '-g1', $generation), kind, external_id || $generation, host, cpu, memory_mib, disk_gib, host_name, image, made_at, ready_at, booted_at
                 FROM resources WHERE name = $machine OR name LIKE $machine || '.%'
                 """;
             copy.Parameters.AddWithValue("$machine", machine);
+            copy.Parameters.AddWithValue("$generation", $"-g{generation}");
             Assert.InRange(await copy.ExecuteNonQueryAsync(Cancellation), 1, 9);
         }
 
-        return (machines[0].Replace("-g1", "-g7", StringComparison.Ordinal), machines[1].Replace("-g1", "-g7", StringComparison.Ordinal));
+        return (Left(machines[0]), Left(machines[1]));
+
+        string Left(string name) => name.Replace("-g1", $"-g{generation}", StringComparison.Ordinal);
     }
+
+    private Task<string> LabAsync(params string[] arguments) => Tool.RunAsync(
+        Cancellation, "env", [$"LAB_URL={portal.Portal.Address}", $"LAB_TOKEN={PortalProcess.AdminToken}", "dotnet", CommandLineTests.Lab, .. arguments]);
 }
