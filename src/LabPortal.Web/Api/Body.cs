@@ -151,9 +151,8 @@ internal sealed class Body
     /// <summary>An object as it is, without a name that is there twice: whoever asked knows what may be in it.</summary>
     public JsonObject RequiredJson(string name)
     {
-        var found = Json(name);
-        if (found is null) Required(name);
-        return found ?? [];
+        if (Take(name) is null) Required(name);
+        return Json(name) ?? [];
     }
 
     public JsonObject? Json(string name) => Take(name) switch
