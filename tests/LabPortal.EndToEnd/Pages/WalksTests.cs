@@ -216,7 +216,7 @@ public sealed class WalksTests(PortalInBrowser portal)
         await Row(deleted).Sees().ToHaveCountAsync(0, new() { Timeout = Chromium.Patience });
 
         // The same by the command line.
-        var listed = JsonNode.Parse(await LabAsync("orphans", "--output", "json"))!.AsArray();
+        var listed = JsonNode.Parse(await LabAsync("orphans", "--output", "json"))!["items"]!.AsArray();
         await LabAsync("orphans", "adopt", IdOf(left));
         await LabAsync("orphans", "delete", IdOf(gone), "--yes");
         await Row(left).Sees().ToHaveCountAsync(0);
@@ -444,7 +444,8 @@ public sealed class WalksTests(PortalInBrowser portal)
     private async Task<(string First, string Second)> LeaveBehindAsync(string lab, int generation)
     {
         var machines = (await portal.Client.GetAsync("pools/pretend/resources", Cancellation)).Must(200).Body!.AsArray().OfType<JsonObject>()
-            .Where(resource => (string?)resource["lab"] == lab && (string)resource["kind"]! == "machine").Select(resource => (string)resource["name"]!).ToList();
+            .Where(resource => (string?)resource["lab"] == lab && (string)resource["kind"]! == "machine").Select(resource => (string)resource["name"]!)
+            .Where(name => name.EndsWith("-g1", StringComparison.Ordinal)).ToList();
         Assert.Equal(2, machines.Count);
         await using var world = new SqliteConnection(new SqliteConnectionStringBuilder { DataSource = Path.Combine(portal.Folder["data"], "simulated-pretend.world"), Pooling = false }.ToString());
         await world.OpenAsync(Cancellation);
