@@ -1,11 +1,15 @@
-# Reads one file of a NoCloud seed and writes each value into a file of its own, named by its path:
+# Reads the files of a NoCloud seed, one after the other, and writes each value into a file of its own, named by its path:
 # {"users":[{"name":"ada"}]} gives "ada" in users.0.name. So no value ever passes through the shell's own parser.
 # JSON (which is YAML too) is understood whole, but for \u escapes beyond Latin-1; of other YAML only `key: value` at the top
 # and a top-level list of plain items.
+FNR == 1 { read() }
 { text = text $0 "\n" }
-END {
+END { read() }
+
+function read() {
   sub(/^#cloud-config[^\n]*\n/, "", text)
   if (text ~ /^[ \t\n]*[{]/) value(""); else lines()
+  text = ""
 }
 
 function keep(path, content) {
