@@ -10,14 +10,14 @@ internal sealed partial class SimulatedProvider
     {
         var owner = Ours(networks.Owner);
         var host = networks.Host ?? settings.Hosts[0];
-        if (!settings.Hosts.Contains(host)) throw NoSuchHost(host);
+        _hosts.Require(host);
         foreach (var network in networks.Names)
             await CallAsync(WireVerb.CreateNetwork, [owner], rows => CreateNamed(rows, owner, new Part(ResourceKind.Network, $".{network}"), host), cancellation);
     }
 
     private async Task RemoveNetworksAsync(ResourceRef reference, CancellationToken cancellation) => await CallAsync(WireVerb.DeleteNetworks, [reference.Owner], rows =>
     {
-        if ((HostOfParts(rows, reference.Owner) ?? reference.Host) is { } host) RequireAnswering(rows, host);
+        if ((HostOfParts(rows, reference.Owner) ?? reference.Host) is { } host) SimulatedHosts.RequireAnswering(rows, host);
         var (now, prefix) = (world.Now, reference.Owner.NetworkName(""));
         var removed = rows.Run("UPDATE resources SET gone_at = @2 WHERE kind = 'Network' AND name >= @0 AND name < @1 AND gone_at IS NULL", prefix, prefix + '~', now + settings.Delete);
         rows.Run("DELETE FROM resources WHERE gone_at <= @0", now - settings.Settling);

@@ -32,7 +32,7 @@ internal sealed partial class SimulatedProvider
             await Task.Delay(TimeSpan.FromMicroseconds(settings.Create + settings.Boot), pool.Time, cancellation);
             await CallAsync(WireVerb.MakeWarmState, [], rows =>
             {
-                RequireAnswering(rows, machine.Host!);
+                SimulatedHosts.RequireAnswering(rows, machine.Host!);
                 if (IsThere(rows, StateOf(machine))) return default;
                 rows.Run("INSERT INTO resources (name, kind, external_id, host, made_at) VALUES (@0, 'WarmState', @0, @1, @2)", StateOf(machine), machine.Host!, world.Now);
                 return new Effect<int>(0, Changed: true, Resources: 1);

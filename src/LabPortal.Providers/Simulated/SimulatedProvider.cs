@@ -1,7 +1,4 @@
-using System.Collections.Concurrent;
 using System.Net;
-using System.Security.Cryptography;
-using System.Text;
 using System.Text.Json;
 using LabPortal.Domain;
 using LabPortal.Domain.Machines;
@@ -15,8 +12,7 @@ namespace LabPortal.Providers.Simulated;
 internal sealed partial class SimulatedProvider(PoolContext pool, SimulatedSettings settings, SimulatedWorld world)
     : IProvider, IPowerAbility, ISnapshotAbility, ICapacityAbility, IImagesAbility, ISerialLogAbility, ISerialConsoleAbility, INetworkAbility, IWarmStartAbility, IScreenAbility
 {
-    private readonly ConcurrentDictionary<string, SimulatedLine> _lines = new();
-    private readonly ConcurrentDictionary<string, SimulatedScreen> _screens = new();
+    private readonly SimulatedHosts _hosts = new(pool.PoolName, settings, world);
 
     public Duration SettlingTime => Duration.FromNanoseconds(settings.Settling * 1000.0);
 
@@ -28,7 +24,7 @@ internal sealed partial class SimulatedProvider(PoolContext pool, SimulatedSetti
     {
         try
         {
-            var away = await CallAsync(WireVerb.Check, [], rows => new Effect<Dictionary<string, string>>(AwayHosts(rows)), cancellation);
+            var away = await CallAsync(WireVerb.Check, [], rows => new Effect<Dictionary<string, string>>(SimulatedHosts.Away(rows)), cancellation);
             return new PoolCheck([.. away.Where(host => settings.Hosts.Contains(host.Key)).Select(host => new PoolProblem(
                 $"Host {host.Key} does not answer: {host.Value}", host.Key, "Let the host come back.", Blocks: settings.Hosts.All(away.ContainsKey)))]);
         }
@@ -78,7 +74,7 @@ internal sealed partial class SimulatedProvider(PoolContext pool, SimulatedSetti
     public async Task<IReadOnlyList<OwnedResource>> ListOwnedAsync(CancellationToken cancellation) =>
         await CallAsync(WireVerb.ListOwned, [], rows =>
         {
-            if (AwayHosts(rows).FirstOrDefault(host => settings.Hosts.Contains(host.Key)) is { Key: { } host, Value: var why }) throw HostAway(host, why);
+            if (SimulatedHosts.Away(rows).FirstOrDefault(host => settings.Hosts.Contains(host.Key)) is { Key: { } host, Value: var why }) throw SimulatedHosts.DoesNotAnswer(host, why);
             var prefix = Owner.InstallationPrefix(pool.Installation);
             return new Effect<IReadOnlyList<OwnedResource>>([.. rows.Query(
                 "SELECT kind, external_id, name, host FROM resources WHERE name >= @0 AND name < @1 AND made_at <= @2 AND (gone_at IS NULL OR gone_at > @3) ORDER BY name",
@@ -88,6 +84,9 @@ internal sealed partial class SimulatedProvider(PoolContext pool, SimulatedSetti
                     : throw new ProviderFault(FaultKind.Broken, $"The simulated world has a resource of ours with a name that is not: {row.Name}."))]);
         }, cancellation);
 
+    public async Task<IReadOnlyList<HostCapacity>> ReadCapacityAsync(CancellationToken cancellation) =>
+        await CallAsync(WireVerb.ReadCapacity, [], rows => new Effect<IReadOnlyList<HostCapacity>>(_hosts.ReadCapacity(rows)), cancellation);
+
     public Task StartAsync(ResourceRef machine, CancellationToken cancellation) => PowerAsync(WireVerb.Start, machine, (rows, name, now) =>
         rows.Run("UPDATE resources SET off_at = NULL, booted_at = @1 WHERE name = @0 AND off_at IS NOT NULL", name, now + settings.Boot), cancellation);
 
@@ -96,153 +95,6 @@ internal sealed partial class SimulatedProvider(PoolContext pool, SimulatedSetti
 
     public Task RestartAsync(ResourceRef machine, CancellationToken cancellation) => PowerAsync(WireVerb.Restart, machine, (rows, name, now) =>
         rows.Run("UPDATE resources SET booted_at = @1 WHERE name = @0 AND off_at IS NULL", name, now + settings.Boot), cancellation);
-
-    public async Task TakeSnapshotAsync(ResourceRef machine, SnapshotId snapshot, CancellationToken cancellation)
-    {
-        var owner = Ours(machine.Owner);
-        await CallAsync(WireVerb.TakeSnapshot, [owner], rows =>
-        {
-            var (host, state) = Settled(rows, owner);
-            var name = owner.SnapshotName(snapshot);
-            if (IsThere(rows, name)) return default;
-            rows.Run("INSERT INTO resources (name, kind, external_id, host, made_at) VALUES (@0, 'Snapshot', @0, @1, @2)", name, host, world.Now);
-            rows.Run("INSERT INTO snapshots VALUES (@0, coalesce((SELECT content FROM contents WHERE disk = @1), ''), @2) ON CONFLICT DO UPDATE SET content = excluded.content, memory = excluded.memory",
-                name, owner.ResourceName + Part.Disk.Suffix, state == PowerState.Running ? 1 : 0);
-            return new Effect<int>(0, Changed: true, Resources: 1);
-        }, cancellation);
-    }
-
-    public async Task<IReadOnlyList<MachineSnapshot>> ListSnapshotsAsync(ResourceRef machine, CancellationToken cancellation)
-    {
-        var owner = Ours(machine.Owner);
-        return await CallAsync(WireVerb.ListSnapshots, [owner], rows =>
-        {
-            Settled(rows, owner);
-            var prefix = owner.ResourceName + Owner.SnapshotSuffix;
-            return new Effect<IReadOnlyList<MachineSnapshot>>([.. rows.Query(
-                "SELECT r.name, r.made_at, s.memory FROM resources r JOIN snapshots s ON s.name = r.name WHERE r.name >= @0 AND r.name < @1 AND r.made_at <= @2 AND r.gone_at IS NULL",
-                row => new MachineSnapshot(owner.ReadSnapshotName(row.GetString(0))!.Value, row.GetString(0), Instants.FromMicroseconds(row.GetInt64(1)), row.GetBoolean(2), null),
-                prefix, prefix + '~', SeenMadeUntil(world.Now))]);
-        }, cancellation);
-    }
-
-    public async Task RevertAsync(ResourceRef machine, SnapshotId snapshot, CancellationToken cancellation)
-    {
-        var owner = Ours(machine.Owner);
-        await CallAsync(WireVerb.Revert, [owner], rows =>
-        {
-            Settled(rows, owner);
-            var name = owner.SnapshotName(snapshot);
-            if (!rows.Query("SELECT gone_at IS NULL FROM resources WHERE name = @0", row => row.GetBoolean(0), name).Contains(true))
-                throw new ProviderFault(FaultKind.Rejected, $"Machine {owner.ResourceName} has no snapshot {snapshot} in the simulated pool.");
-            rows.Run("INSERT INTO contents SELECT @0, content FROM snapshots WHERE name = @1 ON CONFLICT DO UPDATE SET content = excluded.content", owner.ResourceName + Part.Disk.Suffix, name);
-
-            // With its memory it does not boot: it runs on, and has its address at once.
-            var now = world.Now;
-            if (rows.Value<long>("SELECT memory FROM snapshots WHERE name = @0", name) == 1)
-                rows.Run("UPDATE resources SET off_at = NULL, booted_at = @1 WHERE name = @0", owner.ResourceName, now);
-            else rows.Run("UPDATE resources SET off_at = @1 WHERE name = @0", owner.ResourceName, now);
-            return new Effect<int>(0, Changed: true);
-        }, cancellation);
-    }
-
-    public async Task DeleteSnapshotAsync(ResourceRef machine, SnapshotId snapshot, CancellationToken cancellation)
-    {
-        var owner = Ours(machine.Owner);
-        await CallAsync(WireVerb.DeleteSnapshot, [owner], rows =>
-        {
-            if ((HostOfParts(rows, owner) ?? machine.Host) is { } host) RequireAnswering(rows, host);
-            var removed = rows.Run("DELETE FROM resources WHERE name = @0 AND gone_at IS NULL", owner.SnapshotName(snapshot));
-            rows.Run("DELETE FROM snapshots WHERE name = @0", owner.SnapshotName(snapshot));
-            return new Effect<int>(0, removed > 0, Resources: -removed);
-        }, cancellation);
-    }
-
-    public async Task<IReadOnlyList<HostCapacity>> ReadCapacityAsync(CancellationToken cancellation) =>
-        await CallAsync(WireVerb.ReadCapacity, [], rows =>
-        {
-            var away = AwayHosts(rows);
-            return new Effect<IReadOnlyList<HostCapacity>>([.. settings.Hosts.Select(host => new HostCapacity(host, settings.HostCpu, settings.HostMemoryMiB,
-                settings.HostDiskGiB, Math.Max(0, settings.HostDiskGiB - Use(rows, host).Disk), null, away.GetValueOrDefault(host)))]);
-        }, cancellation);
-
-    public async Task<IReadOnlyList<ImagePresence>> FindAsync(ImageBinding image, CancellationToken cancellation) =>
-        await CallAsync(WireVerb.FindImage, [], rows => new Effect<IReadOnlyList<ImagePresence>>([.. settings.Hosts.Select(host => Find(rows, image, host))]), cancellation);
-
-    public async Task ImportAsync(ImageBinding image, string host, string file, IProgress<long> progress, CancellationToken cancellation)
-    {
-        if (!settings.Hosts.Contains(host)) throw NoSuchHost(host);
-        var (bytes, digest) = await ReadAsync(image, file, progress, cancellation);
-        ImageFile.RequireDigest(image.Image, image.Digest, digest);
-        await CallAsync(WireVerb.ImportImage, [], rows => Find(rows, image, host) is { Digest: { } other } && other != digest
-            ? throw new ProviderFault(FaultKind.Rejected, $"Another file is there as image {image.Image} {image.Version} already, and machines may stand on it.")
-            : new Effect<int>(0, rows.Run("INSERT INTO images VALUES (@0, @1, @2, @3, @4) ON CONFLICT DO NOTHING", image.Image, image.Version, host, bytes, digest) > 0), cancellation);
-    }
-
-    /// <summary>What stands there from the beginning has no content: its digest is that of its name, the same on all hosts.</summary>
-    public async Task ReadDigestAsync(ImageBinding image, string host, IProgress<long> progress, CancellationToken cancellation)
-    {
-        if (!settings.Hosts.Contains(host)) throw NoSuchHost(host);
-        var digest = $"sha256:{Convert.ToHexStringLower(SHA256.HashData(Encoding.UTF8.GetBytes($"{image.Image} {image.Version}")))}";
-        await CallAsync(WireVerb.ReadImage, [], rows => Find(rows, image, host).Present
-            ? new Effect<int>(0, rows.Run("INSERT INTO images VALUES (@0, @1, @2, 0, @3) ON CONFLICT DO NOTHING", image.Image, image.Version, host, digest) > 0)
-            : throw new ProviderFault(FaultKind.Rejected, $"Image {image.Image} is not on host {host}."), cancellation);
-    }
-
-    public async Task<byte[]> ReadSerialLogAsync(ResourceRef machine, int maxBytes, CancellationToken cancellation)
-    {
-        var name = Ours(machine.Owner).ResourceName;
-        var text = await CallAsync(WireVerb.ReadLog, [machine.Owner], rows =>
-        {
-            var (hostName, address, ready) = rows.Query(
-                "SELECT m.host_name, a.external_id, m.ready_at FROM resources m LEFT JOIN resources a ON a.name = @1 WHERE m.name = @0",
-                row => (row.GetString(0), row.Text(1), row.GetInt64(2)), name, name + Part.Address.Suffix).FirstOrDefault();
-            if (hostName is null) throw NotThere(name);
-            var deeds = rows.Query("SELECT verb, at FROM calls WHERE owner = @0 AND effect = 1 AND at >= @1 AND verb IN ('start', 'stop', 'restart', 'outside-stop') ORDER BY number",
-                row => new SerialLog.Deed(row.GetString(0), row.GetInt64(1)), name, ready);
-            return new Effect<string>(SerialLog.Write(hostName, address, settings.Boot, [new("start", ready), .. deeds], world.Now));
-        }, cancellation);
-        var bytes = Encoding.UTF8.GetBytes(text);
-        return bytes.Length <= maxBytes ? bytes : bytes[^maxBytes..];
-    }
-
-    /// <summary>One line to a machine, as far as this process sees.</summary>
-    public async Task<Stream?> OpenSerialConsoleAsync(ResourceRef machine, bool takeOver, CancellationToken cancellation)
-    {
-        var name = Ours(machine.Owner).ResourceName;
-        if (await world.WhoRunsAsync(name, cancellation) is not { } hostName) throw new ProviderFault(FaultKind.Rejected, $"Machine {name} does not run.");
-        var line = new SimulatedLine(hostName, async over => await world.WhoRunsAsync(name, over) is not null, pool.Time, ended => _lines.TryRemove(KeyValuePair.Create(name, ended)));
-        while (!_lines.TryAdd(name, line))
-        {
-            if (!_lines.TryGetValue(name, out var other)) continue;
-            if (takeOver)
-            {
-                other.End();
-                continue;
-            }
-
-            await line.DisposeAsync();
-            return null;
-        }
-
-        return line;
-    }
-
-    public bool HasScreen(ResourceRef machine) => true;
-
-    /// <summary>All viewers of this process see one screen, which goes with the machine's end.</summary>
-    public async Task<Stream> OpenScreenAsync(ResourceRef machine, CancellationToken cancellation)
-    {
-        var name = Ours(machine.Owner).ResourceName;
-        if (await world.WhoRunsAsync(name, cancellation) is not { } hostName) throw new ProviderFault(FaultKind.Rejected, $"Machine {name} does not run.");
-        var screen = _screens.GetOrAdd(name, _ => new SimulatedScreen(hostName));
-        return new SimulatedView(screen, hostName, async over =>
-        {
-            if (await world.WhoRunsAsync(name, over) is not null) return true;
-            _screens.TryRemove(KeyValuePair.Create(name, screen));
-            return false;
-        }, pool.Time);
-    }
 
     private async Task<T> CallAsync<T>(WireVerb verb, IReadOnlyList<Owner> owners, Func<Rows, Effect<T>> effect, CancellationToken cancellation)
     {
@@ -256,28 +108,23 @@ internal sealed partial class SimulatedProvider(PoolContext pool, SimulatedSetti
         var name = Ours(machine.Owner).ResourceName;
         return CallAsync(verb, [machine.Owner], rows =>
         {
-            var now = world.Now;
-            var (host, ready) = rows.Query("SELECT host, ready_at FROM resources WHERE name = @0 AND gone_at IS NULL",
-                row => (Host: row.GetString(0), Ready: row.GetInt64(1)), name).FirstOrDefault();
-            if (host is null) throw NotThere(name);
-            RequireAnswering(rows, host);
-            if (ready > now) throw new ProviderFault(FaultKind.Transient, $"Machine {name} is still being built.");
-            return new Effect<int>(0, change(rows, name, now) > 0);
+            Settled(rows, machine.Owner);
+            return new Effect<int>(0, change(rows, name, world.Now) > 0);
         }, cancellation);
     }
 
     // What each call does to the world. A create finds what is there already, and checks before it changes.
     private Effect<string> CreateDisk(Rows rows, MachineSpec machine)
     {
-        if (machine.Host is { } named && !settings.Hosts.Contains(named)) throw NoSuchHost(named);
-        var host = HostOfParts(rows, machine.Owner) ?? machine.Host ?? Roomiest(rows, machine);
-        RequireAnswering(rows, host);
+        if (machine.Host is { } named) _hosts.Require(named);
+        var host = HostOfParts(rows, machine.Owner) ?? machine.Host ?? _hosts.Roomiest(rows, machine);
+        SimulatedHosts.RequireAnswering(rows, host);
         var name = machine.Owner.ResourceName + Part.Disk.Suffix;
         if (IsThere(rows, name)) return new Effect<string>(host);
 
         if (Find(rows, machine.Image, host) is { Present: false, Mend: var mend })
             throw new ProviderFault(FaultKind.Rejected, $"Image {machine.Image.Image} is not on host {host}. {mend}");
-        if (settings.HostDiskGiB - Use(rows, host).Disk is var free && free < machine.DiskGiB)
+        if (_hosts.FreeDiskGiB(rows, host) is var free && free < machine.DiskGiB)
             throw new ProviderFault(FaultKind.NoCapacity, $"Host {host} has {Math.Max(0, free)} GiB of disk left, and the machine asks for {machine.DiskGiB} GiB.");
         rows.Run("INSERT INTO resources (name, kind, external_id, host, disk_gib, made_at) VALUES (@0, @1, @0, @2, @3, @4)",
             name, nameof(ResourceKind.Disk), host, machine.DiskGiB, world.Now);
@@ -286,7 +133,7 @@ internal sealed partial class SimulatedProvider(PoolContext pool, SimulatedSetti
 
     private Effect<int> CreateNamed(Rows rows, Owner owner, Part part, string host)
     {
-        RequireAnswering(rows, host);
+        SimulatedHosts.RequireAnswering(rows, host);
         var name = owner.ResourceName + part.Suffix;
         if (IsThere(rows, name)) return default;
         rows.Run("INSERT INTO resources (name, kind, external_id, host, made_at) VALUES (@0, @1, @0, @2, @3)", name, part.Kind.ToString(), host, world.Now);
@@ -295,7 +142,7 @@ internal sealed partial class SimulatedProvider(PoolContext pool, SimulatedSetti
 
     private Effect<int> CreateAddress(Rows rows, Owner owner, string host)
     {
-        RequireAnswering(rows, host);
+        SimulatedHosts.RequireAnswering(rows, host);
         var name = owner.ResourceName + Part.Address.Suffix;
         if (IsThere(rows, name)) return default;
 
@@ -309,12 +156,12 @@ internal sealed partial class SimulatedProvider(PoolContext pool, SimulatedSetti
 
     private Effect<int> CreateMachine(Rows rows, MachineSpec machine, string host)
     {
-        RequireAnswering(rows, host);
+        SimulatedHosts.RequireAnswering(rows, host);
         var name = machine.Owner.ResourceName;
         if (IsThere(rows, name)) return default;
 
         RequireNetworks(rows, machine, host);
-        if (WhatIsShort(rows, host, machine) is { } shortage) throw new ProviderFault(FaultKind.NoCapacity, shortage);
+        if (_hosts.WhatIsShort(rows, host, machine) is { } shortage) throw new ProviderFault(FaultKind.NoCapacity, shortage);
         var now = world.Now;
         var boot = Start(rows, machine, host) is { Warm: true } ? settings.Boot / 5 : settings.Boot;
         var drawn = Dice.Draw(settings.Seed, rows.Value<long>("SELECT calls FROM counter"), 1);
@@ -328,7 +175,7 @@ internal sealed partial class SimulatedProvider(PoolContext pool, SimulatedSetti
 
     private Effect<int> Delete(Rows rows, ResourceRef reference, params ReadOnlySpan<Part> parts)
     {
-        if ((HostOfParts(rows, reference.Owner) ?? reference.Host) is { } host) RequireAnswering(rows, host);
+        if ((HostOfParts(rows, reference.Owner) ?? reference.Host) is { } host) SimulatedHosts.RequireAnswering(rows, host);
         var (now, machines, resources) = (world.Now, 0, 0);
         foreach (var part in parts)
         {
@@ -360,14 +207,14 @@ internal sealed partial class SimulatedProvider(PoolContext pool, SimulatedSetti
         var (host, ready, off) = rows.Query("SELECT host, ready_at, off_at FROM resources WHERE name = @0 AND gone_at IS NULL",
             row => (row.GetString(0), row.GetInt64(1), row.Long(2)), name).FirstOrDefault();
         if (host is null) throw NotThere(name);
-        RequireAnswering(rows, host);
+        SimulatedHosts.RequireAnswering(rows, host);
         if (ready > now) throw new ProviderFault(FaultKind.Transient, $"Machine {name} is still being built.");
         return (host, off is null || off > now ? PowerState.Running : PowerState.Stopped);
     }
 
     private Observation[] Observe(Rows rows, IReadOnlyList<ResourceRef> references)
     {
-        var (now, away) = (world.Now, AwayHosts(rows));
+        var (now, away) = (world.Now, SimulatedHosts.Away(rows));
         var names = JsonSerializer.Serialize(references.Select(reference => reference.Owner.Installation == pool.Installation ? reference.Owner.ResourceName : ""));
         var answers = new Observation[references.Count];
         foreach (var (index, present) in rows.Query($"""
@@ -405,26 +252,6 @@ internal sealed partial class SimulatedProvider(PoolContext pool, SimulatedSetti
         return new Observation.Present(reference, power, row.GetString(1), row.GetString(2), addresses, power == PowerState.Failed ? problem : null);
     }
 
-    /// <summary>The file whole, as a host does that takes it.</summary>
-    private static async Task<(long Bytes, string Digest)> ReadAsync(ImageBinding image, string file, IProgress<long> progress, CancellationToken cancellation)
-    {
-        await using var content = ImageFile.Open(file);
-        _ = ImageFile.Read(content, image.Settings.GetValueOrDefault("format"), image.Image);
-        using var hash = IncrementalHash.CreateHash(HashAlgorithmName.SHA256);
-        var buffer = new byte[1 << 20];
-        for (int read; (read = await content.ReadAsync(buffer, cancellation)) > 0; progress.Report(content.Position)) hash.AppendData(buffer, 0, read);
-        return (content.Position, $"sha256:{Convert.ToHexStringLower(hash.GetHashAndReset())}");
-    }
-
-    private ImagePresence Find(Rows rows, ImageBinding image, string host)
-    {
-        var imported = rows.Query("SELECT bytes, digest FROM images WHERE image = @0 AND version = @1 AND host = @2",
-            row => (Bytes: row.GetInt64(0), Digest: row.GetString(1)), image.Image, image.Version, host).FirstOrDefault();
-        if (imported.Digest is not null) return new ImagePresence(host, Present: true, imported.Digest, imported.Bytes, null);
-        var missing = settings.MissingImages.Any(each => each.Image == image.Image && (each.Host ?? host) == host);
-        return new ImagePresence(host, !missing, null, 0, missing ? $"Import image {image.Image} to host {host} of pool {pool.PoolName}." : null);
-    }
-
     /// <summary>Is it there, so that a create adopts it? What is still going is waited for; what is gone and only still seen makes room.</summary>
     private bool IsThere(Rows rows, string name)
     {
@@ -442,36 +269,6 @@ internal sealed partial class SimulatedProvider(PoolContext pool, SimulatedSetti
         return rows.Value<string>("SELECT host FROM resources WHERE (name = @0 OR (name > @1 AND name < @2)) AND gone_at IS NULL LIMIT 1", name, name + '.', name + '/');
     }
 
-    private string Roomiest(Rows rows, MachineSpec machine)
-    {
-        var away = AwayHosts(rows);
-        return settings.Hosts.Where(host => !away.ContainsKey(host) && WhatIsShort(rows, host, machine) is null && settings.HostDiskGiB - Use(rows, host).Disk >= machine.DiskGiB)
-            .MinBy(host => Use(rows, host).Memory)
-            ?? throw new ProviderFault(FaultKind.NoCapacity,
-                $"None of the {settings.Hosts.Count} hosts of pool {pool.PoolName} has room for {machine.Cpu} processors, {machine.MemoryMiB} MiB and {machine.DiskGiB} GiB.");
-    }
-
-    private string? WhatIsShort(Rows rows, string host, MachineSpec machine)
-    {
-        var use = Use(rows, host);
-        var (cpu, memory) = ((settings.HostCpu * settings.CpuOvercommit) - use.Cpu, settings.HostMemoryMiB - use.Memory);
-        return cpu < machine.Cpu ? $"Host {host} has {Math.Max(0, Math.Floor(cpu))} processors left, and the machine asks for {machine.Cpu}."
-            : memory < machine.MemoryMiB ? $"Host {host} has {Math.Max(0, memory)} MiB of memory left, and the machine asks for {machine.MemoryMiB} MiB."
-            : null;
-    }
-
-    private (long Cpu, long Memory, long Disk) Use(Rows rows, string host) => rows.Query(
-        "SELECT coalesce(sum(cpu), 0), coalesce(sum(memory_mib), 0), coalesce(sum(disk_gib), 0) FROM resources WHERE host = @0 AND (gone_at IS NULL OR gone_at > @1)",
-        row => (row.GetInt64(0), row.GetInt64(1), row.GetInt64(2)), host, world.Now)[0];
-
-    private static Dictionary<string, string> AwayHosts(Rows rows) =>
-        rows.Query("SELECT host, why FROM away", row => (Host: row.GetString(0), Why: row.GetString(1))).ToDictionary(row => row.Host, row => row.Why);
-
-    private static void RequireAnswering(Rows rows, string host)
-    {
-        if (rows.Value<string>("SELECT why FROM away WHERE host = @0", host) is { } why) throw HostAway(host, why);
-    }
-
     /// <summary>Without a settling time, reads are exact whatever the clocks of two processes say.</summary>
     private long SeenMadeUntil(long now) => settings.Settling == 0 ? long.MaxValue : now - settings.Settling;
 
@@ -480,11 +277,6 @@ internal sealed partial class SimulatedProvider(PoolContext pool, SimulatedSetti
         : throw new ProviderFault(FaultKind.Rejected, $"{owner.ResourceName} belongs to another installation.");
 
     private static ProviderFault NotThere(string name) => new(FaultKind.Rejected, $"Machine {name} is not in the simulated pool.");
-
-    private static ProviderFault HostAway(string host, string why) => new(FaultKind.Transient, $"Host {host} does not answer: {why}");
-
-    private ProviderFault NoSuchHost(string host) =>
-        new(FaultKind.Rejected, $"Host {host} is not one of this pool's, which are h1 to h{settings.Hosts.Count}.");
 
     /// <summary>What a machine consists of, each with its own name.</summary>
     private sealed record Part(ResourceKind Kind, string Suffix)
