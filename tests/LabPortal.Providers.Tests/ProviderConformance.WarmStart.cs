@@ -75,5 +75,5 @@ public abstract partial class ProviderConformance
         });
     });
 
-    private MachineSpec NewWarm(LabPortal.Domain.InstallationId installation) => Remember(NewMachine(installation) with { WarmStart = true });
+    private MachineSpec NewWarm(LabPortal.Domain.InstallationId installation) => Remember(NewGuest(installation) with { WarmStart = true });
 }

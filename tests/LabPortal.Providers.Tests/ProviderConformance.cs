@@ -28,6 +28,9 @@ public abstract partial class ProviderConformance : IAsyncLifetime
     /// <summary>A binding of an image that is on every host.</summary>
     protected abstract ImageBinding Image { get; }
 
+    /// <summary>A binding of one that boots nothing: for machines of which no more is asked than that they run.</summary>
+    protected virtual ImageBinding BareImage => Image;
+
     /// <summary>A binding of an image that is nowhere yet, in this format (<c>qcow2</c> or <c>raw</c>); used only where images are an ability.</summary>
     protected abstract ImageBinding NewImage(string name, string format);
 
@@ -70,7 +73,10 @@ public abstract partial class ProviderConformance : IAsyncLifetime
     /// <summary>Set (one sentence) where making a warm state cannot be cut off at each wire call.</summary>
     protected virtual string? WhyWarmStatesAreNotCut => null;
 
-    /// <summary>Whether a wire call is cut off before its effect as well; after it always.</summary>
+    /// <summary>
+    /// Whether a wire call is cut off before its effect as well; after it always. What a cut before one call leaves is what a cut after the call before it left:
+    /// where each trial costs much, the second way is enough.
+    /// </summary>
     protected virtual bool CutsBeforeEffect => true;
 
     /// <summary>How long what was ordered may take to show.</summary>
@@ -86,9 +92,15 @@ public abstract partial class ProviderConformance : IAsyncLifetime
 
     protected static InstallationId NewInstallation() => new(Ids.New(TimeProvider.System));
 
-    protected MachineSpec NewMachine(InstallationId installation) => Remember(new MachineSpec(
+    /// <summary>A machine that runs.</summary>
+    protected MachineSpec NewMachine(InstallationId installation) => NewMachine(installation, BareImage);
+
+    /// <summary>A machine whose guest boots.</summary>
+    protected MachineSpec NewGuest(InstallationId installation) => NewMachine(installation, Image);
+
+    private MachineSpec NewMachine(InstallationId installation, ImageBinding image) => Remember(new MachineSpec(
         new Owner(installation, new LabId(Ids.New(TimeProvider.System)), new MachineId(Ids.New(TimeProvider.System)), 1),
-        Hosts[0], "web-1", "conformance <&\"'> web", Image, Cpu: 1, MemoryMiB, DiskGiB: 1,
+        Hosts[0], "web-1", "conformance <&\"'> web", image, Cpu: 1, MemoryMiB, DiskGiB: 1,
         new GuestSeed("ada", ["ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJ ada@example.org"], new Secret(Password), new Dictionary<string, object>())));
 
     protected MachineSpec Remember(MachineSpec machine)
@@ -147,7 +159,7 @@ public abstract partial class ProviderConformance : IAsyncLifetime
     [Fact]
     public async Task A_running_guest_gets_an_address()
     {
-        var machine = NewMachine(NewInstallation());
+        var machine = NewGuest(NewInstallation());
         await using var provider = Open(machine.Owner.Installation);
         await CreateAsync(provider, machine);
         if (AssertedMute())
@@ -389,8 +401,9 @@ public abstract partial class ProviderConformance : IAsyncLifetime
     });
 
     [Fact]
-    public Task A_full_pool_is_no_capacity_with_a_sentence() => UnderAsync(new WireFault.Full(), async (harmed, machine) =>
+    public Task A_full_pool_is_no_capacity_with_a_sentence() => UnderAsync(new WireFault.Full(), async (harmed, bare) =>
     {
+        var machine = bare with { Image = Image };
         Assert.Equal(FaultKind.NoCapacity, Sentence(await Assert.ThrowsAsync<ProviderFault>(() => harmed.EnsureExistsAsync(machine, Cancellation))).Kind);
         await harmed.EnsureGoneAsync(machine.Reference, Cancellation);
         await EventuallyAsync(async () => Assert.Empty(await OfAsync(machine)));
@@ -553,7 +566,7 @@ public abstract partial class ProviderConformance : IAsyncLifetime
     [Fact]
     public Task Power_a_graceful_stop_is_obeyed_by_the_guest() => WithAsync<IPowerAbility>(async (power, provider, installation) =>
     {
-        var machine = NewMachine(installation);
+        var machine = NewGuest(installation);
         await CreateAsync(provider, machine);
         await AwaitPowerAsync(provider, machine, PowerState.Running);
         if (!AssertedMute())
@@ -719,7 +732,7 @@ public abstract partial class ProviderConformance : IAsyncLifetime
     [Fact]
     public Task Serial_log_tells_the_boot_and_keeps_its_bound() => WithAsync<ISerialLogAbility>(async (serial, provider, installation) =>
     {
-        var machine = NewMachine(installation);
+        var machine = NewGuest(installation);
         await CreateAsync(provider, machine);
         await AwaitPowerAsync(provider, machine, PowerState.Running);
         if (!AssertedMute())
@@ -735,7 +748,7 @@ public abstract partial class ProviderConformance : IAsyncLifetime
     [Fact]
     public Task A_serial_console_takes_what_is_typed_and_gives_what_is_printed_and_ends_with_the_machine() => WithAsync<ISerialConsoleAbility>(async (consoles, provider, installation) =>
     {
-        var machine = NewMachine(installation);
+        var machine = NewGuest(installation);
         await Assert.ThrowsAsync<ProviderFault>(() => consoles.OpenSerialConsoleAsync(machine.Reference, takeOver: false, Cancellation));
         await CreateAsync(provider, machine);
         await AwaitPowerAsync(provider, machine, PowerState.Running);
@@ -766,7 +779,7 @@ public abstract partial class ProviderConformance : IAsyncLifetime
     [Fact]
     public Task A_screen_shows_itself_to_two_at_once_takes_keys_and_ends_with_the_machine() => WithAsync<IScreenAbility>(async (screens, provider, installation) =>
     {
-        var machine = NewMachine(installation);
+        var machine = NewGuest(installation);
         await Assert.ThrowsAsync<ProviderFault>(() => screens.OpenScreenAsync(machine.Reference, Cancellation));
         await CreateAsync(provider, machine);
         var present = await AwaitPowerAsync(provider, machine, PowerState.Running);

@@ -16,7 +16,7 @@ internal sealed class CutWire : IAsyncDisposable
     /// <summary>
     /// The procedures that change something (libvirt, src/remote/remote_protocol.x): start and define a
     /// domain, take its power, undefine it; refresh a pool; make, delete and fill a volume; take a
-    /// snapshot, revert to it, delete it.
+    /// snapshot, revert to it, delete it; define, start and remove a network; define and remove a filter.
     /// </summary>
     private static readonly HashSet<uint> Changes = [10, 350, 234, 231, 83, 93, 94, 208, 185, 192, 193, 39, 41, 42, 48, 49, 180, 181];
 

@@ -29,6 +29,8 @@ public class LibvirtConformance(LibvirtPeer peer) : ProviderConformance
 
     protected override int FewestWireCallsOfACreate => 12;
 
+    protected override bool CutsBeforeEffect => false;
+
     protected override IReadOnlySet<Type> Abilities { get; } =
         new HashSet<Type> { typeof(IPowerAbility), typeof(ISnapshotAbility), typeof(ICapacityAbility), typeof(IImagesAbility), typeof(ISerialLogAbility), typeof(ISerialConsoleAbility), typeof(INetworkAbility), typeof(IWarmStartAbility), typeof(IScreenAbility) };
 
@@ -39,6 +41,8 @@ public class LibvirtConformance(LibvirtPeer peer) : ProviderConformance
     };
 
     protected override ImageBinding Image => LibvirtPeer.Tiny;
+
+    protected override ImageBinding BareImage => LibvirtPeer.Bare;
 
     /// <summary>Whether a cut counts every call, or only those that change something at the peer.</summary>
     protected virtual bool CutsReads => true;

@@ -18,10 +18,8 @@ public sealed class LibvirtOverSshConformance(LibvirtSshPeer peer) : LibvirtConf
         [typeof(WireFault.Throttled)] = "No answer of libvirt says: come back later.",
     };
 
-    /// <summary>Every call is cut on the socket, before its effect and after; here, where a connection takes ten times as long, those that change something, and their replies.</summary>
+    /// <summary>Every call is cut on the socket; here, where a connection takes ten times as long, those that change something.</summary>
     protected override bool CutsReads => false;
-
-    protected override bool CutsBeforeEffect => false;
 
     protected override int FewestWireCallsOfACreate => 5;
 

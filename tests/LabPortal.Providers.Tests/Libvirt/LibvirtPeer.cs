@@ -10,6 +10,8 @@ namespace LabPortal.Providers.Tests.Libvirt;
 /// <summary>One private libvirtd for a collection of test classes.</summary>
 public class LibvirtPeer : IAsyncLifetime
 {
+    private const string BareVolume = "bare.qcow2";
+
     private PrivateLibvirt? _libvirt;
 
     public PrivateLibvirt Libvirt
@@ -23,7 +25,10 @@ public class LibvirtPeer : IAsyncLifetime
 
     public virtual async ValueTask InitializeAsync()
     {
-        if (PrivateLibvirt.WhyNot is null) _libvirt = await PrivateLibvirt.StartAsync(TestContext.Current.CancellationToken);
+        if (PrivateLibvirt.WhyNot is not null) return;
+        var cancellation = TestContext.Current.CancellationToken;
+        _libvirt = await PrivateLibvirt.StartAsync(cancellation);
+        await _libvirt.VirshAsync(cancellation, "vol-create-as", "lab", BareVolume, "1M", "--format", "qcow2");
     }
 
     public virtual async ValueTask DisposeAsync()
@@ -31,6 +36,9 @@ public class LibvirtPeer : IAsyncLifetime
         if (_libvirt is not null) await _libvirt.DisposeAsync();
         GC.SuppressFinalize(this);
     }
+
+    /// <summary>A disk with nothing on it: the firmware looks for a system, and rests.</summary>
+    public static ImageBinding Bare { get; } = new("bare", "1", new Dictionary<string, string> { ["volume"] = BareVolume });
 
     public static ImageBinding Tiny { get; } = new("tiny", "1", new Dictionary<string, string> { ["volume"] = PrivateLibvirt.ImageVolume });
 
