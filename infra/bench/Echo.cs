@@ -1,9 +1,9 @@
 using System.Diagnostics;
-using System.Globalization;
 using System.Net.WebSockets;
 using System.Text;
 using System.Text.Json.Nodes;
 using LabPortal.Testing;
+using static LabPortal.Bench.Figures;
 
 namespace LabPortal.Bench;
 
@@ -17,19 +17,13 @@ internal static class Echo
     private const int Letters = 25;
     private const double Aim = 20;
 
-    private static readonly TimeSpan s_patience = TimeSpan.FromMinutes(3);
-
     public static async Task<bool> RunAsync(CancellationToken cancellation)
     {
-        using var folder = new TestFolder();
-        await using var libvirt = await PrivateLibvirt.StartAsync(cancellation);
-        await File.WriteAllTextAsync(folder["apply.yaml"], Yaml(libvirt), cancellation);
-        await using var portal = await PortalProcess.StartAsync(folder["data"], applyFile: folder["apply.yaml"]);
-        using var client = portal.Client();
-        var lab = (string)(await client.PostAsync("labs", new JsonObject { ["blueprint"] = "one", ["team"] = "qa", ["lease"] = new JsonObject { ["hours"] = 1 } }, cancellation)).Must(202)["id"]!;
-        await client.WaitForAsync(lab, "ready", s_patience, cancellation);
-        var guest = (await libvirt.VirshAsync(cancellation, "list", "--name")).Trim();
-        var terminal = (await libvirt.VirshAsync(cancellation, "ttyconsole", guest)).Trim();
+        await using var real = await RealPortal.StartAsync(Blueprint, cancellation);
+        var lab = (string)(await real.RequestAsync("one", cancellation))["id"]!;
+        await real.Client.WaitForAsync(lab, "ready", cancellation: cancellation);
+        var guest = (await real.Libvirt.VirshAsync(cancellation, "list", "--name")).Trim();
+        var terminal = (await real.Libvirt.VirshAsync(cancellation, "ttyconsole", guest)).Trim();
 
         // The pauses of somebody who types quickly. The first block of each side warms it and does not count.
         var pauses = new Random(1);
@@ -37,11 +31,10 @@ internal static class Echo
         for (var block = 0; block <= Blocks; block++)
         {
             using (var line = new TerminalLine(terminal)) await TypeAsync(line, block == 0 ? [] : direct, pauses, cancellation);
-            using (var line = await PortalLine.OpenAsync(client, lab, cancellation)) await TypeAsync(line, block == 0 ? [] : through, pauses, cancellation);
+            using (var line = await PortalLine.OpenAsync(real.Client, lab, cancellation)) await TypeAsync(line, block == 0 ? [] : through, pauses, cancellation);
         }
 
-        (await client.PostAsync($"labs/{lab}/end", cancellation: cancellation)).Must(202);
-        await client.WaitForAsync(lab, "ended", s_patience, cancellation);
+        await real.EndAsync(lab, cancellation);
         var more = At(through, 0.95) - At(direct, 0.95);
         Console.WriteLine($"{direct.Count} letters each        p50        p95");
         Console.WriteLine($"directly            {At(direct, 0.5),6:F1} ms  {At(direct, 0.95),6:F1} ms");
@@ -78,30 +71,13 @@ internal static class Echo
         while (!said.ToString().Contains(word, StringComparison.Ordinal)) said.Append(await line.ReadAsync(limit.Token));
     }
 
-    private static double At(List<double> values, double part) => values.Order().ElementAt((int)Math.Ceiling(values.Count * part) - 1);
-
-    private static string Yaml(PrivateLibvirt libvirt) => string.Create(CultureInfo.InvariantCulture, $$"""
-        kind: Pool
-        name: this-machine
-        provider: libvirt
-        settings: { hosts: [{ name: here, uri: "{{libvirt.Uri}}" }], storagePool: lab, network: lab }
-        ---
-        kind: Image
-        name: tiny
-        os: linux
-        bindings: { libvirt: { volume: {{PrivateLibvirt.ImageVolume}} } }
-        ---
+    private const string Blueprint = """
         kind: Blueprint
         name: one
         title: One machine
         machines: [{ name: one, image: tiny, cpu: 1, memoryMiB: 128, diskGiB: 1 }]
         lease: { default: 4h, max: 72h, grace: 0 }
-        ---
-        kind: Team
-        name: qa
-        zone: Etc/UTC
-        quota: { labs: 10, machines: 10, cpu: 10, memoryMiB: 10000, diskGiB: 100 }
-        """);
+        """;
 
     private interface ILine : IDisposable
     {

@@ -36,10 +36,11 @@ try
         ["leases"] => await Leases.RunAsync(databases, stopping.Token),
         ["boot"] => await Boot.RunAsync(stopping.Token),
         ["idle"] => await Idle.RunAsync(databases, stopping.Token),
+        ["list"] => await LabList.RunAsync(stopping.Token),
         ["echo"] => await Echo.RunAsync(stopping.Token),
         ["reset"] => await Warm.ResetAsync(stopping.Token),
         ["warm"] => await Warm.StartAsync(stopping.Token),
-        _ => throw new ArgumentException("turns, wake, fairness, leases, boot, idle, echo, reset or warm"),
+        _ => throw new ArgumentException("turns, wake, fairness, leases, boot, idle, list, echo, reset or warm"),
     };
     Console.WriteLine(met ? "aim met" : "AIM MISSED");
     return met ? 0 : 1;
