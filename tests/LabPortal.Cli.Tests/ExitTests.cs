@@ -98,7 +98,7 @@ public sealed class ExitTests(SharedPortal portal)
             case Exit.LabFailed:
                 using (var waiting = lab.Run("request", "slow", "--team", "qa", "--name", "to-be-cancelled", "--wait"))
                 {
-                    await waiting.SaysAsync("provisioning");
+                    await ProvisioningAsync("to-be-cancelled");
                     (await lab.RunAsync("cancel", "to-be-cancelled")).Must(Exit.Done);
                     return await waiting.EndAsync();
                 }
@@ -111,7 +111,7 @@ public sealed class ExitTests(SharedPortal portal)
             case Exit.Interrupted:
                 using (var waiting = lab.Run("request", "slow", "--team", "qa", "--name", "only-the-wait", "--wait"))
                 {
-                    await waiting.SaysAsync("provisioning");
+                    await ProvisioningAsync("only-the-wait");
                     waiting.Signal("INT");
                     var left = await waiting.EndAsync();
                     Assert.Contains("lab wait", left.Error, StringComparison.Ordinal);
@@ -125,5 +125,12 @@ public sealed class ExitTests(SharedPortal portal)
             default:
                 throw new ArgumentOutOfRangeException(nameof(exit), exit, "Nobody has seen this exit code.");
         }
+    }
+
+    /// <summary>Whoever waits without a terminal says nothing of it.</summary>
+    private async Task ProvisioningAsync(string name)
+    {
+        using var client = portal.Client();
+        while ((await client.GetAsync($"labs?q={name}&state=provisioning", Cancellation)).Must(200)["items"]!.AsArray().Count == 0) await Task.Delay(50, Cancellation);
     }
 }

@@ -24,7 +24,7 @@ internal interface IProgress
 
 internal static class Progress
 {
-    public static IProgress Make() => Terminal.IsWatched ? new LiveProgress(Terminal.Error) : new LineProgress();
+    public static IProgress Make() => Terminal.IsWatched ? new LiveProgress(Terminal.Error) : new NoProgress();
 
     /// <summary>A machine's state that an event tells; the lab's own has no name.</summary>
     public static (string Name, string State)? StateIn(JsonNode happened) => (happened.Text("kind"), happened.Text("state")) switch
@@ -35,42 +35,22 @@ internal static class Progress
     };
 }
 
-/// <summary>Nobody watches: one line for each change of a state, for the log of a pipeline.</summary>
-internal sealed class LineProgress : IProgress
+/// <summary>Nobody watches: the result is enough, and what goes wrong.</summary>
+internal sealed class NoProgress : IProgress
 {
-    private readonly Dictionary<string, string> _states = [];
-    private string _lab = "";
-    private bool _isAway;
-
     public void Show(JsonNode lab)
     {
-        _lab = lab.Text("name");
-        _isAway = false;
-        // What changes on the way is told by the events, in their order; where nothing goes on any more, none may come.
-        if (_states.Count > 0 && Waiting.IsLive(lab.At("run"))) return;
-        Tell("", lab.Text("state"));
-        foreach (var machine in lab.Items("machines")) Tell(machine.Text("name"), machine.Text("state"));
     }
 
     public void Tell(JsonNode happened)
     {
-        if (Progress.StateIn(happened) is var (name, state)) Tell(name, state);
     }
 
     public void Away()
     {
-        if (!_isAway) Terminal.Say("The portal does not answer; trying again.");
-        _isAway = true;
     }
 
     public Task<JsonNode> WhileAsync(Func<Task<JsonNode>> wait, CancellationToken cancellation) => wait();
-
-    private void Tell(string machine, string state)
-    {
-        if (_states.TryGetValue(machine, out var before) && before == state) return;
-        _states[machine] = state;
-        Terminal.Say($"{Safe.Cell(machine.Length > 0 ? $"{_lab}/{machine}" : _lab)}: {Safe.Cell(state)}");
-    }
 }
 
 /// <summary>The steps of each machine, drawn over as they go; nothing of it stays.</summary>
