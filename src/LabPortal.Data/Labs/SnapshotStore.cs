@@ -46,9 +46,13 @@ public static class SnapshotStore
     public static Task SetTakenAsync(Session session, SnapshotId id, Instant at) => session.ExecuteAsync(
         "UPDATE snapshots SET state = 'taken', taken_at = @at WHERE id = @id", new { id, at });
 
-    /// <summary>What a run that was given up was taking or deleting.</summary>
-    public static Task BreakAsync(Session session, LabId lab) => session.ExecuteAsync(
-        "UPDATE snapshots SET state = 'broken' WHERE lab_id = @lab AND state IN ('taking', 'deleting')", new { lab });
+    /// <summary>What a run that was given up was taking or deleting. Nobody takes its parts any more; whether one is there is not known.</summary>
+    public static async Task BreakAsync(Session session, LabId lab)
+    {
+        await session.ExecuteAsync("UPDATE snapshots SET state = 'broken' WHERE lab_id = @lab AND state IN ('taking', 'deleting')", new { lab });
+        await session.ExecuteAsync(
+            "UPDATE snapshot_items SET state = 'deleting' WHERE state = 'taking' AND snapshot_id IN (SELECT id FROM snapshots WHERE lab_id = @lab AND state = 'broken')", new { lab });
+    }
 
     public static async Task DeleteAsync(Session session, SnapshotId id)
     {
