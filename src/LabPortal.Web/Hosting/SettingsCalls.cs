@@ -51,7 +51,7 @@ internal sealed class SettingsCalls(PortalSettings settings, LiveSettings live, 
     }
 
     /// <summary>What admins set, by name; what is not there has its default. A form begins with it, and names it as what was seen.</summary>
-    public JsonObject Set() => live.Set;
+    public Outcome<JsonObject> Set(Actor actor) => May.Do(actor, Verb.AdministerSettings) ? live.Set : Refusal.Forbidden(Verb.AdministerSettings.Word());
 
     /// <summary><inheritdoc cref="SettingsChange.SetAsync"/></summary>
     public async Task<Outcome<IReadOnlyList<SettingView>>> SetAsync(Actor actor, JsonObject changes, JsonObject? seen, CancellationToken cancellation)
