@@ -1,5 +1,6 @@
 using System.Security.Claims;
 using Hangfire;
+using Hangfire.Dashboard;
 using Hangfire.InMemory;
 using Hangfire.PostgreSql;
 using Hangfire.PostgreSql.Factories;
@@ -89,15 +90,30 @@ internal static class PortalHosting
         app.UseAntiforgery();
         app.MapHealth();
         app.MapConsoles();
-        app.MapHangfireDashboard(JobsPath, new DashboardOptions
+        app.Map(JobsPath + "/{**rest}", Jobs(app)).RequireAuthorization(new AuthorizeAttribute { AuthenticationSchemes = Callers.CookieScheme });
+    }
+
+    /// <summary>Hangfire's dashboard. It has one way back for all who come; below which path somebody came only their request says, so each has a dashboard made for it.</summary>
+    private static RequestDelegate Jobs(IEndpointRouteBuilder app)
+    {
+        var (storage, routes) = (app.ServiceProvider.GetRequiredService<JobStorage>(), app.ServiceProvider.GetRequiredService<Hangfire.Dashboard.RouteCollection>());
+        var jobs = app.CreateApplicationBuilder().UsePathBase(JobsPath);
+        jobs.Run(context => new AspNetCoreDashboardMiddleware(_ => NotThereAsync(context), storage, new DashboardOptions
         {
             Authorization = [],
             AsyncAuthorization = [new AdminsOnly()],
             IsReadOnlyFunc = _ => true,
             DashboardTitle = "LabPortal",
-            AppPath = $"{path}/operations",
+            AppPath = $"{context.Request.PathBase.Value![..^JobsPath.Length]}/operations",
             DisplayStorageConnectionString = false,
-        }).RequireAuthorization(new AuthorizeAttribute { AuthenticationSchemes = Callers.CookieScheme });
+        }, routes).Invoke(context));
+        return jobs.Build();
+
+        static Task NotThereAsync(HttpContext context)
+        {
+            context.Response.StatusCode = StatusCodes.Status404NotFound;
+            return Task.CompletedTask;
+        }
     }
 
     private static void AddOperations(IServiceCollection services, PortalSettings settings)

@@ -45,6 +45,7 @@ public sealed class BehindProxyTests(PortalInBrowser portal)
         var jobs = await page.Context.RunAndWaitForPageAsync(() => page.GetByRole(AriaRole.Link, new() { Name = "Background jobs" }).ClickAsync());
         await jobs.Locator("h1").Sees().ToBeVisibleAsync();
         Assert.StartsWith(new Uri(nginx.Address, "jobs").ToString(), jobs.Url, StringComparison.Ordinal);
+        Assert.Equal("/labs/operations", await jobs.GetByRole(AriaRole.Link, new() { Name = "Back to site" }).GetAttributeAsync("href"));
         Assert.Empty(strays);
 
         using var client = new PortalClient(nginx.Address, PortalProcess.AdminToken);
