@@ -65,17 +65,17 @@ public static class AuditStore
             """;
     }
 
-    private static string Like(string text, string parameter) => $"lower({text}) LIKE @{parameter}Like ESCAPE '!'";
+    private static string Like(string text, string parameter) => TextSearch.In(text, $"{parameter}Like");
 
     private static object Parameters(AuditFilter filter, int limit, Guid? before) => new
     {
         filter.Who,
-        WhoLike = Part(filter.Who),
-        WhatLike = Part(filter.What),
+        WhoLike = TextSearch.Part(filter.Who),
+        WhatLike = TextSearch.Part(filter.What),
         filter.ObjectKind,
         filter.ObjectId,
         filter.Object,
-        ObjectLike = Part(filter.Object),
+        ObjectLike = TextSearch.Part(filter.Object),
         filter.From,
         Lowest = Bound(filter.From, -s_slack),
         filter.To,
@@ -90,9 +90,6 @@ public static class AuditStore
 
     private static string? Bound(Instant? at, Duration slack)
         => at is { } instant ? $"{Math.Max(0, instant.ToUnixTimeMilliseconds() + (long)slack.TotalMilliseconds):x12}".Insert(8, "-") : null;
-
-    private static string? Part(string? text)
-        => text is null ? null : $"%{text.ToLowerInvariant().Replace("!", "!!", StringComparison.Ordinal).Replace("%", "!%", StringComparison.Ordinal).Replace("_", "!_", StringComparison.Ordinal)}%";
 }
 
 public sealed class AuditRow

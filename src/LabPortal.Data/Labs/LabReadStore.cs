@@ -18,6 +18,13 @@ public static class LabReadStore
         : (await session.QueryAsync<NameRow>($"SELECT id, name FROM people WHERE id IN (SELECT owner_id FROM labs WHERE {session.Dialect.AnyOf("labs.id", "labs")})", new { labs = Many.Of(labs) }))
             .ToDictionary(row => new PersonId(row.Id), row => row.Name);
 
+    /// <summary>The names of the teams of these labs; the portal's own has none.</summary>
+    public static async Task<IReadOnlyDictionary<TeamId, string>> TeamsOfAsync(Session session, IReadOnlyCollection<LabId> labs) => labs.Count == 0
+        ? new Dictionary<TeamId, string>()
+        : (await session.QueryAsync<NameRow>(
+            $"SELECT id, name FROM teams WHERE id IN (SELECT team_id FROM labs WHERE {session.Dialect.AnyOf("labs.id", "labs")}) AND id NOT IN (SELECT id FROM installation)", new { labs = Many.Of(labs) }))
+            .ToDictionary(row => new TeamId(row.Id), row => row.Name);
+
     /// <summary>Why each machine is where it is, by machine and generation.</summary>
     public static async Task<IReadOnlyDictionary<(MachineId Machine, int Generation), string>> WhyHereAsync(Session session, LabId lab)
         => (await session.QueryAsync<WhyRow>("SELECT machine_id AS machine, generation, why FROM placements WHERE machine_id IN (SELECT id FROM machines WHERE lab_id = @lab)", new { lab }))

@@ -78,7 +78,7 @@ public static class LabStore
         if (filter.Team is not null) where.Add("team_id = @Team");
         if (filter.Owner is not null) where.Add("owner_id = @Owner");
         if (filter.Blueprint is not null) where.Add("blueprint = @Blueprint");
-        if (filter.Text is not null) where.Add("lower(name) LIKE @Like ESCAPE '!'");
+        if (filter.Text is not null) where.Add(TextSearch.In("name", "Like"));
         if (filter.SeenTeams is not null) where.Add($"({session.Dialect.AnyOf("team_id", "Teams")} OR owner_id = @Caller)");
         if (after is not null) where.Add("id < @after");
         return ReadAsync(session, $"WHERE {string.Join(" AND ", where)} ORDER BY id DESC LIMIT @limit", new
@@ -88,7 +88,7 @@ public static class LabStore
             filter.Blueprint,
             filter.Caller,
             Teams = Many.Of(filter.SeenTeams ?? []),
-            Like = filter.Text is null ? null : $"%{filter.Text.ToLowerInvariant().Replace("!", "!!").Replace("%", "!%").Replace("_", "!_")}%",
+            Like = TextSearch.Part(filter.Text),
             after,
             limit,
         });
@@ -169,7 +169,15 @@ public static class LabStore
     {
         var rows = await session.QueryAsync<EventRow>(
             "SELECT version, at, kind, data FROM events WHERE lab_id = @id AND version > @after ORDER BY version LIMIT @limit", new { id, after, limit });
-        return [.. rows.Select(row => new LabEvent(id, row.Version, row.At, Words.Read<LabEventKind>(row.Kind), StoredJson.Read<Dictionary<string, string>>(row.Data)))];
+        return [.. rows.Select(row => row.ToEvent(id))];
+    }
+
+    /// <summary>What last happened to a lab, or last before this version; in order.</summary>
+    public static async Task<IReadOnlyList<LabEvent>> LastEventsAsync(Session session, LabId id, long? before, int limit)
+    {
+        var rows = await session.QueryAsync<EventRow>(
+            $"SELECT version, at, kind, data FROM events WHERE lab_id = @id {(before is null ? "" : "AND version < @before")} ORDER BY version DESC LIMIT @limit", new { id, before, limit });
+        return [.. rows.Reverse().Select(row => row.ToEvent(id))];
     }
 
     private const string Labs = """
@@ -257,6 +265,8 @@ public static class LabStore
         public Instant At { get; init; }
         public string Kind { get; init; } = "";
         public string Data { get; init; } = "";
+
+        public LabEvent ToEvent(LabId lab) => new(lab, Version, At, Words.Read<LabEventKind>(Kind), StoredJson.Read<Dictionary<string, string>>(Data));
     }
 
     private sealed class MachineRow

@@ -439,6 +439,7 @@ public sealed class Base0001 : ForwardOnlyMigration
             note text,
             CONSTRAINT orphans_once UNIQUE (pool_id, kind, external_id)
         );
+        CREATE INDEX orphans_listed ON orphans (first_seen_at, id) WHERE state IN ('listed', 'deleting');
         CREATE TABLE meter_events (
             id text PRIMARY KEY,
             machine_id text NOT NULL,

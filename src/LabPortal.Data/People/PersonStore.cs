@@ -26,7 +26,16 @@ public static class PersonStore
     public static async Task<Person?> FindBySignInAsync(Session session, string issuer, string subject) => (await ReadAsync(
         session, "WHERE id = (SELECT person_id FROM sign_ins WHERE issuer = @issuer AND subject = @subject)", new { issuer, subject })).SingleOrDefault();
 
-    public static Task<IReadOnlyList<Person>> ListAsync(Session session) => ReadAsync(session, "ORDER BY email", new { });
+    /// <summary>By e-mail address, by key: <paramref name="after"/> is the last person of the page before.</summary>
+    public static Task<IReadOnlyList<Person>> PageAsync(Session session, PersonFilter filter, int limit, PersonId? after)
+    {
+        var where = new List<string>();
+        if (filter.Text is not null) where.Add($"({TextSearch.In("email", "Like")} OR {TextSearch.In("name", "Like")})");
+        if (filter.CouldJoin is not null) where.Add("NOT disabled AND id NOT IN (SELECT person_id FROM memberships WHERE team_id = @CouldJoin)");
+        if (after is not null) where.Add("email > (SELECT email FROM people WHERE id = @after)");
+        return ReadAsync(
+            session, $"{(where.Count == 0 ? "" : $"WHERE {string.Join(" AND ", where)}")} ORDER BY email LIMIT @limit", new { Like = TextSearch.Part(filter.Text), filter.CouldJoin, limit, after });
+    }
 
     /// <summary>The enabled admins who have a way to sign in, their rows locked: whether one is left is decided under this lock.</summary>
     public static Task<IReadOnlyList<PersonId>> LockSigningAdminsAsync(Session session) => session.QueryAsync<PersonId>($"""

@@ -107,9 +107,14 @@ public static class OrphanStore
     public static Task<IReadOnlyList<Orphan>> OfPoolAsync(Session session, PoolId pool)
         => ReadAsync(session, "WHERE orphans.pool_id = @pool AND orphans.state <> 'gone' ORDER BY orphans.first_seen_at, orphans.id", new { pool });
 
-    /// <summary>What the orphan list shows.</summary>
-    public static Task<IReadOnlyList<Orphan>> ListAsync(Session session)
-        => ReadAsync(session, "WHERE orphans.state IN ('listed', 'deleting') ORDER BY orphans.first_seen_at, orphans.id", new { });
+    /// <summary>What the orphan list shows of this pool, or of all; the longest known first, by key: <paramref name="after"/> is the last of the page before, wherever that is meanwhile.</summary>
+    public static Task<IReadOnlyList<Orphan>> PageAsync(Session session, string? pool, int limit, Guid? after)
+    {
+        var where = new List<string> { "orphans.state IN ('listed', 'deleting')" };
+        if (pool is not null) where.Add("pools.name = @pool");
+        if (after is not null) where.Add("(orphans.first_seen_at, orphans.id) > (SELECT first_seen_at, id FROM orphans WHERE id = @after)");
+        return ReadAsync(session, $"WHERE {string.Join(" AND ", where)} ORDER BY orphans.first_seen_at, orphans.id LIMIT @limit", new { pool, limit, after });
+    }
 
     public static async Task<Orphan?> FindAsync(Session session, Guid id) => (await ReadAsync(session, "WHERE orphans.id = @id", new { id })).SingleOrDefault();
 

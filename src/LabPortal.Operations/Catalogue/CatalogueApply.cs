@@ -48,6 +48,7 @@ internal sealed class CatalogueApply(
     {
         await CatalogueStore.LockAsync(session);
         await LoadAsync();
+        await LockAsync();
         CheckReferences();
         await CheckPoolsStayAsync();
         CheckSecrets();
@@ -67,6 +68,18 @@ internal sealed class CatalogueApply(
         _teams = await TeamStore.ListAsync(session);
         _pools = await PoolStore.ListAsync(session);
         _blueprints = await BlueprintStore.ListAsync(session);
+    }
+
+    /// <summary>
+    /// Teams before pools, as whoever decides on a quota and then on room does: locked one by one as they are written, two would wait for each other in a
+    /// circle. What is locked is read anew.
+    /// </summary>
+    private async Task LockAsync()
+    {
+        var touched = Going.Concat(declared.Select(declaration => (declaration.Kind, declaration.Name))).ToHashSet();
+        await TeamStore.LockAsync(session, _teams.Where(team => touched.Contains((Kind.Team, team.Name))).Select(team => team.Id));
+        await CapacityStore.LockPoolsAsync(session, _pools.Where(pool => touched.Contains((Kind.Pool, pool.Name))).Select(pool => pool.Id));
+        (_teams, _pools) = (await TeamStore.ListAsync(session), await PoolStore.ListAsync(session));
     }
 
     /// <summary>Everything that is there, and whether a document declared it.</summary>
@@ -230,7 +243,7 @@ internal sealed class CatalogueApply(
             await TeamStore.SetLimitsAsync(session, saved.Id, "person", team.PersonQuota);
             var people = new Dictionary<PersonId, TeamRole>();
             foreach (var (email, role) in team.Members) people[(await EnsurePersonAsync(email)).Id] = role;
-            foreach (var gone in (await TeamStore.MembershipsAsync(session, team: saved.Id)).Where(member => !people.ContainsKey(member.Person)))
+            foreach (var gone in (await TeamStore.MembershipsAsync(session, saved.Id)).Where(member => !people.ContainsKey(member.Person)))
                 await TeamStore.RemoveMemberAsync(session, saved.Id, gone.Person);
             foreach (var (person, role) in people) await TeamStore.SetMemberAsync(session, new Membership(saved.Id, person, role));
         });
@@ -239,7 +252,7 @@ internal sealed class CatalogueApply(
     private async Task<bool> SameInsideAsync(TeamId id, DeclaredTeam team)
     {
         var members = new Dictionary<string, TeamRole>(StringComparer.Ordinal);
-        foreach (var membership in await TeamStore.MembershipsAsync(session, team: id)) members[(await PersonStore.FindAsync(session, membership.Person))!.Email] = membership.Role;
+        foreach (var membership in await TeamStore.MembershipsAsync(session, id)) members[(await PersonStore.FindAsync(session, membership.Person))!.Email] = membership.Role;
         return SameEntries(members, team.Members)
             && SameEntries(await TeamStore.LimitsAsync(session, id, "team"), team.Quota)
             && SameEntries(await TeamStore.LimitsAsync(session, id, "person"), team.PersonQuota);
@@ -289,7 +302,7 @@ internal sealed class CatalogueApply(
             return;
         }
 
-        foreach (var member in await TeamStore.MembershipsAsync(session, team: team.Id)) await TeamStore.RemoveMemberAsync(session, team.Id, member.Person);
+        foreach (var member in await TeamStore.MembershipsAsync(session, team.Id)) await TeamStore.RemoveMemberAsync(session, team.Id, member.Person);
         await TeamStore.SaveAsync(session, team with { Declared = false }, now);
     }
 

@@ -33,7 +33,7 @@ public sealed partial class CatalogueCalls
         foreach (var team in await TeamStore.ListAsync(session))
         {
             var members = new Dictionary<string, TeamRole>(StringComparer.Ordinal);
-            foreach (var membership in await TeamStore.MembershipsAsync(session, team: team.Id)) members[(await PersonStore.FindAsync(session, membership.Person))!.Email] = membership.Role;
+            foreach (var membership in await TeamStore.MembershipsAsync(session, team.Id)) members[(await PersonStore.FindAsync(session, membership.Person))!.Email] = membership.Role;
             documents.Add(YamlTree.Of(new DeclaredTeam(
                 team.Name, team.Zone, members, await TeamStore.LimitsAsync(session, team.Id, "team"), await TeamStore.LimitsAsync(session, team.Id, "person"))));
         }

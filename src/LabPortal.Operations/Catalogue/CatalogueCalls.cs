@@ -119,7 +119,7 @@ public sealed partial class CatalogueCalls(Database database, TimeProvider time,
     private static async Task<IReadOnlyList<BlueprintView>> SeenAsync(Actor actor, Session session)
     {
         if (!May.Do(actor, Verb.SeeCatalogue)) return [];
-        var teams = (await TeamStore.ListAsync(session)).Where(team => actor.Teams.ContainsKey(team.Id)).Select(team => team.Name).ToHashSet(StringComparer.Ordinal);
+        var teams = (await TeamStore.PageAsync(session, null, actor.Teams.Keys, actor.Teams.Count, null)).Select(team => team.Name).ToHashSet(StringComparer.Ordinal);
         var sizes = (await ImageStore.ListSizesAsync(session)).ToDictionary(size => size.Name, StringComparer.Ordinal);
         var views = (await BlueprintStore.ListAsync(session))
             .Where(blueprint => actor.IsAdmin || (!blueprint.Retired && (blueprint.Teams.Count == 0 || blueprint.Teams.Any(teams.Contains))))

@@ -15,11 +15,14 @@ using LabPortal.Operations.People;
 
 namespace LabPortal.Operations.Labs;
 
+/// <summary>The newest part of something that grows, oldest first; with <paramref name="More"/> there is something before it.</summary>
+public sealed record Past<T>(IReadOnlyList<T> Items, bool More);
+
 /// <summary>What a lab tells: its events, its machines' logs, its password.</summary>
 public sealed partial class LabCalls
 {
     private const int EventsAtOnce = 500;
-    private const int LinesAtMost = 500;
+    private const int MostPast = 500;
     private const int LogBytes = 256 * 1024;
     private const int LongestLine = 2000;
     private static readonly TimeSpan s_lookAnyway = TimeSpan.FromSeconds(30);
@@ -71,30 +74,36 @@ public sealed partial class LabCalls
     private static async Task<bool> MaySeeNowAsync(Session session, Actor actor, LabId id)
         => await ActorNow.ReadAsync(session, actor) is { } now && (await SeeAsync(session, now, id)).Ok;
 
-    /// <summary>The history that is there, oldest first.</summary>
-    public Task<Outcome<IReadOnlyList<LabEvent>>> HistoryAsync(Actor actor, LabId id, CancellationToken cancellation) => database.ReadAsync<Outcome<IReadOnlyList<LabEvent>>>(
+    /// <summary>The newest part of the lab's history, or what was before the version <paramref name="before"/>.</summary>
+    public Task<Outcome<Past<LabEvent>>> HistoryAsync(Actor actor, LabId id, long? before, int limit, CancellationToken cancellation) => database.ReadAsync<Outcome<Past<LabEvent>>>(
         async session =>
         {
             var seen = await SeeAsync(session, actor, id);
             if (seen.Refusal is { } no) return no;
-            return new List<LabEvent>(await LabStore.EventsAsync(session, id, 0, int.MaxValue));
+            limit = Math.Clamp(limit, 1, MostPast);
+            return PastOf(await LabStore.LastEventsAsync(session, id, before, limit + 1), limit);
         },
         cancellation);
 
     /// <summary>
-    /// Who did what to the lab, refused or done; the oldest first, the newest <see cref="LinesAtMost"/> of them. From which address somebody else did it is
-    /// for those alone who read the audit.
+    /// Who last did what to the lab, or did before the line <paramref name="before"/>, refused or done. From which address somebody else did it is for
+    /// those alone who read the audit.
     /// </summary>
-    public Task<Outcome<IReadOnlyList<AuditLine>>> DoneToAsync(Actor actor, LabId id, CancellationToken cancellation) => database.ReadAsync<Outcome<IReadOnlyList<AuditLine>>>(
+    public Task<Outcome<Past<AuditLine>>> DoneToAsync(Actor actor, LabId id, Guid? before, int limit, CancellationToken cancellation) => database.ReadAsync<Outcome<Past<AuditLine>>>(
         async session =>
         {
             var seen = await SeeAsync(session, actor, id);
             if (seen.Refusal is { } no) return no;
-            var lines = await AuditStore.ListAsync(session, new AuditFilter { ObjectKind = "lab", ObjectId = id.ToString() }, LinesAtMost, null);
+            limit = Math.Clamp(limit, 1, MostPast);
+            var lines = await AuditStore.ListAsync(session, new AuditFilter { ObjectKind = "lab", ObjectId = id.ToString() }, limit + 1, before);
             var all = May.Do(actor, Verb.SeeAudit);
-            return lines.Reverse().Select(row => AuditLine.Of(row) is var line && (all || row.Person == actor.Person) ? line : line with { Address = null, RequestId = null }).ToList();
+            return PastOf<AuditLine>(
+                [.. lines.Reverse().Select(row => AuditLine.Of(row) is var line && (all || row.Person == actor.Person) ? line : line with { Address = null, RequestId = null })], limit);
         },
         cancellation);
+
+    /// <summary>Of what was read with one more than is wanted.</summary>
+    private static Past<T> PastOf<T>(IReadOnlyList<T> read, int limit) => new([.. read.TakeLast(limit)], read.Count > limit);
 
     /// <summary>The end of what the machine printed on its serial port, as text with control characters made visible.</summary>
     public async Task<Outcome<string>> SerialLogAsync(Actor actor, LabId id, string machine, CancellationToken cancellation)

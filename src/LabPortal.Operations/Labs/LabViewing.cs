@@ -28,7 +28,7 @@ internal static class LabViewing
     {
         if (labs.Count == 0) return [];
         var ids = labs.Select(lab => lab.Id).ToList();
-        var teams = (await TeamStore.ListAsync(session)).ToDictionary(team => team.Id, team => team.Name);
+        var teams = await LabReadStore.TeamsOfAsync(session, ids);
         var owners = await LabReadStore.OwnersOfAsync(session, ids);
         var pools = (await PoolStore.ListAsync(session)).ToDictionary(pool => pool.Id);
         var prices = pools.Values.Where(pool => pool.Prices is not null).ToDictionary(pool => pool.Id, pool => pool.Prices!);

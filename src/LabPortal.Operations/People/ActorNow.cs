@@ -21,7 +21,7 @@ internal static class ActorNow
         {
             IsAdmin = fromPerson ? now.IsAdmin : actor.IsAdmin,
             IsAuditor = fromPerson ? now.IsAuditor : actor.IsAuditor,
-            Teams = (await TeamStore.MembershipsAsync(session, person: person)).ToDictionary(member => member.Team, member => member.Role),
+            Teams = (await TeamStore.MembershipsAsync(session, person)).ToDictionary(member => member.Team, member => member.Role),
         };
     }
 }

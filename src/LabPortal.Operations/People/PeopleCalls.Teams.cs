@@ -15,21 +15,35 @@ public sealed partial class PeopleCalls
     {
         if (actor.Person is not { } id) return Refusal.Forbidden("me");
         return await database.ReadAsync<Outcome<PersonView>>(async session => await PersonStore.FindAsync(session, id) is { } person
-            ? View(person, await TeamStore.MembershipsAsync(session, person: id), await TeamStore.ListAsync(session))
+            ? await ViewAsync(session, person)
             : Refusal.NotFound("person", id.ToString()), cancellation);
     }
 
-    public async Task<Outcome<IReadOnlyList<PersonView>>> PeopleAsync(Actor actor, CancellationToken cancellation)
+    /// <summary>By e-mail address.</summary>
+    public async Task<Outcome<Page<PersonView>>> PeopleAsync(Actor actor, PersonFilter filter, int limit, string? after, CancellationToken cancellation)
     {
         if (!May.Do(actor, Verb.AdministerPeople)) return Refusal.Forbidden(Verb.AdministerPeople.Word());
-        return await database.ReadAsync<Outcome<IReadOnlyList<PersonView>>>(async session =>
+        if (after is not null && !Guid.TryParseExact(after, "D", out _)) return Refusal.Invalid("after", "page.unknown-key");
+        limit = Math.Clamp(limit, 1, MostPerPage);
+        return await database.ReadAsync<Outcome<Page<PersonView>>>(async session =>
         {
-            var memberships = (await TeamStore.MembershipsAsync(session)).ToLookup(membership => membership.Person);
-            var teams = await TeamStore.ListAsync(session);
-            var own = await PersonStore.FindBySignInAsync(session, BootstrapName, BootstrapName);
-            return (await PersonStore.ListAsync(session)).Select(person => View(person, memberships[person.Id], teams) with { IsPortal = person.Id == own?.Id }).ToList();
+            var people = await PersonStore.PageAsync(session, filter, limit + 1, after is null ? null : new PersonId(Guid.ParseExact(after, "D")));
+            return new Page<PersonView>(await ViewsAsync(session, [.. people.Take(limit)]), people.Count > limit ? people[limit - 1].Id.ToString() : null);
         }, cancellation);
     }
+
+    /// <summary>One person, by id or e-mail address.</summary>
+    public async Task<Outcome<PersonView>> PersonAsync(Actor actor, string named, CancellationToken cancellation)
+    {
+        if (!May.Do(actor, Verb.AdministerPeople)) return Refusal.Forbidden(Verb.AdministerPeople.Word());
+        return await database.ReadAsync<Outcome<PersonView>>(async session => await FindAsync(session, named) is { } person ? await ViewAsync(session, person) : Refusal.NotFound("person", named), cancellation);
+    }
+
+    /// <summary>Somebody with this e-mail address who is in a team that the caller sees.</summary>
+    public Task<PersonId?> MemberAsync(Actor actor, string email, CancellationToken cancellation) => database.ReadAsync<PersonId?>(
+        async session => await PersonStore.FindByEmailAsync(session, PersonRules.Email(email)) is { } person
+            && (await TeamStore.MembershipsAsync(session, person.Id)).Any(membership => May.Do(actor, Verb.SeeTeam, team: membership.Team)) ? person.Id : null,
+        cancellation);
 
     /// <summary>Sessions of a disabled person are over at once, and do not come back when they are enabled again. Somebody who can administer stays.</summary>
     public async Task<Outcome<Done>> SetDisabledAsync(Actor actor, PersonId person, bool disabled, CancellationToken cancellation)
@@ -60,14 +74,19 @@ public sealed partial class PeopleCalls
         }, cancellation);
     }
 
-    /// <summary>The caller's teams; all for admins and auditors.</summary>
-    public Task<IReadOnlyList<TeamView>> TeamsAsync(Actor actor, CancellationToken cancellation) => database.ReadAsync<IReadOnlyList<TeamView>>(
+    /// <summary>The caller's teams, all for admins and auditors; by name, of which <paramref name="text"/> is a part.</summary>
+    public Task<Page<TeamView>> TeamsAsync(Actor actor, string? text, int limit, string? after, CancellationToken cancellation) => database.ReadAsync(
         async session =>
         {
-            var seen = (await TeamStore.ListAsync(session)).Where(team => May.Do(actor, Verb.SeeTeam, team: team.Id)).ToList();
-            return await ViewAsync(session, seen);
+            limit = Math.Clamp(limit, 1, MostPerPage);
+            var teams = await TeamStore.PageAsync(session, text, Seen(actor, Verb.SeeTeam), limit + 1, after);
+            return new Page<TeamView>(await ViewAsync(session, [.. teams.Take(limit)]), teams.Count > limit ? teams[limit - 1].Name : null);
         },
         cancellation);
+
+    /// <summary>The same to choose from: all of them, without their members.</summary>
+    public Task<IReadOnlyList<Team>> TeamChoicesAsync(Actor actor, CancellationToken cancellation)
+        => database.ReadAsync(session => TeamStore.PageAsync(session, null, Seen(actor, Verb.SeeTeam), int.MaxValue, null), cancellation);
 
     public Task<Outcome<TeamView>> TeamAsync(Actor actor, string name, CancellationToken cancellation) => database.ReadAsync<Outcome<TeamView>>(
         async session => await TeamStore.FindAsync(session, name) is { } team && May.Do(actor, Verb.SeeTeam, team: team.Id)
@@ -119,17 +138,27 @@ public sealed partial class PeopleCalls
         return person;
     }
 
-    private static PersonView View(Person person, IEnumerable<Membership> memberships, IReadOnlyList<Team> teams) => new(
-        person.Id, person.Name, person.Email, person.IsAdmin, person.IsAuditor, person.Disabled,
-        [.. memberships.Join(teams, membership => membership.Team, team => team.Id, (membership, team) => new MembershipView(team.Id, team.Name, membership.Role)).OrderBy(view => view.Team, StringComparer.Ordinal)]);
+    /// <summary>The teams of which the caller may see this: nothing for all, where it needs no team.</summary>
+    internal static IEnumerable<TeamId>? Seen(Actor actor, Verb verb) => May.Do(actor, verb) ? null : actor.Teams.Keys.Where(team => May.Do(actor, verb, team: team));
+
+    private static Task<Person?> FindAsync(Session session, string named)
+        => Guid.TryParseExact(named, "D", out var id) ? PersonStore.FindAsync(session, new PersonId(id)) : PersonStore.FindByEmailAsync(session, PersonRules.Email(named));
+
+    private static async Task<PersonView> ViewAsync(Session session, Person person) => (await ViewsAsync(session, [person]))[0];
+
+    private static async Task<IReadOnlyList<PersonView>> ViewsAsync(Session session, IReadOnlyList<Person> people)
+    {
+        var teams = await TeamStore.TeamsOfAsync(session, people.Select(person => person.Id));
+        var own = await PersonStore.FindBySignInAsync(session, BootstrapName, BootstrapName);
+        return [.. people.Select(person => new PersonView(
+            person.Id, person.Name, person.Email, person.IsAdmin, person.IsAuditor, person.Disabled,
+            [.. teams[person.Id].Select(membership => new MembershipView(membership.Team, membership.TeamName, membership.Role))]) { IsPortal = person.Id == own?.Id })];
+    }
 
     private static async Task<IReadOnlyList<TeamView>> ViewAsync(Session session, IReadOnlyList<Team> teams)
     {
-        var memberships = await TeamStore.MembershipsAsync(session, teams.Count == 1 ? teams[0].Id : null);
-        var people = (await PersonStore.ListAsync(session)).ToDictionary(person => person.Id);
-        return [.. teams.Select(team => new TeamView(team.Id, team.Name, team.Zone, team.Declared, [.. memberships
-            .Where(membership => membership.Team == team.Id)
-            .Select(membership => new MemberView(membership.Person, people[membership.Person].Name, people[membership.Person].Email, membership.Role))
-            .OrderBy(member => member.Email, StringComparer.Ordinal)]))];
+        var members = await TeamStore.MembersAsync(session, teams.Select(team => team.Id));
+        return [.. teams.Select(team => new TeamView(
+            team.Id, team.Name, team.Zone, team.Declared, [.. members[team.Id].Select(member => new MemberView(member.Person, member.Name, member.Email, member.Role))]))];
     }
 }

@@ -39,6 +39,7 @@ public sealed partial class PeopleCalls(Database database, TimeProvider time, Bo
     private const string BootstrapName = "bootstrap";
     private const int TriesAllowed = 5;
     private const int MinutesLocked = 5;
+    private const int MostPerPage = 200;
 
     private static readonly Duration s_tokenUseNoted = Duration.FromMinutes(1);
 
@@ -155,7 +156,7 @@ public sealed partial class PeopleCalls(Database database, TimeProvider time, Bo
     private static async Task<Actor?> ActorAsync(Session session, PersonId id, Channel channel, string? tokenName, string? address, string? requestId)
     {
         if (await PersonStore.FindAsync(session, id) is not { Disabled: false } person) return null;
-        var memberships = await TeamStore.MembershipsAsync(session, person: id);
+        var memberships = await TeamStore.MembershipsAsync(session, id);
         return new Actor
         {
             Person = id,

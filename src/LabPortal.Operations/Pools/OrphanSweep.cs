@@ -106,13 +106,23 @@ public sealed class OrphanSweep(Database database, OpenPools pools, PortalIdenti
             => orphans.Where(orphan => orphan.Kind != ResourceKind.Snapshot.Word()).GroupBy(orphan => (orphan.Owner, orphan.Generation)).ToDictionary(group => group.Key, group => group.Min(orphan => orphan.FirstSeenAt));
     }
 
+    /// <summary>
+    /// What the pool's orphans are decided on together: all that a generation left, which its name takes with it. Late parts of snapshots on a generation that
+    /// lives go each by itself.
+    /// </summary>
+    internal static async Task<IEnumerable<IReadOnlyList<Orphan>>> TogetherAsync(Session session, PoolId pool)
+    {
+        var orphans = await OrphanStore.OfPoolAsync(session, pool);
+        var owners = await OrphanStore.OwnersAsync(session, orphans.Select(orphan => orphan.Owner));
+        return orphans.GroupBy(orphan => (orphan.Owner, orphan.Generation, Alone: owners.GetValueOrDefault(orphan.Owner)?.Accounts(orphan.Generation) == true ? orphan.Id : default), (_, together) => together.ToList());
+    }
+
     private Task DecideByItselfAsync(Pool pool, CancellationToken cancellation) => Database.WriteAsync(
         async session =>
         {
-            // What people adopted keeps its whole generation.
-            var generations = (await OrphanStore.OfPoolAsync(session, pool.Id)).GroupBy(orphan => (orphan.Owner, orphan.Generation))
-                .Where(group => group.Any(orphan => orphan.State == OrphanState.Listed) && group.All(orphan => orphan.State != OrphanState.Adopted))
-                .Take(pool.Limits.OrphanDeletionsPerPass).ToList();
+            // What people adopted keeps what stands and falls with it.
+            var generations = (await TogetherAsync(session, pool.Id))
+                .Where(group => group.Any(orphan => orphan.State == OrphanState.Listed) && group.All(orphan => orphan.State != OrphanState.Adopted)).Take(pool.Limits.OrphanDeletionsPerPass).ToList();
             foreach (var orphan in generations.SelectMany(group => group).Where(orphan => orphan.State == OrphanState.Listed))
             {
                 await OrphanStore.SetStateAsync(session, orphan.Id, OrphanState.Deleting, null);

@@ -132,15 +132,19 @@ public sealed partial class PoolCalls(Database database, OpenPools pools, PoolSw
         },
         [("digestOf", image)], cancellation);
 
-    public async Task<Outcome<IReadOnlyList<OrphanView>>> OrphansAsync(Actor actor, CancellationToken cancellation)
+    /// <summary>What a pool, or every pool, has left; the longest known first.</summary>
+    public async Task<Outcome<Page<OrphanView>>> OrphansAsync(Actor actor, string? pool, int limit, string? after, CancellationToken cancellation)
     {
         if (!May.Do(actor, Verb.SeeOperations)) return Refusal.Forbidden(Verb.SeeOperations.Word());
-        return (await database.ReadAsync(OrphanStore.ListAsync, cancellation)).Select(View).ToList();
+        if (after is not null && !Guid.TryParseExact(after, "D", out _)) return Refusal.Invalid("after", "page.unknown-key");
+        limit = Math.Clamp(limit, 1, MostShown);
+        var orphans = await database.ReadAsync(session => OrphanStore.PageAsync(session, pool, limit + 1, after is null ? null : Guid.ParseExact(after, "D")), cancellation);
+        return new Page<OrphanView>([.. orphans.Take(limit).Select(View)], orphans.Count > limit ? Ids.Canonical(orphans[limit - 1].Id) : null);
     }
 
     /// <summary>
-    /// Deletes the orphan at its provider, in the background, with all that its generation left there. Asking again changes nothing. Refused while
-    /// people keep a part of it.
+    /// Deletes the orphan at its provider, in the background, with all that its generation left there; a late part of a snapshot on a machine that lives
+    /// goes alone. Asking again changes nothing. Refused while people keep a part of it.
     /// </summary>
     public Task<Outcome<OrphanView>> DeleteOrphanAsync(Actor actor, Guid id, CancellationToken cancellation) => DecideAsync(actor, id, OrphanState.Deleting, cancellation);
 
@@ -158,10 +162,10 @@ public sealed partial class PoolCalls(Database database, OpenPools pools, PoolSw
             if (await OrphanStore.FindAsync(session, id) is not { } orphan) return Refusal.NotFound("orphan", Ids.Canonical(id));
             (draft.Team, draft.Detail["name"]) = (orphan.Team, orphan.Name);
             if (orphan.State == OrphanState.Gone) return Refusal.Conflict("orphan.gone");
-            var generation = (await OrphanStore.OfPoolAsync(session, orphan.Pool)).Where(each => each.Owner == orphan.Owner && each.Generation == orphan.Generation).ToList();
-            if (state == OrphanState.Deleting && generation.Any(each => each.State == OrphanState.Adopted)) return Refusal.Conflict("orphan.adopted");
-            if (state == OrphanState.Adopted && orphan.State == OrphanState.Deleting) return Refusal.Conflict("orphan.being-deleted");
-            foreach (var each in generation) await OrphanStore.SetStateAsync(session, each.Id, state, null);
+            var together = (await OrphanSweep.TogetherAsync(session, orphan.Pool)).Single(group => group.Any(each => each.Id == id));
+            if (state == OrphanState.Deleting && together.Any(each => each.State == OrphanState.Adopted)) return Refusal.Conflict("orphan.adopted");
+            if (state == OrphanState.Adopted && together.Any(each => each.State == OrphanState.Deleting)) return Refusal.Conflict("orphan.being-deleted");
+            foreach (var each in together) await OrphanStore.SetStateAsync(session, each.Id, state, null);
             await PoolSweepStore.SetDueAsync(session, OrphanSweep.Name, orphan.Pool, now);
             return View((await OrphanStore.FindAsync(session, id))!);
         }, cancellation);

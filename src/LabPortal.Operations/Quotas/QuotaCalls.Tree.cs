@@ -6,6 +6,7 @@ using LabPortal.Domain;
 using LabPortal.Domain.People;
 using LabPortal.Domain.Quotas;
 using LabPortal.Operations.Audit;
+using LabPortal.Operations.People;
 using NodaTime;
 
 namespace LabPortal.Operations.Quotas;
@@ -26,17 +27,20 @@ public sealed partial class QuotaCalls
     /// <summary>More than anything has.</summary>
     private const long MostQuota = 1_000_000_000_000;
 
+    private const int MostPerPage = 200;
+
     private readonly AuditedWrite _audited = new(database, time);
 
-    /// <summary>Each team that the caller may see, by name.</summary>
-    public Task<IReadOnlyList<TeamUseView>> TreeAsync(Actor actor, CancellationToken cancellation) => database.ReadAsync<IReadOnlyList<TeamUseView>>(
+    /// <summary>The teams that the caller may see, by name, of which <paramref name="text"/> is a part.</summary>
+    public Task<Page<TeamUseView>> TreeAsync(Actor actor, string? text, int limit, string? after, CancellationToken cancellation) => database.ReadAsync(
         async session =>
         {
+            limit = Math.Clamp(limit, 1, MostPerPage);
             var now = time.Now();
             var views = new List<TeamUseView>();
-            foreach (var team in (await TeamStore.ListAsync(session)).Where(team => May.Do(actor, Verb.SeeQuota, team: team.Id)))
-                views.Add(View(team, await QuotaHoldStore.ReadAsync(session, team.Id, now), now));
-            return views;
+            var teams = await TeamStore.PageAsync(session, text, PeopleCalls.Seen(actor, Verb.SeeQuota), limit + 1, after);
+            foreach (var team in teams.Take(limit)) views.Add(View(team, await QuotaHoldStore.ReadAsync(session, team.Id, now), now));
+            return new Page<TeamUseView>(views, teams.Count > limit ? teams[limit - 1].Name : null);
         },
         cancellation);
 

@@ -23,10 +23,20 @@ internal static class Answers
 
     public static IResult NotFound(HttpContext context, string kind, string name) => Problems.Of(context, Refusal.NotFound(kind, name));
 
+    /// <summary>The page that was asked for, cut by the database; <paramref name="read"/> is given how many and after what.</summary>
+    public static async Task<IResult> PageAsync<T, TBody>(HttpContext context, Func<Asked, int, string?, Task<Outcome<Page<T>>>> read, Func<T, TBody> body)
+    {
+        var asked = new Asked(context);
+        var (limit, after) = (asked.Limit, asked.After);
+        var page = await read(asked, limit, after);
+        if (asked.Mistakes is { Count: > 0 } mistakes) return Invalid(context, mistakes);
+        return page.Ok ? Page(page.Value, body) : Problems.Of(context, page.Refusal!);
+    }
+
     /// <summary>A page that the database cut.</summary>
     public static IResult Page<T, TBody>(Page<T> page, Func<T, TBody> body) => Results.Ok(new Listing<TBody>([.. page.Items.Select(body)], page.Next));
 
-    /// <summary>A page of a list that is short by nature (pools, teams, sizes): sorted by its key, which is what the next page is asked with.</summary>
+    /// <summary>A page of a list that is short by nature (pools, sizes): sorted by its key, which is what the next page is asked with.</summary>
     public static IResult Page<T, TBody>(HttpContext context, IEnumerable<T> all, Func<T, string> key, Func<T, TBody> body)
     {
         var asked = new Asked(context);

@@ -82,9 +82,9 @@ internal static class ApiRoutes
         catalogue.MapGet("/sizes/{name}", CatalogueRoutes.SizeAsync).Says("findSize", "One size").Gives<SizeBody>().Refuses(404);
 
         var people = api.MapGroup("").WithTags("People");
-        people.MapGet("/teams", PeopleRoutes.TeamsAsync).Says("listTeams", "The caller's teams; all for admins and auditors").Lists<TeamBody>();
+        people.MapGet("/teams", PeopleRoutes.TeamsAsync).Says("listTeams", "The caller's teams; all for admins and auditors", "By name; `q` is part of it.").Asks("q").Lists<TeamBody>();
         people.MapGet("/teams/{name}", PeopleRoutes.TeamAsync).Says("findTeam", "One team with its members").Gives<TeamBody>().Refuses(404);
-        people.MapGet("/people", PeopleRoutes.PeopleAsync).Says("listPeople", "People (admins)").Lists<PersonBody>().Refuses(403);
+        people.MapGet("/people", PeopleRoutes.PeopleAsync).Says("listPeople", "People (admins)", "By e-mail address; `q` is part of it or of the name.").Asks("q").Lists<PersonBody>().Refuses(403);
         people.MapGet("/people/{name}", PeopleRoutes.PersonAsync).Says("findPerson", "One person, by id or e-mail address (admins)").Gives<PersonBody>().Refuses(403, 404);
 
         people.MapPost("/teams", PeopleRoutes.CreateTeamAsync).Says("createTeam", "Make a team (admins)").Takes<TeamRequestBody>().Creates<TeamBody>().Refuses(400, 403, 409);
@@ -125,7 +125,7 @@ internal static class ApiRoutes
         me.MapDelete("/keys/{id}", PeopleRoutes.RemoveKeyAsync).Says("removeKey", "Remove an SSH public key").Produces(204).Refuses(404);
 
         people.MapGet("/teams/{team}/quota", PeopleRoutes.QuotaAsync).Says("teamQuota", "A team's quota, and which labs hold it").Gives<IReadOnlyList<QuotaView>>().Refuses(404);
-        people.MapGet("/quotas", PeopleRoutes.QuotasAsync).Says("listQuotas", "Each team with its limits, and who uses what").Lists<TeamUseView>();
+        people.MapGet("/quotas", PeopleRoutes.QuotasAsync).Says("listQuotas", "Each team with its limits, and who uses what", "By name; `q` is part of it.").Asks("q").Lists<TeamUseView>();
         people.MapPut("/teams/{team}/quota", PeopleRoutes.SetQuotaAsync).Says("setQuota", "Set a team's limits (admins)",
             "By dimension, for the team and for each person in it; what is not named is unlimited. 409 where the team is declared.").Takes<QuotaRequestBody>().Gives<TeamUseView>().Refuses(400, 403, 404, 409);
         people.MapPost("/teams/{team}/detach", PeopleRoutes.DetachAsync).Says("detachTeam", "Take a declared team into the portal's own hands (admins)").Produces(204).Refuses(403, 404);
@@ -159,7 +159,7 @@ internal static class ApiRoutes
             "In the background; progress is in the pool.").Takes<ImportRequestBody>().Accepts<PoolBody>().Refuses(400, 403, 404);
         operations.MapPost("/pools/{name}/images/{image}/digest", PoolRoutes.ReadDigestAsync).Says("readDigest", "Read an image on each host that has it without a digest (admins)",
             "In the background; progress is in the pool.").Accepts<PoolBody>().Refuses(400, 403, 404, 409);
-        operations.MapGet("/orphans", PoolRoutes.OrphansAsync).Says("listOrphans", "What carries our name at a provider and belongs to no living lab (admins, auditors)").Lists<OrphanView>().Refuses(403);
+        operations.MapGet("/orphans", PoolRoutes.OrphansAsync).Says("listOrphans", "What carries our name at a provider and belongs to no living lab (admins, auditors)", "The longest known first.").Asks("pool").Lists<OrphanView>().Refuses(403);
         operations.MapPost("/orphans/{id}/adopt", PoolRoutes.AdoptAsync).Says("adoptOrphan", "Leave an orphan to people: never touched again (admins)").Accepts<OrphanView>().Refuses(403, 404, 409);
         operations.MapPost("/orphans/{id}/delete", PoolRoutes.DeleteAsync).Says("deleteOrphan", "Delete an orphan at its provider, in the background (admins)").Accepts<OrphanView>().Refuses(403, 404, 409);
 

@@ -18,6 +18,7 @@ internal static class Document
         ["team"] = "Only this team's, by name.",
         ["owner"] = "Only this person's.",
         ["blueprint"] = "Only of this blueprint.",
+        ["pool"] = "Only of this pool, by name.",
         ["phase"] = "Only runs that are `running`, `waiting`, `stuck` or `over`.",
         ["q"] = "Part of the name, any case.",
         ["limit"] = "At most so many items, 1 to 200; 50 where it is not said.",

@@ -171,9 +171,12 @@ internal static class LabRoutes
         Access = offered.Kinds.Contains(ConsoleKind.Ssh) && machine.Access is [var direct, ..] ? [.. machine.Access, direct with { Via = "portal" }] : machine.Access,
     };
 
-    public static async Task<IResult> AuditAsync(HttpContext context, string id, LabCalls labs, CancellationToken cancellation) => TryRead(id, out var lab)
-        ? Answers.Page(context, await labs.DoneToAsync(context.Actor(), lab, cancellation), line => line.Id.ToString(), AuditBody.Of)
-        : Unknown(context, id);
+    public static async Task<IResult> AuditAsync(HttpContext context, string id, LabCalls labs, CancellationToken cancellation)
+    {
+        if (!TryRead(id, out var lab)) return Unknown(context, id);
+        var done = await labs.DoneToAsync(context.Actor(), lab, null, int.MaxValue, cancellation);
+        return done.Ok ? Answers.Page(context, done.Value.Items, line => line.Id.ToString(), AuditBody.Of) : Problems.Of(context, done.Refusal!);
+    }
 
     private static string Location(LabView lab) => $"{ApiRoutes.Prefix}/labs/{lab.Id}";
 
@@ -214,7 +217,6 @@ internal static class LabRoutes
     {
         if (owner == "me") return actor.Person;
         if (Guid.TryParseExact(owner, "D", out var id)) return new PersonId(id);
-        var members = (await people.TeamsAsync(actor, cancellation)).SelectMany(team => team.Members);
-        return members.Where(member => string.Equals(member.Email, owner, StringComparison.OrdinalIgnoreCase)).Select(member => (PersonId?)member.Person).FirstOrDefault();
+        return await people.MemberAsync(actor, owner, cancellation);
     }
 }

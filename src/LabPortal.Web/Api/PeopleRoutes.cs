@@ -9,8 +9,8 @@ namespace LabPortal.Web.Api;
 
 internal static class PeopleRoutes
 {
-    public static async Task<IResult> TeamsAsync(HttpContext context, PeopleCalls people, CancellationToken cancellation)
-        => Answers.Page(context, await people.TeamsAsync(context.Actor(), cancellation), team => team.Name, TeamBody.Of);
+    public static Task<IResult> TeamsAsync(HttpContext context, PeopleCalls people, CancellationToken cancellation)
+        => Answers.PageAsync(context, async (asked, limit, after) => Outcome.Of(await people.TeamsAsync(context.Actor(), asked.Text("q"), limit, after, cancellation)), TeamBody.Of);
 
     public static async Task<IResult> TeamAsync(HttpContext context, string name, PeopleCalls people, CancellationToken cancellation)
         => Answers.Ok(context, await people.TeamAsync(context.Actor(), name, cancellation), TeamBody.Of);
@@ -42,8 +42,8 @@ internal static class PeopleRoutes
     public static async Task<IResult> QuotaAsync(HttpContext context, string team, QuotaCalls quotas, CancellationToken cancellation)
         => Answers.Ok(context, await quotas.OfTeamAsync(context.Actor(), team, cancellation), quota => quota);
 
-    public static async Task<IResult> QuotasAsync(HttpContext context, QuotaCalls quotas, CancellationToken cancellation)
-        => Answers.Page(context, await quotas.TreeAsync(context.Actor(), cancellation), team => team.Team, team => team);
+    public static Task<IResult> QuotasAsync(HttpContext context, QuotaCalls quotas, CancellationToken cancellation)
+        => Answers.PageAsync(context, async (asked, limit, after) => Outcome.Of(await quotas.TreeAsync(context.Actor(), asked.Text("q"), limit, after, cancellation)), team => team);
 
     public static async Task<IResult> SetQuotaAsync(HttpContext context, string team, QuotaCalls quotas, CancellationToken cancellation)
     {
@@ -75,18 +75,12 @@ internal static class PeopleRoutes
         ? Answers.Nothing(context, await webhooks.RemoveAsync(context.Actor(), team, webhook, cancellation))
         : Answers.NotFound(context, "webhook", id);
 
-    public static async Task<IResult> PeopleAsync(HttpContext context, PeopleCalls people, CancellationToken cancellation)
-        => Answers.Page(context, await people.PeopleAsync(context.Actor(), cancellation), person => person.Id.ToString(), PersonBody.Of);
+    public static Task<IResult> PeopleAsync(HttpContext context, PeopleCalls people, CancellationToken cancellation)
+        => Answers.PageAsync(context, (asked, limit, after) => people.PeopleAsync(context.Actor(), new PersonFilter { Text = asked.Text("q") }, limit, after, cancellation), PersonBody.Of);
 
     /// <summary>By id or e-mail address.</summary>
     public static async Task<IResult> PersonAsync(HttpContext context, string name, PeopleCalls people, CancellationToken cancellation)
-    {
-        var all = await people.PeopleAsync(context.Actor(), cancellation);
-        if (!all.Ok) return Problems.Of(context, all.Refusal!);
-        return all.Value.SingleOrDefault(person => person.Id.ToString() == name || string.Equals(person.Email, name, StringComparison.OrdinalIgnoreCase)) is { } person
-            ? Results.Ok(PersonBody.Of(person))
-            : Answers.NotFound(context, "person", name);
-    }
+        => Answers.Ok(context, await people.PersonAsync(context.Actor(), name, cancellation), PersonBody.Of);
 
     public static async Task<IResult> InviteAsync(HttpContext context, PeopleCalls people, PortalSettings settings, CancellationToken cancellation)
     {
@@ -175,8 +169,8 @@ internal static class PeopleRoutes
     private static async Task<PersonId?> IdOfAsync(HttpContext context, string name, PeopleCalls people, CancellationToken cancellation)
     {
         if (Guid.TryParseExact(name, "D", out var id)) return new PersonId(id);
-        var all = await people.PeopleAsync(context.Actor(), cancellation);
-        return all.Ok ? all.Value.SingleOrDefault(person => string.Equals(person.Email, name, StringComparison.OrdinalIgnoreCase))?.Id : default(PersonId);
+        var found = await people.PersonAsync(context.Actor(), name, cancellation);
+        return found.Ok ? found.Value.Id : found.Refusal!.Kind == RefusalKind.NotFound ? null : default(PersonId);
     }
 }
 

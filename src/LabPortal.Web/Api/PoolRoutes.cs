@@ -38,8 +38,8 @@ internal static class PoolRoutes
     public static async Task<IResult> ReadDigestAsync(HttpContext context, string name, string image, PoolCalls pools, CancellationToken cancellation)
         => Answers.Accepted(context, await pools.ReadDigestAsync(context.Actor(), name, image, cancellation), pool => $"{ApiRoutes.Prefix}/pools/{pool.Name}", PoolBody.Of);
 
-    public static async Task<IResult> OrphansAsync(HttpContext context, PoolCalls pools, CancellationToken cancellation)
-        => Answers.Page(context, await pools.OrphansAsync(context.Actor(), cancellation), orphan => orphan.Id.ToString(), found => found);
+    public static Task<IResult> OrphansAsync(HttpContext context, PoolCalls pools, CancellationToken cancellation)
+        => Answers.PageAsync(context, (asked, limit, after) => pools.OrphansAsync(context.Actor(), asked.Text("pool"), limit, after, cancellation), found => found);
 
     public static async Task<IResult> AdoptAsync(HttpContext context, string id, PoolCalls pools, CancellationToken cancellation) => Guid.TryParseExact(id, "D", out var orphan)
         ? Answers.Accepted(context, await pools.AdoptOrphanAsync(context.Actor(), orphan, cancellation), _ => $"{ApiRoutes.Prefix}/orphans", found => found)

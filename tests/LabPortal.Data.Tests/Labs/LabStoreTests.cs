@@ -41,6 +41,9 @@ public sealed class LabStoreTests(TestDatabases databases)
             cancellation)));
         var events = await database.ReadAsync(session => LabStore.EventsAsync(session, lab.Id, 0, 100), cancellation);
         Assert.Equal(Enumerable.Range(1, 20).Select(i => (long)i), events.Select(e => e.Version));
+        var last = await database.ReadAsync(session => LabStore.LastEventsAsync(session, lab.Id, null, 3), cancellation);
+        Assert.Equal([18L, 19L, 20L], last.Select(e => e.Version));
+        Assert.Equal([16L, 17L], (await database.ReadAsync(session => LabStore.LastEventsAsync(session, lab.Id, 18, 2), cancellation)).Select(e => e.Version));
         Assert.Equal(20, (await heard.WaitAsync(TimeSpan.FromSeconds(5), cancellation)).Count);
     }
 

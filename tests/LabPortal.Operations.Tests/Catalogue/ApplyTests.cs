@@ -72,6 +72,26 @@ public sealed class ApplyTests(TestDatabases databases)
 
     private static CancellationToken Cancellation => TestContext.Current.CancellationToken;
 
+    [Fact]
+    public async Task Who_holds_a_teams_quota_gets_a_pool_while_an_apply_that_takes_both_away_waits()
+    {
+        await using var portal = await PortalPeople.CreateAsync(databases, Engine.Postgres);
+        var catalogue = new CatalogueCalls(portal.Database, portal.Time, Providers.ProviderKinds.All);
+        Assert.True((await catalogue.ApplyAsync(portal.Admin, "kind: Team\nname: qa\nzone: UTC\n---\nkind: Pool\nname: pretend\nprovider: simulated\n", false, false, Cancellation)).Ok);
+        Task<Outcome<Applied>>? prune = null;
+        await portal.Database.WriteAsync(async session =>
+        {
+            var team = (await TeamStore.FindAsync(session, "qa"))!.Id;
+            await Data.Quotas.QuotaHoldStore.LockAsync(session, team, default);
+            prune ??= Task.Run(() => catalogue.ApplyAsync(portal.Admin, "", false, true, Cancellation), Cancellation);
+            while (await portal.Database.ReadAsync(other => other.FindAsync<long>("SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"), Cancellation) == 0)
+                await Task.Delay(20, Cancellation);
+            // A pool that the other one had would be a circle.
+            Assert.Single(await session.QueryAsync<string>("SELECT id FROM pools FOR UPDATE NOWAIT"));
+        }, Cancellation);
+        Assert.Equal(["Pool/pretend", "Team/qa"], (await prune!).Value.Pruned.Order());
+    }
+
     [Theory, InlineData(Engine.Sqlite), InlineData(Engine.Postgres)]
     public async Task The_contracts_example_applies_and_applying_it_again_changes_nothing(Engine engine)
     {

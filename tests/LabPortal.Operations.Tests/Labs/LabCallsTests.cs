@@ -265,12 +265,12 @@ public sealed class LabCallsTests(TestDatabases databases)
         labs.Time.Advance(TimeSpan.FromSeconds(1));
         Assert.True((await labs.Calls.AskMachineAsync(ada, lab, "m2", LabVerb.Restart, Cancellation)).Ok);
 
-        var lines = (await labs.Calls.DoneToAsync(bob, lab, Cancellation)).Value;
+        var lines = (await labs.Calls.DoneToAsync(bob, lab, null, 100, Cancellation)).Value.Items;
         Assert.Equal(["Ada request-lab done", "Bob end-lab actor.may-not", "Ada restart-lab done"], lines.Select(line => $"{line.Actor} {line.Verb} {line.Outcome}"));
         Assert.Equal("m2", lines[2].Detail["machine"]);
         Assert.Equal([null, "10.0.0.8", null], lines.Select(line => line.Address));
-        Assert.Equal(["10.0.0.7", "10.0.0.8", "10.0.0.7"], (await labs.Calls.DoneToAsync(bob with { IsAuditor = true }, lab, Cancellation)).Value.Select(line => line.Address));
-        Assert.Equal(RefusalKind.NotFound, (await labs.Calls.DoneToAsync(await labs.TeamAsync("others"), lab, Cancellation)).Refusal!.Kind);
+        Assert.Equal(["10.0.0.7", "10.0.0.8", "10.0.0.7"], (await labs.Calls.DoneToAsync(bob with { IsAuditor = true }, lab, null, 100, Cancellation)).Value.Items.Select(line => line.Address));
+        Assert.Equal(RefusalKind.NotFound, (await labs.Calls.DoneToAsync(await labs.TeamAsync("others"), lab, null, 100, Cancellation)).Refusal!.Kind);
     }
 
     [Fact]

@@ -1,5 +1,7 @@
+using LabPortal.Data.People;
 using LabPortal.Domain;
 using LabPortal.Domain.People;
+using LabPortal.Operations.People;
 using LabPortal.Testing;
 using NodaTime;
 using Xunit;
@@ -55,7 +57,7 @@ public sealed class PeopleCallsTests(TestDatabases databases)
         var outcomes = await Task.WhenAll(Enumerable.Range(0, 8).Select(_ => portal.Calls.UseLinkAsync(link.Token, null, null, PortalPeople.Password, null, Cancellation)));
         Assert.Single(outcomes, outcome => outcome.Ok);
         Assert.All(outcomes.Where(outcome => !outcome.Ok), outcome => Assert.Equal("link.not-valid", outcome.Refusal!.Code));
-        Assert.Equal(2, (await portal.Calls.PeopleAsync(portal.Admin, Cancellation)).Value.Count);
+        Assert.Equal(2, (await portal.Calls.PeopleAsync(portal.Admin, new(), 10, null, Cancellation)).Value.Items.Count);
     }
 
     [Theory, InlineData(Engine.Sqlite), InlineData(Engine.Postgres)]
@@ -150,7 +152,7 @@ public sealed class PeopleCallsTests(TestDatabases databases)
         Assert.Single(actors.Select(actor => actor!.Person).Distinct());
         var bootstrap = actors[0]!;
         Assert.Equal((true, Channel.Bootstrap, "bootstrap"), (bootstrap.IsAdmin, bootstrap.Channel, bootstrap.Name));
-        Assert.Equal([bootstrap.Person!.Value], (await portal.Calls.PeopleAsync(portal.Admin, Cancellation)).Value.Where(person => person.IsPortal).Select(person => person.Id));
+        Assert.Equal([bootstrap.Person!.Value], (await portal.Calls.PeopleAsync(portal.Admin, new(), 10, null, Cancellation)).Value.Items.Where(person => person.IsPortal).Select(person => person.Id));
         Assert.Null(await portal.Calls.ActorOfAsync(bootstrap.Person!.Value, null, null, null, Cancellation));
         Assert.Equal("person.disabled", (await portal.Calls.MakeResetLinkAsync(portal.Admin, bootstrap.Person.Value, Cancellation)).Refusal!.Code);
         Assert.Equal("person.system", (await portal.Calls.SetDisabledAsync(portal.Admin, bootstrap.Person.Value, false, Cancellation)).Refusal!.Code);
@@ -158,6 +160,57 @@ public sealed class PeopleCallsTests(TestDatabases databases)
         Assert.Null(await portal.Calls.ActorOfTokenAsync(PortalPeople.BootstrapToken + "x", null, null, Cancellation));
         var unconfigured = new LabPortal.Operations.People.PeopleCalls(portal.Database, portal.Time, new(null), portal.Settings);
         Assert.Null(await unconfigured.ActorOfTokenAsync(PortalPeople.BootstrapToken, null, null, Cancellation));
+    }
+
+    [Theory, InlineData(Engine.Sqlite), InlineData(Engine.Postgres)]
+    public async Task Of_many_people_and_teams_a_page_is_read_at_a_time_and_each_is_met_once(Engine engine)
+    {
+        await using var portal = await PortalPeople.CreateAsync(databases, engine);
+        var teams = Enumerable.Range(0, 120).Select(i => new Team { Id = new(Guid.CreateVersion7()), Name = $"team-{i:000}", Zone = "UTC" }).ToList();
+        var people = Enumerable.Range(0, 500).Select(i => new Person { Id = new(Guid.CreateVersion7()), Name = i == 7 ? "Half_100%" : $"Somebody {i}", Email = $"p{i:000}@example.org", Disabled = i == 8, CreatedAt = default }).ToList();
+        await portal.Database.WriteAsync(async session =>
+        {
+            foreach (var team in teams) await TeamStore.SaveAsync(session, team, default);
+            foreach (var (i, person) in people.Index())
+            {
+                await PersonStore.AddAsync(session, person);
+                await TeamStore.SetMemberAsync(session, new Membership(teams[i % teams.Count].Id, person.Id, TeamRole.Requester));
+            }
+        }, Cancellation);
+
+        Assert.Equal(26, (await portal.Database.ReadAsync(session => PersonStore.PageAsync(session, new(), 26, null), Cancellation)).Count);
+        Assert.Equal(26, (await portal.Database.ReadAsync(session => TeamStore.PageAsync(session, null, null, 26, null), Cancellation)).Count);
+        var met = await AllAsync(25, async after => (await PeopleAsync(new(), 25, after))!);
+        Assert.Equal([.. people.Select(person => person.Email), "root@example.org"], met.Select(person => person.Email));
+        Assert.All(met.SkipLast(1).Index(), one => Assert.Equal($"team-{one.Index % 120:000}", Assert.Single(one.Item.Teams).Team));
+        Assert.Equal(teams.Select(team => team.Name), (await AllAsync(50, after => portal.Calls.TeamsAsync(portal.Admin, null, 50, after, Cancellation))).Select(team => team.Name));
+        Assert.Equal("page.unknown-key", (await portal.Calls.PeopleAsync(portal.Admin, new(), 25, "x", Cancellation)).Refusal!.Errors!.Single().Code);
+
+        // A search means what was typed, whatever that is in SQL.
+        Assert.Equal(["p007@example.org"], (await PeopleAsync(new() { Text = "f_100%" }, 9, null))!.Items.Select(person => person.Email));
+        Assert.Equal(["p420@example.org"], (await PeopleAsync(new() { Text = "P420@" }, 9, null))!.Items.Select(person => person.Email));
+        Assert.Equal(["team-110", "team-111"], (await portal.Calls.TeamsAsync(portal.Admin, "TEAM-11", 2, null, Cancellation)).Items.Select(team => team.Name));
+        // Who could join is let in and not there.
+        var could = await AllAsync(200, async after => (await PeopleAsync(new() { CouldJoin = teams[3].Id }, 200, after))!);
+        Assert.Equal(people.Where((person, i) => !person.Disabled && i % 120 != 3).Select(person => person.Id).Append(portal.Admin.Person!.Value), could.Select(person => person.Id));
+        // Members page through their own.
+        var member = portal.Admin with { IsAdmin = false, Teams = new Dictionary<TeamId, TeamRole> { [teams[5].Id] = TeamRole.Requester, [teams[90].Id] = TeamRole.Manager } };
+        Assert.Equal(["team-005", "team-090"], (await AllAsync(1, after => portal.Calls.TeamsAsync(member, null, 1, after, Cancellation))).Select(team => team.Name));
+        Assert.Equal(["team-005", "team-090"], (await portal.Calls.TeamChoicesAsync(member, Cancellation)).Select(team => team.Name));
+
+        async Task<Page<PersonView>?> PeopleAsync(PersonFilter filter, int limit, string? after) => (await portal.Calls.PeopleAsync(portal.Admin, filter, limit, after, Cancellation)).Value;
+
+        static async Task<List<T>> AllAsync<T>(int limit, Func<string?, Task<Page<T>>> read)
+        {
+            var all = new List<T>();
+            for (string? after = null; ;)
+            {
+                var page = await read(after);
+                Assert.InRange(page.Items.Count, 1, limit);
+                all.AddRange(page.Items);
+                if ((after = page.Next) is null) return all;
+            }
+        }
     }
 
     [Theory, InlineData(Engine.Sqlite), InlineData(Engine.Postgres)]
@@ -172,9 +225,9 @@ public sealed class PeopleCallsTests(TestDatabases databases)
         var eve = await portal.ActorAsync(await portal.JoinAsync("eve@example.org"));
         Assert.Equal("ada@example.org", Assert.Single((await portal.Calls.TeamAsync(ada, "qa", Cancellation)).Value.Members).Email);
         Assert.Equal(RefusalKind.NotFound, (await portal.Calls.TeamAsync(eve, "qa", Cancellation)).Refusal!.Kind);
-        Assert.Empty(await portal.Calls.TeamsAsync(eve, Cancellation));
+        Assert.Empty((await portal.Calls.TeamsAsync(eve, null, 10, null, Cancellation)).Items);
         Assert.Equal(RefusalKind.Forbidden, (await portal.Calls.SetMemberAsync(ada, "qa", eve.Person!.Value, TeamRole.Manager, Cancellation)).Refusal!.Kind);
-        Assert.Equal(RefusalKind.Forbidden, (await portal.Calls.PeopleAsync(ada, Cancellation)).Refusal!.Kind);
+        Assert.Equal(RefusalKind.Forbidden, (await portal.Calls.PeopleAsync(ada, new(), 10, null, Cancellation)).Refusal!.Kind);
         Assert.True((await portal.Calls.SetMemberAsync(portal.Admin, "qa", ada.Person!.Value, null, Cancellation)).Ok);
         Assert.Equal(RefusalKind.NotFound, (await portal.Calls.TeamAsync(await portal.ActorAsync(signedIn), "qa", Cancellation)).Refusal!.Kind);
         var line = (await portal.Audit.ListAsync(portal.Admin, new() { ObjectKind = "team", ObjectId = "qa" }, 10, null, Cancellation)).Value.Items;

@@ -89,7 +89,7 @@ public sealed class SweepTests(TestDatabases databases)
         }
 
         Assert.Equal("healthy", (await portal.FindAsync("c-works", Cancellation))!.State);
-        await EventuallyAsync(async () => (await portal.Calls.OrphansAsync(PoolsUnderTest.Admin, Cancellation)).Value.Count > 0);
+        await EventuallyAsync(async () => (await portal.Calls.OrphansAsync(PoolsUnderTest.Admin, null, 200, null, Cancellation)).Value.Items.Count > 0);
         Assert.Equal(MachineState.Running, (await portal.FindLabAsync(lab.Id, Cancellation)).Machines[0].State);
     }
 
@@ -186,11 +186,11 @@ public sealed class SweepTests(TestDatabases databases)
         // A run that lives may still be making it.
         await AddRunAsync(portal, lab.Id, "running");
         await portal.Orphans.LookAsync(pool.Id, Cancellation);
-        Assert.Empty((await portal.Calls.OrphansAsync(PoolsUnderTest.Admin, Cancellation)).Value);
+        Assert.Empty((await portal.Calls.OrphansAsync(PoolsUnderTest.Admin, null, 200, null, Cancellation)).Value.Items);
 
         await portal.Database.WriteAsync(session => session.ExecuteAsync("UPDATE runs SET state = 'abandoned'"), Cancellation);
         await portal.Orphans.LookAsync(pool.Id, Cancellation);
-        var orphans = (await portal.Calls.OrphansAsync(PoolsUnderTest.Admin, Cancellation)).Value;
+        var orphans = (await portal.Calls.OrphansAsync(PoolsUnderTest.Admin, null, 200, null, Cancellation)).Value.Items;
         Assert.Equal(5, orphans.Count);
         Assert.All(orphans, orphan => Assert.Equal((7, "qa", lab.Id, "listed"), (orphan.Generation, orphan.Team, orphan.Lab, orphan.State)));
         var resources = (await portal.Calls.ResourcesAsync(PoolsUnderTest.Admin, "a", Cancellation)).Value;
@@ -201,7 +201,7 @@ public sealed class SweepTests(TestDatabases databases)
         Assert.Equal("actor.may-not", (await portal.Calls.DeleteOrphanAsync(PoolsUnderTest.Nobody, orphans[0].Id, Cancellation)).Refusal?.Code);
         Assert.Equal("deleting", (await portal.Calls.DeleteOrphanAsync(PoolsUnderTest.Admin, orphans[0].Id, Cancellation)).Value.State);
         await portal.Orphans.RunAsync(Cancellation);
-        Assert.Empty((await portal.Calls.OrphansAsync(PoolsUnderTest.Admin, Cancellation)).Value);
+        Assert.Empty((await portal.Calls.OrphansAsync(PoolsUnderTest.Admin, null, 200, null, Cancellation)).Value.Items);
         Assert.Equal(["orphan", "gone"], await MeterAsync());
         Assert.All(await world.ResourcesAsync(Cancellation), resource => Assert.Contains("-g1", resource.Name));
         Assert.Equal(5, (await world.ResourcesAsync(Cancellation)).Count);
@@ -233,18 +233,18 @@ public sealed class SweepTests(TestDatabases databases)
         // Whose run lives, or is stuck, answers for it.
         await AddRunAsync(portal, lab.Id, "stuck");
         await portal.Orphans.LookAsync(pool.Id, Cancellation);
-        Assert.Empty((await portal.Calls.OrphansAsync(PoolsUnderTest.Admin, Cancellation)).Value);
+        Assert.Empty((await portal.Calls.OrphansAsync(PoolsUnderTest.Admin, null, 200, null, Cancellation)).Value.Items);
 
         await portal.Database.WriteAsync(session => session.ExecuteAsync("UPDATE runs SET state = 'undone'"), Cancellation);
         await portal.Orphans.LookAsync(pool.Id, Cancellation);
-        var orphan = Assert.Single((await portal.Calls.OrphansAsync(PoolsUnderTest.Admin, Cancellation)).Value);
+        var orphan = Assert.Single((await portal.Calls.OrphansAsync(PoolsUnderTest.Admin, null, 200, null, Cancellation)).Value.Items);
         Assert.Equal(("snapshot", owner.SnapshotName(late), "listed"), (orphan.Kind, orphan.Name, orphan.State));
         Assert.Equal([owner.SnapshotName(late)], (await portal.Calls.ResourcesAsync(PoolsUnderTest.Admin, "a", Cancellation)).Value.Where(resource => !resource.Known).Select(resource => resource.Name));
 
         // It goes alone: its machine, whose meter it does not touch, stays with all that is its own.
         Assert.Equal("deleting", (await portal.Calls.DeleteOrphanAsync(PoolsUnderTest.Admin, orphan.Id, Cancellation)).Value.State);
         await portal.Orphans.LookAsync(pool.Id, Cancellation);
-        Assert.Empty((await portal.Calls.OrphansAsync(PoolsUnderTest.Admin, Cancellation)).Value);
+        Assert.Empty((await portal.Calls.OrphansAsync(PoolsUnderTest.Admin, null, 200, null, Cancellation)).Value.Items);
         var left = (await world.ResourcesAsync(Cancellation)).Select(resource => resource.Name).ToList();
         Assert.Equal(6, left.Count);
         Assert.Contains(owner.SnapshotName(known), left);
@@ -254,18 +254,15 @@ public sealed class SweepTests(TestDatabases databases)
         var (adopted, decided) = (new SnapshotId(Guid.NewGuid()), new SnapshotId(Guid.NewGuid()));
         foreach (var part in new[] { adopted, decided }) await snapshots.TakeSnapshotAsync(new ResourceRef(owner), part, Cancellation);
         await portal.Orphans.LookAsync(pool.Id, Cancellation);
-        var listed = (await portal.Calls.OrphansAsync(PoolsUnderTest.Admin, Cancellation)).Value.ToDictionary(found => found.Name, found => found.Id);
-        await portal.Database.WriteAsync(async session =>
-        {
-            await OrphanStore.SetStateAsync(session, listed[owner.SnapshotName(adopted)], OrphanState.Adopted, null);
-            await OrphanStore.SetStateAsync(session, listed[owner.SnapshotName(decided)], OrphanState.Deleting, null);
-        }, Cancellation);
+        var listed = (await portal.Calls.OrphansAsync(PoolsUnderTest.Admin, null, 200, null, Cancellation)).Value.Items.ToDictionary(found => found.Name, found => found.Id);
+        Assert.True((await portal.Calls.AdoptOrphanAsync(PoolsUnderTest.Admin, listed[owner.SnapshotName(adopted)], Cancellation)).Ok);
+        Assert.True((await portal.Calls.DeleteOrphanAsync(PoolsUnderTest.Admin, listed[owner.SnapshotName(decided)], Cancellation)).Ok);
         await portal.Database.WriteAsync(session => session.ExecuteAsync("UPDATE runs SET state = 'stuck'"), Cancellation);
         await portal.Orphans.LookAsync(pool.Id, Cancellation);
-        Assert.Equal("deleting", Assert.Single((await portal.Calls.OrphansAsync(PoolsUnderTest.Admin, Cancellation)).Value).State);
+        Assert.Equal("deleting", Assert.Single((await portal.Calls.OrphansAsync(PoolsUnderTest.Admin, null, 200, null, Cancellation)).Value.Items).State);
         await portal.Database.WriteAsync(session => session.ExecuteAsync("UPDATE runs SET state = 'undone'"), Cancellation);
         await portal.Orphans.LookAsync(pool.Id, Cancellation);
-        Assert.Empty((await portal.Calls.OrphansAsync(PoolsUnderTest.Admin, Cancellation)).Value);
+        Assert.Empty((await portal.Calls.OrphansAsync(PoolsUnderTest.Admin, null, 200, null, Cancellation)).Value.Items);
         left = [.. (await world.ResourcesAsync(Cancellation)).Select(resource => resource.Name)];
         Assert.Contains(owner.SnapshotName(adopted), left);
         Assert.DoesNotContain(owner.SnapshotName(decided), left);
@@ -283,7 +280,7 @@ public sealed class SweepTests(TestDatabases databases)
         for (var i = 0; i < 4; i++) strays.Add(lab.Machines[0] with { Id = new MachineId(Guid.NewGuid()), Generation = 1 });
         foreach (var stray in strays) await portal.MakeAsync(pool, stray, Cancellation);
         await portal.Orphans.LookAsync(pool.Id, Cancellation);
-        var adopted = (await portal.Calls.OrphansAsync(PoolsUnderTest.Admin, Cancellation)).Value[0];
+        var adopted = (await portal.Calls.OrphansAsync(PoolsUnderTest.Admin, null, 200, null, Cancellation)).Value.Items[0];
         Assert.True((await portal.Calls.AdoptOrphanAsync(PoolsUnderTest.Admin, adopted.Id, Cancellation)).Ok);
         Assert.Equal("orphan.adopted", (await portal.Calls.DeleteOrphanAsync(PoolsUnderTest.Admin, adopted.Id, Cancellation)).Refusal?.Code);
         await portal.Orphans.LookAsync(pool.Id, Cancellation);
@@ -315,7 +312,18 @@ public sealed class SweepTests(TestDatabases databases)
         await using var world = portal.WorldOf("a");
         await world.ScriptAsync(new ScriptedFault(Deed.Fail) { Verb = WireVerb.ListOwned }, Cancellation);
         await Assert.ThrowsAsync<ProviderFault>(() => portal.Orphans.LookAsync(pool.Id, Cancellation));
-        Assert.Equal(5, (await portal.Calls.OrphansAsync(PoolsUnderTest.Admin, Cancellation)).Value.Count);
+        var all = (await portal.Calls.OrphansAsync(PoolsUnderTest.Admin, null, 200, null, Cancellation)).Value.Items;
+        Assert.Equal(5, all.Count);
+
+        // They are read by pages, also where the last of a page went meanwhile.
+        var first = (await portal.Calls.OrphansAsync(PoolsUnderTest.Admin, "a", 3, null, Cancellation)).Value;
+        Assert.Equal(all.Take(3).Select(orphan => orphan.Id), first.Items.Select(orphan => orphan.Id));
+        await portal.Database.WriteAsync(session => OrphanStore.SetStateAsync(session, first.Items[^1].Id, OrphanState.Gone, null), Cancellation);
+        var rest = (await portal.Calls.OrphansAsync(PoolsUnderTest.Admin, "a", 3, first.Next, Cancellation)).Value;
+        Assert.Equal(all.Skip(3).Select(orphan => orphan.Id), rest.Items.Select(orphan => orphan.Id));
+        Assert.Null(rest.Next);
+        Assert.Empty((await portal.Calls.OrphansAsync(PoolsUnderTest.Admin, "b", 3, null, Cancellation)).Value.Items);
+        Assert.Equal("page.unknown-key", (await portal.Calls.OrphansAsync(PoolsUnderTest.Admin, null, 3, "x", Cancellation)).Refusal!.Errors!.Single().Code);
     }
 
     [Theory, InlineData(Engine.Sqlite), InlineData(Engine.Postgres)]

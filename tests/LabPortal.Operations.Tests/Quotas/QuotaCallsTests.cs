@@ -76,7 +76,7 @@ public sealed class QuotaCallsTests(TestDatabases databases)
         var living = (await labs.Calls.RequestAsync(ada, LabsUnderTest.Pair() with { Name = "now" }, null, Cancellation)).Value;
         await labs.Calls.RequestAsync(ada, LabsUnderTest.Pair() with { Name = "later", Start = labs.Now + Duration.FromHours(20) }, null, Cancellation);
 
-        var all = await quotas.TreeAsync(ada with { IsAuditor = true }, Cancellation);
+        var all = (await quotas.TreeAsync(ada with { IsAuditor = true }, null, 10, null, Cancellation)).Items;
         Assert.Equal(["others", "qa"], all.Select(team => team.Team));
         Assert.Empty(all[0].People);
         Assert.Equal([("labs", 5L, 3L, 1L), ("machines", null, null, 2L)], all[1].Use.Take(2).Select(use => (use.Dimension, use.Limit, use.PersonLimit, use.Held)));
@@ -84,7 +84,12 @@ public sealed class QuotaCallsTests(TestDatabases databases)
         Assert.Equal(("Ada", 1L, 2L), (person.Name, person.Held["labs"], person.Held["machines"]));
         Assert.Equal(["now", "later"], person.Labs.OrderBy(lab => lab.From).Select(lab => lab.Name));
         Assert.Equal((living.Id, 2L), (person.Labs.MinBy(lab => lab.From)!.Lab, person.Labs[0].Amounts["machines"]));
-        Assert.Equal(["qa"], (await quotas.TreeAsync(ada, Cancellation)).Select(team => team.Team));
+        Assert.Equal(["qa"], (await quotas.TreeAsync(ada, null, 10, null, Cancellation)).Items.Select(team => team.Team));
+        var first = await quotas.TreeAsync(ada with { IsAuditor = true }, null, 1, null, Cancellation);
+        Assert.Equal(("others", "others"), (Assert.Single(first.Items).Team, first.Next));
+        var last = await quotas.TreeAsync(ada with { IsAuditor = true }, null, 1, first.Next, Cancellation);
+        Assert.Equal(("qa", null), (Assert.Single(last.Items).Team, last.Next));
+        Assert.Equal(["others"], (await quotas.TreeAsync(ada with { IsAuditor = true }, "OTH", 10, null, Cancellation)).Items.Select(team => team.Team));
     }
 
     [Theory, InlineData(Engine.Sqlite), InlineData(Engine.Postgres)]
@@ -117,14 +122,14 @@ public sealed class QuotaCallsTests(TestDatabases databases)
         await using var labs = await LabsUnderTest.CreateAsync(databases, engine);
         await labs.TeamAsync("qa", ("team", "cpu", 100));
         var (admin, quotas) = (Actor.Portal("admin"), new QuotaCalls(labs.Database, labs.Time));
-        var seen = Assert.Single(await quotas.TreeAsync(admin, Cancellation)).Use;
+        var seen = Assert.Single((await quotas.TreeAsync(admin, null, 10, null, Cancellation)).Items).Use;
 
         var saved = await Task.WhenAll(Enumerable.Range(1, 6).Select(many => Task.Run(
             async () => (Many: many, Outcome: await quotas.SetLimitsAsync(admin, "qa", Only("labs", $"{many}"), Only("labs", $"{many}"), seen, Cancellation)))));
 
         var set = Assert.Single(saved, one => one.Outcome.Ok).Many;
         Assert.All(saved.Where(one => !one.Outcome.Ok), one => Assert.Equal("quota.changed-meanwhile", one.Outcome.Refusal!.Code));
-        var now = Assert.Single(await quotas.TreeAsync(admin, Cancellation)).Use.Where(use => use.Limit is not null || use.PersonLimit is not null);
+        var now = Assert.Single((await quotas.TreeAsync(admin, null, 10, null, Cancellation)).Items).Use.Where(use => use.Limit is not null || use.PersonLimit is not null);
         Assert.Equal([("labs", (long?)set, (long?)set)], now.Select(use => (use.Dimension, use.Limit, use.PersonLimit)));
     }
 

@@ -14,6 +14,7 @@ public sealed class CallsTests
         ["PeopleCalls.LookAtLinkAsync"] = "A one-time link is for who has no token yet.",
         ["PeopleCalls.UseLinkAsync"] = "The same.",
         ["PeopleCalls.ActorOfAsync"] = "It reads who the session is of; the API reads that of the token.",
+        ["PeopleCalls.TeamChoicesAsync"] = "GET /teams tells the same, with who is in them.",
         ["LabCalls.HistoryAsync"] = "GET /labs/{id}/events tells the same from the beginning, and goes on.",
         ["CatalogueCalls.CheckAsync"] = "PUT /apply?dryRun says the same of the text.",
         ["SettingsCalls.Set"] = "The values with which a form began; GET /settings tells them with where each comes from.",

@@ -124,7 +124,7 @@ public sealed class PartsTests : BunitContext, IClassFixture<TestPortal>, IAsync
         Assert.Empty(Table(s_member with { IsAuditor = true }).FindAll("tbody button"));
         Assert.Empty(Table(s_admin).FindAll("script"));
 
-        IRenderedComponent<OrphanTable> Table(Actor actor) => Render<OrphanTable>(parameters => parameters.AddCascadingValue(actor).Add(table => table.Orphans, orphans));
+        IRenderedComponent<OrphanTable> Table(Actor actor) => Render<OrphanTable>(parameters => parameters.AddCascadingValue(actor).Add(table => table.Orphans, new Page<OrphanView>(orphans, null)));
         static OrphanView Orphan(string state) => new(Guid.NewGuid(), "pretend", "machine", "x", "<script>alert(1)</script>", null, null, "qa", 1, "host", state, s_noon, s_noon, null);
     }
 
@@ -136,10 +136,10 @@ public sealed class PartsTests : BunitContext, IClassFixture<TestPortal>, IAsync
         Assert.True((await People.SetDisabledAsync(actor, gone.Person, true, Cancellation)).Ok);
         Assert.True((await People.CreateTeamAsync(actor, name, "Europe/Berlin", Cancellation)).Ok);
         var team = (await People.SetMemberAsync(actor, name, inside.Person, TeamRole.Manager, Cancellation)).Value;
-        var people = (await People.PeopleAsync(actor, Cancellation)).Value;
         var changed = 0;
-        var panel = Render<MembersPanel>(parameters => parameters.AddCascadingValue(actor).Add(part => part.Team, team).Add(part => part.People, people).Add(part => part.Changed, () => changed++));
+        var panel = Render<MembersPanel>(parameters => parameters.AddCascadingValue(actor).Add(part => part.Team, team).Add(part => part.Changed, () => changed++));
 
+        panel.WaitForAssertion(() => Assert.Contains(out_.Person.ToString(), panel.Markup, StringComparison.Ordinal), TimeSpan.FromMinutes(1));
         var offered = panel.FindAll("select")[^1];
         var ids = offered.QuerySelectorAll("option").Select(option => option.GetAttribute("value")).ToList();
         Assert.Contains(out_.Person.ToString(), ids);
@@ -154,7 +154,7 @@ public sealed class PartsTests : BunitContext, IClassFixture<TestPortal>, IAsync
         // A declared team, and somebody who may not: names alone.
         foreach (var (who, declared) in new[] { (actor, true), (s_member, false) })
         {
-            var plain = Render<MembersPanel>(parameters => parameters.AddCascadingValue(who).Add(part => part.Team, team with { Declared = declared }).Add(part => part.People, people));
+            var plain = Render<MembersPanel>(parameters => parameters.AddCascadingValue(who).Add(part => part.Team, team with { Declared = declared }));
             Assert.Empty(plain.FindAll("select, button"));
             Assert.Contains("In", plain.Find("tbody").TextContent, StringComparison.Ordinal);
         }
@@ -218,7 +218,7 @@ public sealed class PartsTests : BunitContext, IClassFixture<TestPortal>, IAsync
         var saved = (await UseAsync()).Use;
         Assert.Equal((7, 2), (saved.Single(line => line.Dimension == "labs").Limit, saved.Single(line => line.Dimension == "cpu").PersonLimit));
 
-        async Task<TeamUseView> UseAsync() => (await _portal.Services.GetRequiredService<QuotaCalls>().TreeAsync(actor, Cancellation)).Single(team => team.Team == name);
+        async Task<TeamUseView> UseAsync() => (await _portal.Services.GetRequiredService<QuotaCalls>().TreeAsync(actor, name, 1, null, Cancellation)).Items.Single(team => team.Team == name);
     }
 
     private IRenderedComponent<ImageTable> Images(Actor actor, params ImagePresenceView[] images) => Render<ImageTable>(parameters => parameters.AddCascadingValue(actor).Add(table => table.Pool, new PoolView
