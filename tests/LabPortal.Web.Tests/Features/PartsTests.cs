@@ -28,20 +28,21 @@ using NodaTime;
 namespace LabPortal.Web.Tests.Features;
 
 /// <summary>Parts of pages that decide something, drawn alone; what they call is a whole portal.</summary>
-public sealed class PartsTests : BunitContext, IClassFixture<TestPortal>, IAsyncLifetime
+public sealed partial class PartsTests : BunitContext, IClassFixture<TestPortal>, IAsyncLifetime
 {
     private static readonly Instant s_noon = Instant.FromUtc(2026, 7, 1, 12, 0);
     private static readonly Actor s_member = new() { Person = new PersonId(Guid.Empty), Name = "Grace", Channel = Channel.Session };
     private static readonly Actor s_admin = s_member with { IsAdmin = true };
     private readonly TestPortal _portal;
     private readonly Signed _signed = new();
+    private readonly Microsoft.Extensions.Time.Testing.FakeTimeProvider _clock = new(s_noon.ToDateTimeOffset());
 
     public PartsTests(TestPortal portal)
     {
         _portal = portal;
         JSInterop.Mode = JSRuntimeMode.Loose;
         Services.AddMudServices();
-        Services.AddSingleton<TimeProvider>(new Microsoft.Extensions.Time.Testing.FakeTimeProvider(s_noon.ToDateTimeOffset()));
+        Services.AddSingleton<TimeProvider>(_clock);
         Services.AddSingleton<AuthenticationStateProvider>(_signed);
         foreach (var calls in new[] { typeof(PeopleCalls), typeof(PoolCalls), typeof(QuotaCalls), typeof(CatalogueCalls) }) Services.AddSingleton(calls, portal.Services.GetRequiredService(calls));
         Services.AddScoped<Browser>();
@@ -274,7 +275,11 @@ public sealed class PartsTests : BunitContext, IClassFixture<TestPortal>, IAsync
         return provider;
     }
 
-    private async Task ApplyAsync(string yaml) => Assert.True((await _portal.Services.GetRequiredService<CatalogueCalls>().ApplyAsync(Actor.Portal("test"), yaml, false, false, Cancellation)).Ok);
+    private async Task ApplyAsync(string yaml)
+    {
+        var applied = await _portal.Services.GetRequiredService<CatalogueCalls>().ApplyAsync(Actor.Portal("test"), yaml, false, false, Cancellation);
+        Assert.True(applied.Ok, applied.Refusal is { } refusal ? Commands.Told(refusal) : "");
+    }
 
     private async Task<SignedIn> JoinAsync(string email, string name, bool admin = false)
     {
