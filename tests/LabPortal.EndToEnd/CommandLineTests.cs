@@ -80,6 +80,16 @@ public sealed class CommandLineTests(RealGuests guests)
         await LabAsync("", ["ssh", "ci", .. mine, "--", "hash=$(printf %s at-the-console | mkpasswd -P 0 -m sha512) && printf 'root:%s:19000:0:99999:7:::\\n' \"$hash\" > /etc/shadow"]);
         await TypeAtConsoleAsync(Command("console", "ci"), "at-the-console");
 
+        // Somebody else's key at the machine's address, as ssh and scp see it: neither signs in.
+        await LabAsync("", ["ssh", "ci", .. mine, "--", RealGuests.OtherHostKey]);
+        foreach (var words in new string[][] { ["ssh", "ci", .. mine, "--", "touch /root/was-here"], ["cp", .. mine, folder["a file"], "ci/web:/root/was-here"] })
+        {
+            var refused = Command(words);
+            var (exit, _, why) = await Tool.TryAsync(Cancellation, refused[0], refused[1..]);
+            Assert.NotEqual(0, exit);
+            Assert.Contains("Host key verification failed", why, StringComparison.Ordinal);
+        }
+
         await LabAsync("", "end", "ci", "--yes", "--wait", "--timeout", "5m");
         await guests.HoldsNothingAsync();
     }

@@ -16,6 +16,22 @@ public sealed class RealGuests : IAsyncLifetime
 {
     public const string Pool = "this-machine";
 
+    /// <summary>One machine that can be reset to clean.</summary>
+    public const string Resettable = """
+
+        ---
+        kind: Blueprint
+        name: resettable
+        title: One machine that can be reset
+        machines: [{ name: one, image: tiny, size: tiny }]
+        lease: { default: 1h, max: 2h, grace: 0 }
+        snapshotAtReady: true
+        """;
+
+    /// <summary>In a guest of the tiny image: from now on its SSH server shows another host key than the portal gave it. Sessions that are open go on.</summary>
+    public const string OtherHostKey = "dropbearkey -t ed25519 -f /root/other >/dev/null 2>&1; "
+        + "kill $(for one in $(pidof dropbear); do awk -v one=$one '$4 == 1 { print one }' /proc/$one/stat; done); until dropbear -s -r /root/other 2>/dev/null; do sleep 1; done";
+
     private PrivateLibvirt? _libvirt;
 
     public PrivateLibvirt Libvirt

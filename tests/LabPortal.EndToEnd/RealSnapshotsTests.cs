@@ -8,17 +8,6 @@ namespace LabPortal.EndToEnd;
 [Collection(typeof(WithRealGuests))]
 public sealed class RealSnapshotsTests(RealGuests guests)
 {
-    private const string Resettable = """
-
-        ---
-        kind: Blueprint
-        name: resettable
-        title: One machine that can be reset
-        machines: [{ name: one, image: tiny, size: tiny }]
-        lease: { default: 1h, max: 2h, grace: 0 }
-        snapshotAtReady: true
-        """;
-
     private static readonly TimeSpan s_patience = TimeSpan.FromMinutes(5);
 
     private static CancellationToken Cancellation => TestContext.Current.CancellationToken;
@@ -27,7 +16,7 @@ public sealed class RealSnapshotsTests(RealGuests guests)
     public async Task A_lab_is_reset_to_clean_and_to_a_snapshot_of_ones_own_and_leaves_nothing()
     {
         using var folder = new TestFolder();
-        var yaml = guests.Yaml() + Resettable;
+        var yaml = guests.Yaml() + RealGuests.Resettable;
         var key = await SshIdentity.MakeAsync(folder.Path);
         await using var portal = await PortalProcess.StartAsync(folder["data"]);
         using var client = portal.Client();

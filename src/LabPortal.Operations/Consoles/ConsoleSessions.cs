@@ -43,6 +43,15 @@ public sealed class ConsoleSessions(ConsoleCalls calls, ConsoleRooms rooms, Live
             log.LogWarning(fault, "The {Kind} console of {Machine} in lab {Lab} could not be opened.", pass.Kind, pass.Machine.Name, pass.Lab);
             why = await RefuseAsync(socket, ConsoleEnd.NoAnswer);
         }
+        catch (OperationCanceledException) when (over.IsCancellationRequested)
+        {
+            why = await RefuseAsync(socket, ConsoleEnd.PortalEnds);
+        }
+        catch (Exception fault)
+        {
+            log.LogError(fault, "The {Kind} console of {Machine} in lab {Lab} broke before it was open.", pass.Kind, pass.Machine.Name, pass.Lab);
+            why = await RefuseAsync(socket, ConsoleEnd.Broken);
+        }
         finally
         {
             _open.AddOrUpdate(person, 0, (_, open) => open - 1);
@@ -99,9 +108,10 @@ public sealed class ConsoleSessions(ConsoleCalls calls, ConsoleRooms rooms, Live
         }
     }
 
+    /// <summary>What they send meanwhile goes nowhere; until they have heard why, the connection stays.</summary>
     private static async Task<string> RefuseAsync(ConsoleSocket socket, string why)
     {
-        await socket.CloseAsync(why, Task.FromResult(""));
+        await socket.CloseAsync(why, socket.ReadAsync(_ => Task.CompletedTask, _ => { }));
         return why;
     }
 

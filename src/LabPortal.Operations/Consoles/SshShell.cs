@@ -40,11 +40,12 @@ internal sealed class SshShell : Stream, ISizedLine
             using var file = new PrivateKeyFile(new MemoryStream(System.Text.Encoding.ASCII.GetBytes(pem)));
             using var way = new PrivateKeyAuthenticationMethod(user, file);
             var client = new SshClient(new ConnectionInfo(address.Address.ToString(), address.Port, user, way) { Timeout = s_patience }) { KeepAliveInterval = TimeSpan.FromSeconds(30) };
-            var (seen, kept) = ("", false);
+            var (seen, refused, kept) = ("", false, false);
             client.HostKeyReceived += (_, host) =>
             {
                 seen = host.FingerPrintSHA256;
                 host.CanTrust = pinned is null || pinned == seen;
+                refused = !host.CanTrust;
             };
             try
             {
@@ -55,7 +56,7 @@ internal sealed class SshShell : Stream, ISizedLine
                 return (new SshShell(client, shell, size), seen, "");
             }
             // Before all others: how the library ends once we refused the key depends on who is quicker.
-            catch (Exception fault) when (fault is not OperationCanceledException && pinned is not null && seen.Length > 0 && pinned != seen)
+            catch (Exception) when (refused)
             {
                 return (null, seen, ConsoleEnd.HostChanged);
             }
@@ -63,7 +64,7 @@ internal sealed class SshShell : Stream, ISizedLine
             {
                 return (null, seen, ConsoleEnd.NoKey);
             }
-            catch (Exception fault) when (fault is SocketException or SshException)
+            catch (Exception fault) when (fault is SocketException or SshException || (fault is OperationCanceledException && !cancellation.IsCancellationRequested))
             {
                 // Its next address may answer.
             }

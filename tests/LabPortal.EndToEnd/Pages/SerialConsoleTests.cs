@@ -16,7 +16,7 @@ public sealed class SerialConsoleTests(RealGuests guests)
     public async Task What_is_typed_on_one_page_is_seen_on_the_other_and_nothing_that_a_guest_prints_leaves_its_terminal()
     {
         using var folder = new TestFolder();
-        await File.WriteAllTextAsync(folder["apply.yaml"], guests.Yaml(), Cancellation);
+        await File.WriteAllTextAsync(folder["apply.yaml"], guests.Yaml() + RealGuests.Resettable, Cancellation);
         await using var portal = await PortalProcess.StartAsync(folder["data"], applyFile: folder["apply.yaml"]);
         using var playwright = await Playwright.CreateAsync();
         await using var browser = await Chromium.LaunchAsync(playwright);
@@ -24,7 +24,7 @@ public sealed class SerialConsoleTests(RealGuests guests)
         context.SetDefaultTimeout(Chromium.Patience);
         var page = await context.NewPageAsync();
         await FirstAdmin.SetUpAsync(page, portal);
-        await page.RequestAsync("tiny", Patience);
+        await page.RequestAsync("resettable", Patience);
         await page.Button("Show the password").ClickAsync();
         var password = await page.Locator("code.secret").InnerTextAsync();
         await page.GetByRole(AriaRole.Link, new() { Name = "Console", Exact = true }).ClickAsync();
@@ -72,6 +72,7 @@ public sealed class SerialConsoleTests(RealGuests guests)
         await Screen(page).Sees().ToContainTextAsync("still-55");
 
         await ScreenAndTerminalAsync(page, watching, address[..^"console".Length]);
+        await AnotherHostKeyAndResetAsync(portal, page, address[..^"console".Length]);
 
         await watching.GotoAsync(address[..address.IndexOf("/machines", StringComparison.Ordinal)]);
         await watching.EndAsync();
@@ -109,6 +110,31 @@ public sealed class SerialConsoleTests(RealGuests guests)
         await page.GotoAsync(machine + "screen");
         await page.GetByText("types.").First.Sees().ToBeVisibleAsync(new() { Timeout = Patience });
         await watching.Locator("[role=status] .tag").Sees().ToHaveCountAsync(2);
+    }
+
+    /// <summary>A machine that shows another host key than its own is refused with a sentence; reset to clean it is itself again, without what was written on it.</summary>
+    private static async Task AnotherHostKeyAndResetAsync(PortalProcess portal, IPage page, string machine)
+    {
+        await page.GotoAsync(machine + "terminal");
+        await page.GetByText("You type.").Sees().ToBeVisibleAsync(new() { Timeout = Patience });
+        await TypeAsync(page, $"echo mine > /root/file; sync; {RealGuests.OtherHostKey}; echo changed-$((80+8))\n", "changed-88");
+        await page.GotoAsync(machine + "terminal");
+        await page.GetByText("SSH host key is not the one that it had before").Sees().ToBeVisibleAsync(new() { Timeout = Patience });
+        Assert.Equal("", (await Screen(page).InnerTextAsync()).Trim());
+        await page.HoldAsync("terminal of another host");
+
+        var lab = machine[..machine.IndexOf("/machines", StringComparison.Ordinal)];
+        await page.GotoAsync(lab);
+        await page.Button("Reset to clean").ClickAsync();
+        await page.Asked().Button("Reset to clean").ClickAsync();
+        await page.GetByText("is being reset").First.Sees().ToBeVisibleAsync();
+        using (var client = portal.Client()) await client.WaitForAsync(lab.Split('/')[^1], "ready", TimeSpan.FromMilliseconds(Patience), Cancellation);
+        await page.Locator("#main").Button("Reset to clean").Sees().ToBeVisibleAsync(new() { Timeout = Patience });
+        await page.GotoAsync(machine + "terminal");
+        await page.GetByText("You type.").Sees().ToBeVisibleAsync(new() { Timeout = Patience });
+        await TypeAsync(page, "test -e /root/file || echo clean-$((90+9))\n", "clean-99");
+        await page.GotoAsync(machine + "screen");
+        await page.GetByText("You type.").Sees().ToBeVisibleAsync(new() { Timeout = Patience });
     }
 
     /// <summary>What is on the canvas, once it is more than one colour and not <paramref name="different"/>.</summary>

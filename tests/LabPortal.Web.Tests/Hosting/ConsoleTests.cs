@@ -130,6 +130,30 @@ public sealed class ConsoleTests(TestDatabases databases)
         var (idle, _) = await portal.TryAsync(await portal.AskAsync(portal.Ada), portal.Ada);
         using (idle) Assert.Equal((WebSocketCloseStatus.PolicyViolation, ConsoleEnd.Idle), await ReadToCloseAsync(idle!));
         Assert.Equal("Ada", (await portal.LeftAsync(ConsoleEnd.Idle)).Actor);
+
+        // Whoever only looks does nothing, however often their viewer asks for the picture.
+        await using var screen = await ScreenViewer.OpenAsync((await portal.TryAsync(await portal.AskAsync(portal.Ada, ConsoleKind.Vnc), portal.Ada)).Socket!, Cancellation);
+        var ended = await Assert.ThrowsAsync<EndOfStreamException>(async () =>
+        {
+            while (true) await screen.LookAsync(Cancellation);
+        });
+        Assert.Contains(ConsoleEnd.Idle, ended.Message, StringComparison.Ordinal);
+        await portal.LeftAsync(ConsoleEnd.Idle, ofThem: 2);
+        Assert.Equal(["serial", "vnc"], (await portal.AuditAsync()).Where(line => line.Verb == "end-console").Select(line => line.Details["kind"]).Order());
+    }
+
+    [Fact]
+    public async Task Who_is_refused_at_the_door_hears_why()
+    {
+        await using var portal = await Portal.StartAsync(await databases.CreateSettingAsync(Engine.Sqlite), perPerson: 1, listens: true);
+        using var open = (await portal.TryAsync(await portal.AskAsync(portal.Ada), portal.Ada)).Socket!;
+        for (var round = 0; round < 20; round++)
+        {
+            using var refused = (await portal.TryAsync(await portal.AskAsync(portal.Ada), portal.Ada)).Socket!;
+            // What they send before they hear it is lost on nobody.
+            await TypeAsync(refused, "echo too early\r");
+            Assert.Equal((WebSocketCloseStatus.PolicyViolation, ConsoleEnd.TooMany), await ReadToCloseAsync(refused));
+        }
     }
 
     [Fact]
