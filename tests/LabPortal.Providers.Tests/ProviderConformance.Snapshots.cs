@@ -15,6 +15,7 @@ public abstract partial class ProviderConformance
         var machine = NewMachine(installation);
         await RunAsync(provider, machine);
         var before = await OfAsync(machine);
+        var taken = Assert.NotNull(await snapshots.ReadDiskBytesAsync(machine.Reference, Cancellation));
         var (running, stopped) = (NewSnapshot(), NewSnapshot());
         var asked = TimeProvider.System.Now();
         for (var repeat = 0; repeat < 2; repeat++)
@@ -24,6 +25,8 @@ public abstract partial class ProviderConformance
             await SeeAsync(snapshots, machine, running);
         }
 
+        // The memory is on its disk.
+        Assert.True(await snapshots.ReadDiskBytesAsync(machine.Reference, Cancellation) > taken);
         await ((IPowerAbility)provider).StopAsync(machine.Reference, StopMode.Hard, Cancellation);
         await AwaitPowerAsync(provider, machine, PowerState.Stopped);
         for (var repeat = 0; repeat < 2; repeat++)
@@ -105,6 +108,7 @@ public abstract partial class ProviderConformance
             () => snapshots.TakeSnapshotAsync(machine.Reference, NewSnapshot(), Cancellation),
             () => snapshots.RevertAsync(machine.Reference, NewSnapshot(), Cancellation),
             () => snapshots.ListSnapshotsAsync(machine.Reference, Cancellation),
+            () => snapshots.ReadDiskBytesAsync(machine.Reference, Cancellation),
         })
         {
             Assert.Equal(FaultKind.Rejected, Sentence(await Assert.ThrowsAsync<ProviderFault>(deed)).Kind);

@@ -1,4 +1,5 @@
 using System.CommandLine;
+using System.Globalization;
 using System.Text.Json.Nodes;
 using LabPortal.Cli.Shell;
 using Spectre.Console.Rendering;
@@ -39,10 +40,12 @@ internal static class SnapshotCommands
     private static Command List()
     {
         var lab = LabArguments.Lab();
-        return new Command("list", "A lab's snapshots.") { lab }.Does(async (call, cancellation) =>
+        return new Command("list", "A lab's snapshots, and what its disks take with them.") { lab }.Does(async (call, cancellation) =>
         {
             var found = await LabFinder.FindAsync(call.Api, call.Value(lab)!, cancellation);
-            call.Write(await call.Api.ListAsync($"labs/{found.Text("id")}/snapshots", [], null, cancellation), Table);
+            var listing = await call.Api.ListAsync($"labs/{found.Text("id")}/snapshots", [], null, cancellation);
+            listing["disks"] = (await call.Api.ListAsync($"labs/{found.Text("id")}/disks", [], null, cancellation))["items"]!.DeepClone();
+            call.Write(listing, Table);
         });
     }
 
@@ -61,7 +64,15 @@ internal static class SnapshotCommands
 
     private static Argument<string> Name(string description) => new("NAME") { HelpName = "NAME", Description = description };
 
-    private static IRenderable Table(JsonNode listing) => Tables.Rows(listing.Items("items"),
+    private static IRenderable Table(JsonNode listing) => listing.Items("items").Any() ? Tables.Stack(Snapshots(listing), Disks(listing)) : Snapshots(listing);
+
+    private static IRenderable Disks(JsonNode listing) => Tables.Rows(listing.Items("disks"),
+        Column.Field("MACHINE", "machine"),
+        new("DISK TAKES NOW", disk => long.TryParse(disk.Text("bytes"), CultureInfo.InvariantCulture, out var bytes) ? string.Create(CultureInfo.InvariantCulture, $"{bytes / (double)(1L << 20):0.0} MiB") : "not known", IsNumber: true),
+        new("PROMISED", disk => $"{disk.Text("promisedGiB")} GiB", IsNumber: true),
+        new("HELD FOR SNAPSHOTS", disk => $"{disk.Text("snapshotsGiB")} GiB", IsNumber: true));
+
+    private static IRenderable Snapshots(JsonNode listing) => Tables.Rows(listing.Items("items"),
         Column.Field("NAME", "name"),
         new("STATE", snapshot => snapshot.Text("state") == "taken" && !snapshot.Flag("usable") ? "taken, of machines that are gone" : snapshot.Text("state")),
         new("TAKEN", snapshot => Moments.Show(snapshot.Text("takenAt"))),

@@ -99,6 +99,12 @@ public interface ISnapshotAbility
 
     /// <summary>Returns once it is gone; the machine stays as it is. Deleting twice, or the unknown, is fine, also where the machine itself is gone.</summary>
     Task DeleteSnapshotAsync(ResourceRef machine, SnapshotId snapshot, CancellationToken cancellation);
+
+    /// <summary>
+    /// The bytes of its host's disk that the machine's own disk takes now: what was written on it since it was made of its image, and all that its snapshots keep, of
+    /// disk and memory. Which of them keeps how much is not said: what two of them share goes with neither. Empty where nobody knows.
+    /// </summary>
+    Task<long?> ReadDiskBytesAsync(ResourceRef machine, CancellationToken cancellation);
 }
 
 /// <summary>One machine's part of a snapshot. <paramref name="WithMemory"/>: it ran when it was taken, and runs on from there when it is reverted to. <paramref name="Bytes"/> is what it took when it was taken, only where the provider knows it.</summary>

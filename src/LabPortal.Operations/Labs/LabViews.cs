@@ -132,6 +132,12 @@ public sealed record SnapshotView(string Name, SnapshotState State, string Asked
 /// <summary>One machine's part. <paramref name="WithMemory"/>: it ran, and runs on from there. Size only where the pool knows it.</summary>
 public sealed record SnapshotMachineView(string Machine, SnapshotItemState State, Instant? TakenAt, bool WithMemory, long? Bytes);
 
+/// <summary>
+/// A machine's disk on its host: <paramref name="Bytes"/> is what it takes now, with all that its snapshots keep of disk and memory (empty where its pool does
+/// not tell); <paramref name="PromisedGiB"/> and <paramref name="SnapshotsGiB"/> are what is held for the machine and for its snapshots.
+/// </summary>
+public sealed record DiskView(string Machine, long? Bytes, int PromisedGiB, int SnapshotsGiB);
+
 public sealed record RunView
 {
     public required RunId Id { get; init; }

@@ -123,6 +123,18 @@ internal sealed partial class LibvirtProvider
         throw NotThere(call.Doing, machine);
     }
 
+    public async Task<long?> ReadDiskBytesAsync(ResourceRef machine, CancellationToken cancellation)
+    {
+        RefuseOthers(machine.Owner);
+        var call = new ReadDisk(machine.Owner.ResourceName);
+        foreach (var host in HostsOf(machine))
+        {
+            if (await host.RunAsync(call, cancellation) is { } bytes) return bytes;
+        }
+
+        throw NotThere(call.Doing, machine);
+    }
+
     public async Task RevertAsync(ResourceRef machine, SnapshotId snapshot, CancellationToken cancellation)
     {
         RefuseOthers(machine.Owner);

@@ -107,6 +107,13 @@ internal sealed unsafe partial class LibvirtWire
         return (long)info.Capacity;
     }
 
+    /// <summary>The blocks that its file has at this moment: libvirt looks at the file anew.</summary>
+    public long ReadAllocation(VolumeHandle volume)
+    {
+        Must(Native.virStorageVolGetInfo(volume, out var info), "tell what a volume takes");
+        return (long)info.Allocation;
+    }
+
     /// <summary>Done also where it was gone already. Whoever reads it at this moment (others read the marks of an import) is waited for a little.</summary>
     public void Delete(VolumeHandle volume)
     {

@@ -88,6 +88,19 @@ internal sealed record ListSnapshots(string Machine) : LibvirtCall<List<Snapshot
     }
 }
 
+/// <summary>What a machine's disk takes of the host's, in bytes. Null where there is none of that name.</summary>
+internal sealed record ReadDisk(string Machine) : LibvirtCall<long?>
+{
+    public override string Doing => "tell what a machine's disk takes";
+
+    protected override long? Do(LibvirtWire wire)
+    {
+        using var pool = wire.Pool();
+        using var disk = wire.FindVolume(pool, Machine + LibvirtMapping.DiskSuffix);
+        return disk is null ? null : wire.ReadAllocation(disk);
+    }
+}
+
 internal enum Reverting
 {
     Done,

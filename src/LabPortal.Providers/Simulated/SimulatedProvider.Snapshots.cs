@@ -36,6 +36,20 @@ internal sealed partial class SimulatedProvider
         }, cancellation);
     }
 
+    public async Task<long?> ReadDiskBytesAsync(ResourceRef machine, CancellationToken cancellation)
+    {
+        var owner = Ours(machine.Owner);
+        return await CallAsync(WireVerb.ReadDisk, [owner], rows =>
+        {
+            Settled(rows, owner);
+            var prefix = owner.ResourceName + Owner.SnapshotSuffix;
+            return new Effect<long?>(
+                rows.Value<long>("SELECT coalesce(sum(length(CAST(content AS BLOB))), 0) FROM contents WHERE disk = @0", owner.ResourceName + Part.Disk.Suffix)
+                + rows.Value<long>("SELECT coalesce(sum(length(CAST(content AS BLOB)) + s.memory * @2), 0) FROM resources r JOIN snapshots s ON s.name = r.name WHERE r.name >= @0 AND r.name < @1 AND r.gone_at IS NULL",
+                    prefix, prefix + '~', rows.Value<long>("SELECT memory_mib FROM resources WHERE name = @0", owner.ResourceName) << 20));
+        }, cancellation);
+    }
+
     public async Task RevertAsync(ResourceRef machine, SnapshotId snapshot, CancellationToken cancellation)
     {
         var owner = Ours(machine.Owner);

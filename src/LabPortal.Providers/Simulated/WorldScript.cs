@@ -37,6 +37,7 @@ public enum WireVerb
     MakeWarmState,
     DeleteWarmState,
     ReadStart,
+    ReadDisk,
 }
 
 /// <summary>What a scripted fault does.</summary>

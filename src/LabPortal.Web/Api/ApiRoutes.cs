@@ -49,6 +49,9 @@ internal static class ApiRoutes
         labs.MapPost("/{id}/revert", LabRoutes.RevertAsync).Says("revertLab", "Revert to a snapshot", "What was written since is lost. It cannot be cancelled.")
             .Takes<SnapshotRequestBody>().Accepts<LabBody>().Refuses(400, 403, 404, 409);
         labs.MapGet("/{id}/snapshots", LabRoutes.SnapshotsAsync).Says("listSnapshots", "A lab's snapshots, each with an item for every machine").Lists<SnapshotView>().Refuses(404);
+        labs.MapGet("/{id}/disks", LabRoutes.DisksAsync).Says("listDisks", "What the disks of a lab's machines take on their hosts",
+            "`bytes` is what a disk takes now, with all that the machine's snapshots keep of disk and memory; null where its pool does not answer in time. Beside it what is held for it. "
+            + "What one snapshot alone keeps of a disk is not known: it shares that with the disk and with the others.").Lists<DiskView>().Refuses(404);
         labs.MapDelete("/{id}/snapshots/{name}", LabRoutes.DeleteSnapshotAsync).Says("deleteSnapshot", "Delete a snapshot, in the background").Accepts<LabBody>().Refuses(403, 404, 409);
         labs.MapVerb(LabVerb.Cancel, "Take back what is going on; a lab that existed before stays");
         labs.MapVerb(LabVerb.End, "End a lab: everything of it is deleted. From every state; it only goes forward");

@@ -132,6 +132,10 @@ internal static class LabRoutes
         ? Answers.Page(context, await labs.SnapshotsAsync(context.Actor(), lab, cancellation), snapshot => snapshot.Name, snapshot => snapshot)
         : Unknown(context, id);
 
+    public static async Task<IResult> DisksAsync(HttpContext context, string id, LabDisks disks, CancellationToken cancellation) => TryRead(id, out var lab)
+        ? Answers.Page(context, await disks.ReadAsync(context.Actor(), lab, cancellation), disk => disk.Machine, disk => disk)
+        : Unknown(context, id);
+
     public static async Task<IResult> DeleteSnapshotAsync(HttpContext context, string id, string name, LabCalls labs, CancellationToken cancellation) => TryRead(id, out var lab)
         ? Answers.Accepted(context, await labs.DeleteSnapshotAsync(context.Actor(), lab, name, cancellation), Location, LabBody.Of)
         : Unknown(context, id);

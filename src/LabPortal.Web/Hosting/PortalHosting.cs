@@ -132,6 +132,7 @@ internal static class PortalHosting
         services.AddSingleton(new ConsoleWatch(TimeSpan.FromSeconds(10)));
         services.AddSingleton<GuestSeeds>();
         services.AddSingleton<LabCalls>();
+        services.AddSingleton<LabDisks>();
         services.AddSingleton<LabFeed>();
         services.AddSingleton<NoticeCalls>();
         services.AddSingleton<OpenPools>();

@@ -154,6 +154,7 @@ public sealed class WalksTests(PortalInBrowser portal)
         var clean = page.Locator("article.machine", new() { Has = page.GetByRole(AriaRole.Heading, new() { Name = "clean" }) });
         await clean.Locator(".chip").Sees().ToHaveTextAsync("Whole");
         await clean.Sees().ToContainTextAsync("web · with memory");
+        await page.GetByText("web · 128 MiB of 3 GiB").Sees().ToBeVisibleAsync();
 
         await page.Button("Snapshot").ClickAsync();
         await page.FillAsync("#snapshot-name", "before the upgrade");

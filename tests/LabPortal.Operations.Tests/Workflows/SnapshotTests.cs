@@ -1,11 +1,15 @@
 using LabPortal.Data.Labs;
+using LabPortal.Domain;
 using LabPortal.Domain.Labs;
 using LabPortal.Domain.Machines;
+using LabPortal.Domain.People;
 using LabPortal.Domain.Pools;
 using LabPortal.Domain.Workflows;
+using LabPortal.Operations.Labs;
 using LabPortal.Operations.Workflows;
 using LabPortal.Providers.Simulated;
 using LabPortal.Testing;
+using Microsoft.Extensions.Logging.Abstractions;
 using Xunit;
 
 namespace LabPortal.Operations.Tests.Workflows;
@@ -26,6 +30,16 @@ public sealed class SnapshotTests(TestDatabases databases)
         Assert.Equal((LabState.Ready, Snapshot.Clean, SnapshotState.Taken), (lab.State, clean.Name, clean.State));
         Assert.All(clean.Items, item => Assert.Equal((SnapshotItemState.Taken, 1, true), (item.State, item.Generation, item.WithMemory)));
         Assert.Equal(2, (await house.SnapshotResourcesAsync(lab)).Count);
+
+        // What the disks take with it is asked of their hosts; one that is away says nothing, and who may not see the lab sees no disk.
+        var disks = new LabDisks(house.Database, house.Pools, house.Time, NullLogger<LabDisks>.Instance);
+        Assert.Equal(
+            [.. lab.Machines.Zip(clean.Items, (machine, item) => new DiskView(machine.Name, 128 << 20, 1, item.RoomGiB))],
+            (await disks.ReadAsync(Actor.Portal("test"), lab.Id, Cancellation)).Value);
+        Assert.Equal(RefusalKind.NotFound, (await disks.ReadAsync(Actor.Portal("test") with { IsAdmin = false }, lab.Id, Cancellation)).Refusal!.Kind);
+        foreach (var host in new[] { "h1", "h2" }) await house.World.HostIsAwayAsync(host, "no route", Cancellation);
+        Assert.All((await disks.ReadAsync(Actor.Portal("test"), lab.Id, Cancellation)).Value, disk => Assert.Null(disk.Bytes));
+        foreach (var host in new[] { "h1", "h2" }) await house.World.HostIsAwayAsync(host, null, Cancellation);
 
         // It goes with the lab.
         await house.EndAsync(lab.Id);

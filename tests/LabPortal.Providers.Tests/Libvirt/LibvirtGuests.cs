@@ -98,6 +98,7 @@ public sealed class LibvirtGuests(LibvirtPeer peer) : IAsyncLifetime
             Assert.Equal(said["snapshots"]!.AsArray().ToDictionary(snapshot => (string)snapshot!["name"]!, snapshot => (long?)snapshot!["vm-state-size"]), sizes);
             Assert.True(sizes[machine.Owner.SnapshotName(running)] > 1 << 20);
             Assert.Equal(0, sizes[machine.Owner.SnapshotName(stopped)]);
+            Assert.Equal((long)said["actual-size"]!, await snapshots.ReadDiskBytesAsync(machine.Reference, Cancellation));
             await snapshots.RevertAsync(machine.Reference, running, Cancellation);
             Assert.Equal("before", await SayAsync("cat file"));
 

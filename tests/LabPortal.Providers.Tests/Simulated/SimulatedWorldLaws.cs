@@ -59,6 +59,9 @@ public sealed class SimulatedWorldLaws : IDisposable
         await snapshots.TakeSnapshotAsync(machine.Reference, snapshot, Cancellation);
         await world.WriteDiskAsync(machine.Owner, "after", Cancellation);
 
+        // "after" and "before", and the memory of a machine that ran.
+        Assert.Equal(11 + ((long)machine.MemoryMiB << 20), await snapshots.ReadDiskBytesAsync(machine.Reference, Cancellation));
+
         // Taken once more, it is still the first one.
         await snapshots.TakeSnapshotAsync(machine.Reference, snapshot, Cancellation);
         await snapshots.RevertAsync(machine.Reference, snapshot, Cancellation);
