@@ -230,6 +230,7 @@ public abstract record Observation(ResourceRef Reference)
         string? Problem = null) : Observation(Reference)
     {
         public string ExternalId { get; init; } = ForeignText.Of(ExternalId);
+        public IReadOnlyList<IPAddress> Addresses { get; init; } = GuestAddress.Of(Addresses);
         public string? Problem { get; init; } = ForeignText.OrNone(Problem);
     }
 

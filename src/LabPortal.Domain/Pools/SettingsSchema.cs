@@ -1,5 +1,6 @@
 using System.Text.Json;
 using System.Text.Json.Nodes;
+using System.Text.RegularExpressions;
 
 namespace LabPortal.Domain.Pools;
 
@@ -20,6 +21,7 @@ public enum SettingKind
 /// <summary>
 /// One setting of a kind of pool. <paramref name="Help"/> is a sentence for the form; <paramref name="Default"/> is what an absent value means.
 /// <paramref name="Min"/> and <paramref name="Max"/> bound a number's value, or a list's length; <paramref name="Unit"/> is what a number is counted in.
+/// <paramref name="IsName"/>: a text that becomes a word elsewhere (machines, logs, metrics), and has only letters that are harmless in all of them.
 /// </summary>
 public sealed record Setting(
     string Name,
@@ -32,11 +34,17 @@ public sealed record Setting(
     double? Max = null,
     IReadOnlyList<string>? OneOf = null,
     IReadOnlyList<Setting>? Items = null,
-    string? Unit = null);
+    string? Unit = null,
+    bool IsName = false);
 
 /// <summary>The settings of a kind of pool: the admin's form is drawn from it, and every value passes it before it is stored.</summary>
-public sealed record SettingsSchema(IReadOnlyList<Setting> Settings)
+public sealed partial record SettingsSchema(IReadOnlyList<Setting> Settings)
 {
+    /// <summary>What a person reads as one line.</summary>
+    private const int LongestText = 2000;
+
+    private const int LongestName = 63;
+
     /// <summary>Every mistake at once; empty when the value is good. Field paths look like <c>settings.hosts[0].uri</c>.</summary>
     public IReadOnlyList<FieldError> Validate(JsonObject value, string path = "settings")
     {
@@ -129,9 +137,15 @@ public sealed record SettingsSchema(IReadOnlyList<Setting> Settings)
                 break;
             default:
                 if (node.GetValueKind() != JsonValueKind.String) errors.Add(new FieldError(field, "setting.not-text"));
+                else if (setting.IsName && !NameForm().IsMatch(node.GetValue<string>())) errors.Add(new FieldError(field, "setting.name", [("max", LongestName)]));
+                else if (setting.Kind == SettingKind.Text && ForeignText.Of(node.GetValue<string>(), LongestText) != node.GetValue<string>())
+                    errors.Add(new FieldError(field, "setting.one-line", [("max", LongestText)]));
                 else if (setting.OneOf is { } allowed && !allowed.Contains(node.GetValue<string>()))
                     errors.Add(new FieldError(field, "setting.one-of", [("allowed", string.Join(", ", allowed))]));
                 break;
         }
     }
+
+    [GeneratedRegex(@"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}\z", RegexOptions.CultureInvariant)]
+    private static partial Regex NameForm();
 }

@@ -11,15 +11,8 @@ internal static class Tunnel
     public const int Port = 22;
     private static readonly TimeSpan s_patience = TimeSpan.FromSeconds(10);
 
-    // A guest's agent may say anything: what leads back to the portal's own machine, or to a cloud's metadata, is no address of a guest.
-    private static readonly IPNetwork[] s_never =
-        [.. new[] { "0.0.0.0/8", "127.0.0.0/8", "169.254.0.0/16", "224.0.0.0/4", "240.0.0.0/4", "::/128", "::1/128", "fe80::/10", "ff00::/8" }.Select(IPNetwork.Parse)];
-
-    public static IReadOnlyList<IPAddress> AddressesOf(Machine machine) =>
-    [
-        .. machine.Addresses.Select(text => IPAddress.TryParse(text, out var address) ? address.IsIPv4MappedToIPv6 ? address.MapToIPv4() : address : null)
-            .OfType<IPAddress>().Where(address => !s_never.Any(network => network.BaseAddress.AddressFamily == address.AddressFamily && network.Contains(address))),
-    ];
+    public static IReadOnlyList<IPAddress> AddressesOf(Machine machine)
+        => GuestAddress.Of(machine.Addresses.Select(text => IPAddress.TryParse(text, out var address) ? address : null).OfType<IPAddress>());
 
     /// <summary>Where its SSH port may be: never at the portal's own machine, whatever its agent says.</summary>
     public static IReadOnlyList<IPEndPoint> EndsOf(Machine machine)

@@ -12,7 +12,7 @@ internal sealed record LibvirtSettings(IReadOnlyList<LibvirtHostSettings> Hosts,
     [
         new Setting("hosts", SettingKind.List, "Hosts", "The hypervisors of this pool.", Required: true, Min: 1, Max: 200, Items:
         [
-            new Setting("name", SettingKind.Text, "Name", "What this pool calls the host; machines remember it.", Required: true),
+            new Setting("name", SettingKind.Text, "Name", "What this pool calls the host; machines remember it.", Required: true, IsName: true),
             new Setting("uri", SettingKind.Text, "URI", "Where its libvirtd is: qemu:///system, qemu+ssh://user@host/system?keyfile=…, qemu+tls://host/system.", Required: true),
             new Setting("pool", SettingKind.Text, "Storage pool", "Its storage pool, where it is not the one below."),
             new Setting("network", SettingKind.Text, "Network", "Its network, where it is not the one below."),

@@ -1,6 +1,7 @@
 using System.Net;
 using System.Runtime.InteropServices;
 using System.Xml.Linq;
+using LabPortal.Domain.Machines;
 
 namespace LabPortal.Providers.Libvirt;
 
@@ -135,18 +136,15 @@ internal sealed unsafe partial class LibvirtWire
         {
             for (var j = 0; j < cards[i]->Count && string.Equals(Native.Text(cards[i]->Mac), mac, StringComparison.OrdinalIgnoreCase); j++)
             {
-                if (IPAddress.TryParse(Native.Text(cards[i]->Addresses[j].Address), out var address)
-                    && !IPAddress.IsLoopback(address) && !address.IsIPv6LinkLocal)
-                {
-                    addresses.Add(address);
-                }
+                // As many as an answer of 10 MB holds: those that count are chosen where they are no more.
+                if (IPAddress.TryParse(Native.Text(cards[i]->Addresses[j].Address), out var address)) addresses.Add(address);
             }
 
             Native.virDomainInterfaceFree(cards[i]);
         }
 
         NativeMemory.Free(cards);
-        return addresses;
+        return GuestAddress.Of(addresses);
     }
 }
 

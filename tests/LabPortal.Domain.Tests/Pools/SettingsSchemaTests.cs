@@ -1,5 +1,6 @@
 using System.Text.Json.Nodes;
 using LabPortal.Domain.Pools;
+using LabPortal.Testing;
 using Xunit;
 
 namespace LabPortal.Domain.Tests.Pools;
@@ -10,7 +11,7 @@ public sealed class SettingsSchemaTests
     [
         new("hosts", SettingKind.List, "Hosts", "The hosts.", Required: true, Min: 1, Max: 3, Items:
         [
-            new("name", SettingKind.Text, "Name", "Its name.", Required: true),
+            new("name", SettingKind.Text, "Name", "Its name.", Required: true, IsName: true),
             new("uri", SettingKind.Text, "URI", "Its address.", Default: "qemu:///system"),
             new("slots", SettingKind.Integer, "Slots", "How many.", Min: 1, Max: 8),
         ]),
@@ -58,6 +59,20 @@ public sealed class SettingsSchemaTests
     [InlineData("""{"hosts": [{"name": "a"}], "mode": "NAT"}""", "settings.mode setting.one-of")]
     [InlineData("""{"Hosts": [{"name": "a"}], "hosts": [{"name": "a"}]}""", "settings.Hosts setting.unknown")]
     public void A_mistake_names_its_field_and_its_code(string json, string mistake) => Assert.Equal([mistake], Mistakes(json));
+
+    /// <summary>A name becomes a word of logs, metrics and pages; any other text is one line that says what it seems to say.</summary>
+    [Fact]
+    public void No_hostile_text_gets_through()
+    {
+        foreach (var text in HostileStrings.Some(500))
+        {
+            var name = Mistakes(new JsonObject { ["hosts"] = new JsonArray(new JsonObject { ["name"] = text }) }.ToJsonString());
+            // A single letter or digit among the pieces, or one with another, is a name.
+            if (text.Length is 0 or > 63 || text.Any(letter => !char.IsAsciiLetterOrDigit(letter) && letter is not ('.' or '-' or '_'))) Assert.Equal(["settings.hosts[0].name setting.name"], name);
+            var uri = Mistakes(new JsonObject { ["hosts"] = new JsonArray(new JsonObject { ["name"] = "a", ["uri"] = text }) }.ToJsonString());
+            if (text.Length > 2000 || text.Any(letter => char.IsControl(letter) || letter is '\u202e' or '\u2028' or '\u200b')) Assert.Equal(["settings.hosts[0].uri setting.one-line"], uri);
+        }
+    }
 
     [Fact]
     public void A_range_tells_its_bounds_and_a_choice_its_words()

@@ -21,25 +21,50 @@ public sealed class LibvirtAgents(LibvirtPeer peer)
 
     private static CancellationToken Cancellation => TestContext.Current.CancellationToken;
 
-    /// <summary>In the agent's place, as any guest may put it there: it answers every "are you there?" of libvirt's, and nothing else.</summary>
-    private const string OnlyHello = """
+    /// <summary>
+    /// In the agent's place, as any guest may put it there: it answers every "are you there?" of libvirt's, and then, each time, otherwise: not at all, with what is
+    /// no JSON, with an answer to something else, of another form, with a fault of 10 kB, with as many addresses as libvirt takes (2,048;
+    /// its neighbour's, everybody's and the portal's among them), without an end. libvirt talks no more to one that does so, until it comes anew.
+    /// </summary>
+    private const string Lies = """
         kill $(cat /run/agent/pid); sleep 1
-        for port in /sys/class/virtio-ports/*; do [ "$(cat $port/name)" = org.qemu.guest_agent.0 ] && exec 3<>/dev/${port##*/}; done
+        for port in /sys/class/virtio-ports/*; do [ "$(cat $port/name)" = org.qemu.guest_agent.0 ] && agent=/dev/${port##*/}; done
+        mac=$(cat /sys/class/net/eth0/address)
+        one='{"ip-address-type":"ipv4","prefix":24,"ip-address":"'
+        { printf '{"return":[{"name":"eth0","hardware-address":"%s","ip-addresses":[' $mac
+          for ip in 127.0.0.1 169.254.169.254 224.0.0.1 0.0.0.0 255.255.255.255 '$(reboot)' 192.0.2.7; do printf '%s%s"},' "$one" "$ip"; done
+          awk -v one="$one" 'BEGIN { for (i = 0; i < 2000; i++) printf "%s203.0.%d.%d\"}%s", one, i / 250, i % 250 + 1, i < 1999 ? "," : "" }'
+          printf ']}]}\n'; } > /run/many
+        long=$(head -c 10000 /dev/zero | tr '\0' x)
+        exec 3<>$agent
         echo agent replaced
+        asked=0
         while :; do
           read -r line <&3 || { sleep 0.1; continue; } # as long as libvirt is not at the other end
-          case $line in *guest-sync*) id=${line##*\"id\":}; echo "{\"return\":${id%%\}*}}" >&3; echo hello;; *) echo "asked in vain";; esac
+          case $line in *guest-sync*) id=${line##*\"id\":}; echo "{\"return\":${id%%\}*}}" >&3; continue;; esac
+          case $((asked % 7)) in
+            0) ;;
+            1) printf '\033]0;evil\007<img src=x onerror=alert(1)>{{{\n' >&3;;
+            2) echo '{"return":4242}' >&3;;
+            3) echo '{"return":{"name":["eth0"]}}' >&3;;
+            4) echo "{\"error\":{\"class\":\"\\u001b[2J\",\"desc\":\"$long\"}}" >&3;;
+            5) cat /run/many >&3;;
+            6) dd if=/dev/zero bs=64k count=400 >&3 2>/dev/null & sleep 3; kill $!;;
+          esac
+          echo "agent said $((asked % 7))."
+          [ $((asked % 7)) = 5 ] || { exec 3>&-; sleep 1; exec 3<>$agent; }
+          asked=$((asked + 1))
         done &
         """;
 
     [Fact]
-    public async Task An_agent_tells_addresses_and_one_that_never_answers_hides_nobody_and_keeps_nobody_running()
+    public async Task An_agent_tells_addresses_and_one_that_lies_or_never_answers_hides_nobody_and_keeps_nobody_running()
     {
         await using var here = await PrepareAsync();
         await using var provider = Open();
         var power = (IPowerAbility)provider;
         var talks = Machine("talks", "ip addr add 192.0.2.7/24 dev eth0", "ip addr add 198.51.100.7/24 dev eth0");
-        var hangs = Machine("hangs", "ip addr add 192.0.2.8/24 dev eth0", OnlyHello);
+        var hangs = Machine("hangs", "ip addr add 192.0.2.8/24 dev eth0", Lies);
         try
         {
             await Task.WhenAll(provider.EnsureExistsAsync(talks, Cancellation), provider.EnsureExistsAsync(hangs, Cancellation));
@@ -47,22 +72,25 @@ public sealed class LibvirtAgents(LibvirtPeer peer)
             Assert.Equal(["192.0.2.7", "198.51.100.7"], seen[0].Addresses.Select(address => address.ToString()).Order());
             await AwaitLogAsync(provider, hangs, "agent replaced");
 
-            // Until libvirt has come to ask the one that does not answer, and beyond.
-            var watch = new Stopwatch();
-            var asked = false;
-            for (var all = Stopwatch.StartNew(); !asked && all.Elapsed < TimeSpan.FromMinutes(5); await Task.Delay(200, Cancellation))
+            // Until it has said all of it, and its many addresses were heard once: on a machine that is busy, a second may be too short at one look or another.
+            var (watch, said, claimed) = (new Stopwatch(), false, new List<IReadOnlyList<System.Net.IPAddress>>());
+            for (var all = Stopwatch.StartNew(); !(said && claimed.Any(addresses => addresses.Count > 0)) && all.Elapsed < TimeSpan.FromMinutes(5); await Task.Delay(200, Cancellation))
             {
-                asked = (await ReadLogAsync(provider, hangs)).Contains("asked in vain", StringComparison.Ordinal);
+                var log = await ReadLogAsync(provider, hangs);
+                said = Enumerable.Range(0, 7).All(n => log.Contains($"agent said {n}.", StringComparison.Ordinal));
                 watch.Restart();
                 var states = await ObserveAsync(provider, [hangs, talks]);
                 watch.Stop();
                 Assert.All(states, state => Assert.Equal(PowerState.Running, state.Power));
+                claimed.Add(states[0].Addresses);
             }
 
-            Assert.True(asked, await ReadLogAsync(provider, hangs));
-            // On a machine that is busy, a second may be too short at one look or another.
-            await AwaitAsync(provider, [hangs, talks], found => found[0].Addresses.Count == 0 && found[1].Addresses.Count == 2);
-            TestContext.Current.TestOutputHelper?.WriteLine($"a look beside an agent that does not answer: {watch.Elapsed.TotalSeconds:0.0} s");
+            Assert.True(said, await ReadLogAsync(provider, hangs));
+            Assert.Equal([0, GuestAddress.Most], claimed.Select(addresses => addresses.Count).Distinct().Order());
+            Assert.Equal("192.0.2.7", claimed.First(addresses => addresses.Count > 0)[0].ToString());
+            Assert.All(claimed.SelectMany(addresses => addresses).Skip(1), address => Assert.Matches(@"^(192\.0\.2\.7|203\.0\.0\.[0-9]+)$", address.ToString()));
+            await AwaitAsync(provider, [talks], found => found[0].Addresses.Count == 2);
+            TestContext.Current.TestOutputHelper?.WriteLine($"a look beside an agent that does not answer as it should: {watch.Elapsed.TotalSeconds:0.0} s");
 
             // The power button for both: an agent would be waited for until the guest is off, or for a minute.
             watch.Restart();
