@@ -18,8 +18,10 @@ public sealed class LibvirtOverSshConformance(LibvirtSshPeer peer) : LibvirtConf
         [typeof(WireFault.Throttled)] = "No answer of libvirt says: come back later.",
     };
 
-    /// <summary>Every call is cut on the socket; here, where a connection takes ten times as long, those that change something.</summary>
+    /// <summary>Every call is cut on the socket; here, where a connection takes ten times as long, some of those that change something.</summary>
     protected override bool CutsReads => false;
+
+    protected override bool CutsEachCall => false;
 
     protected override int FewestWireCallsOfACreate => 5;
 
