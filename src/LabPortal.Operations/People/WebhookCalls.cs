@@ -89,7 +89,7 @@ public sealed class WebhookCalls(Database database, SecretStore secrets, LiveSet
     private FieldError? Check(string address, out Uri uri)
     {
         if (address.Length > LongestAddress || !Uri.TryCreate(address, UriKind.Absolute, out uri!) || uri.Scheme is not ("https" or "http") || uri.HostNameType == UriHostNameType.Unknown
-            || uri.UserInfo != "" || uri.Fragment != "" || address.Any(letter => char.IsControl(letter) || char.IsWhiteSpace(letter)))
+            || !IsSound(uri) || uri.UserInfo != "" || uri.Fragment != "" || address.Any(letter => char.IsControl(letter) || char.IsWhiteSpace(letter)))
         {
             uri = null!;
             return new FieldError("address", "webhook.address", [("max", LongestAddress)]);
@@ -99,6 +99,19 @@ public sealed class WebhookCalls(Database database, SecretStore secrets, LiveSet
         if (settings.Now.WebhookHosts.Contains(host, StringComparer.OrdinalIgnoreCase)) return null;
         if (uri.Scheme != "https") return new FieldError("address", "webhook.https");
         return uri.IsLoopback || (IPAddress.TryParse(host, out var literal) && OutsideAddress.IsInside(literal)) ? new FieldError("address", "webhook.inside", [("host", host)]) : null;
+    }
+
+    /// <summary>As it is kept it is one line that hides nothing, and its host is a name that can be asked for.</summary>
+    private static bool IsSound(Uri uri)
+    {
+        try
+        {
+            return uri.IdnHost.Length > 0 && ForeignText.Of(uri.AbsoluteUri, LongestAddress) == uri.AbsoluteUri;
+        }
+        catch (UriFormatException)
+        {
+            return false;
+        }
     }
 
     private static async Task<Outcome<Team>> FindTeamAsync(Session session, Actor actor, string name)

@@ -77,9 +77,9 @@ public sealed class WebhookSweep(Database database, SecretStore secrets, LiveSet
         }
         catch (HttpRequestException fault)
         {
-            // What .NET says of it is for those who read the log.
-            log.LogInformation(fault, "The delivery {Delivery} to {Host} failed.", one.Id, address.Host);
-            return Why(fault, address.Host);
+            // What .NET says of it is for those who read the log, and quotes what the other side sent.
+            log.LogInformation("The delivery {Delivery} to {Host} failed: {Why}", one.Id, address.IdnHost, ForeignText.Of(fault.InnerException is { } cause ? $"{fault.Message} {cause.Message}" : fault.Message, 500));
+            return Why(fault, address.IdnHost);
         }
         catch (OperationCanceledException) when (!cancellation.IsCancellationRequested)
         {

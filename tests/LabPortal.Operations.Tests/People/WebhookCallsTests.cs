@@ -91,5 +91,24 @@ public sealed class WebhookCallsTests(TestDatabases databases)
         Assert.Equal((code, code is null ? 1 : 0), (outcome.Refusal?.Errors!.Single().Code, await labs.CountAsync("SELECT count(*) FROM webhooks")));
     }
 
+    [Fact]
+    public async Task A_hostile_address_is_refused_or_says_on_one_line_where_it_leads()
+    {
+        await using var labs = await LabsUnderTest.CreateAsync(databases, Engine.Sqlite);
+        var admin = await labs.TeamAsync("qa") with { IsAdmin = true };
+        var (calls, added) = (Calls(labs), 0);
+        foreach (var address in HostileStrings.Some(50).SelectMany(text => new[] { $"https://example.org/{text}", $"https://{text}.example.org/" }))
+        {
+            if ((await calls.AddAsync(admin, "qa", address, Cancellation)) is not { Ok: true, Value.Webhook: var webhook }) continue;
+            Assert.Equal(webhook.Address, ForeignText.Of(webhook.Address));
+            Assert.DoesNotContain(webhook.Address, letter => char.IsWhiteSpace(letter) || letter is '<' or '>' or '"');
+            Assert.True((await calls.RemoveAsync(admin, "qa", webhook.Id, Cancellation)).Ok);
+            added++;
+        }
+
+        Assert.InRange(added, 10, 300);
+        Assert.Equal(0, await labs.CountAsync("SELECT count(*) FROM audit WHERE detail LIKE '%‮%' OR detail LIKE '%' || char(27) || '%'"));
+    }
+
     private static WebhookCalls Calls(LabsUnderTest labs, params string[] hosts) => new(labs.Database, labs.Secrets, new LiveSettings(new JsonObject { ["webhook-hosts"] = string.Join(", ", hosts) }), labs.Time);
 }

@@ -3,12 +3,14 @@ using System.Net;
 using System.Net.Sockets;
 using System.Text;
 using LabPortal.Data;
+using LabPortal.Domain;
 using LabPortal.Domain.Labs;
 using LabPortal.Domain.People;
 using LabPortal.Operations.Settings;
 using LabPortal.Operations.People;
 using LabPortal.Operations.Tests.Labs;
 using LabPortal.Testing;
+using Microsoft.Extensions.Logging;
 using Microsoft.Extensions.Logging.Abstractions;
 using Xunit;
 
@@ -61,7 +63,12 @@ public sealed class WebhookSweepTests(TestDatabases databases)
     [InlineData("http", "220 mail.example.org ESMTP\r\n", "delivery.answer")]
     [InlineData("http", "", "delivery.answer")]
     [InlineData("https", "220 mail.example.org ESMTP\r\n", "delivery.tls")]
-    public async Task A_delivery_that_fails_says_why_by_a_code(string scheme, string? answer, string code)
+    [InlineData("http", "HTTP/1.1 503 \u001b[2J\u001b]0;evil\a<img src=x onerror=alert(1)>\r\nContent-Length: 0\r\n\r\n", "delivery.status")]
+    [InlineData("http", "\u001b[2J\u001b]0;evil\a\u009b31m<img src=x onerror=alert(1)>\r\n\r\n", "delivery.answer")]
+    [InlineData("http", "HTTP/1.1 200 OK\r\nX: LONG\r\n\r\n", "delivery.answer")]
+    [InlineData("http", "HTTP/1.1 302 Found\r\nLocation: http://169.254.169.254/latest\r\nContent-Length: 0\r\n\r\n", "delivery.status", "302")]
+    [InlineData("http", "HTTP/1.1 503 Unavailable\r\nTransfer-Encoding: chunked\r\n\r\nfffffff\r\nLONG", "delivery.status")]
+    public async Task A_delivery_that_fails_says_why_by_a_code(string scheme, string? answer, string code, string status = "503")
     {
         await using var labs = await LabsUnderTest.CreateAsync(databases, Engine.Sqlite);
         var ada = await labs.TeamAsync("qa");
@@ -70,14 +77,16 @@ public sealed class WebhookSweepTests(TestDatabases databases)
         await TellAsync(labs, ada, $"{scheme}://127.0.0.1:{((IPEndPoint)listener.LocalEndpoint).Port}/hook");
         if (answer is null) listener.Stop();
 
-        using var sweep = new WebhookSweep(labs.Database, labs.Secrets, new LiveSettings(new JsonObject { ["webhook-hosts"] = "127.0.0.1" }), labs.Time, NullLogger<WebhookSweep>.Instance);
+        var log = new Heard();
+        using var sweep = new WebhookSweep(labs.Database, labs.Secrets, new LiveSettings(new JsonObject { ["webhook-hosts"] = "127.0.0.1" }), labs.Time, log);
         var pass = sweep.PassAsync(Cancellation);
         if (answer is not null)
         {
             using var client = await listener.AcceptTcpClientAsync(Cancellation);
             Assert.True(await client.GetStream().ReadAsync(new byte[64 * 1024], Cancellation) > 0);
-            await client.GetStream().WriteAsync(Encoding.ASCII.GetBytes(answer), Cancellation);
-            client.Client.Shutdown(SocketShutdown.Send);
+            await client.GetStream().WriteAsync(Encoding.Latin1.GetBytes(answer.Replace("LONG", new string('x', 20_000), StringComparison.Ordinal)), Cancellation);
+            // One that goes on without end is not waited for.
+            if (!answer.Contains("chunked", StringComparison.Ordinal)) client.Client.Shutdown(SocketShutdown.Send);
             await pass;
         }
 
@@ -85,7 +94,47 @@ public sealed class WebhookSweepTests(TestDatabases databases)
         var calls = new WebhookCalls(labs.Database, labs.Secrets, new LiveSettings([]), labs.Time);
         var problem = Assert.Single((await calls.ListAsync(ada with { IsAdmin = true }, "qa", Cancellation)).Value).LastDelivery!.Problem!;
         Assert.Equal(code, problem.Code);
-        Assert.Equal(code == "delivery.status" ? "503" : null, problem.Arguments.GetValueOrDefault("status"));
+        Assert.Equal(code == "delivery.status" ? status : null, problem.Arguments.GetValueOrDefault("status"));
+        // Nothing that the other side sent is kept, and the log quotes it on one line.
+        Assert.All(problem.Arguments.Values, word => Assert.Matches(@"^[0-9a-z.]{1,20}\z", word));
+        Assert.Equal(code == "delivery.status" ? 0 : 1, log.Lines.Count);
+        Assert.All(log.Lines, line => Assert.Equal(line, ForeignText.Of(line, 700)));
+    }
+
+    /// <summary>Names and messages are data of the body, whatever they hold; nothing of them comes into the head.</summary>
+    [Fact]
+    public async Task What_a_webhook_receives_is_what_was_told_and_nothing_leaves_its_place()
+    {
+        await using var labs = await LabsUnderTest.CreateAsync(databases, Engine.Sqlite);
+        var ada = await labs.TeamAsync("qa");
+        using var listener = new TcpListener(IPAddress.Loopback, 0);
+        listener.Start();
+        await TellAsync(labs, ada, $"http://127.0.0.1:{((IPEndPoint)listener.LocalEndpoint).Port}/hook");
+        var told = new JsonObject { ["name"] = ForeignText.Of(HostileStrings.Everything), ["message"] = "\r\nX-Evil: 1\r\n\r\n\u001b[2J\u202e\"}" + new string('x', 10_000) };
+        await labs.Database.WriteAsync(session => session.ExecuteAsync("UPDATE notices SET arguments = @told", new { told = told.ToJsonString() }), Cancellation);
+
+        using var sweep = new WebhookSweep(labs.Database, labs.Secrets, new LiveSettings(new JsonObject { ["webhook-hosts"] = "127.0.0.1" }), labs.Time, NullLogger<WebhookSweep>.Instance);
+        var pass = sweep.PassAsync(Cancellation);
+        var (head, body) = await AnswerAsync(listener);
+        await pass;
+        Assert.Equal(["Content-Length", "Content-Type", "Host", WebhookSweep.DeliveryHeader, WebhookSweep.SignatureHeader], head.Split("\r\n").Skip(1).Select(line => line.Split(':')[0]).Order(StringComparer.Ordinal));
+        Assert.All(body, one => Assert.InRange(one, (byte)' ', (byte)'~'));
+        Assert.True(JsonNode.DeepEquals(told, JsonNode.Parse(body)!["arguments"]));
+    }
+
+    private sealed class Heard : ILogger<WebhookSweep>
+    {
+        public List<string> Lines { get; } = [];
+
+        public IDisposable? BeginScope<TState>(TState state)
+            where TState : notnull => null;
+
+        public bool IsEnabled(LogLevel logLevel) => true;
+
+        public void Log<TState>(LogLevel logLevel, EventId eventId, TState state, Exception? exception, Func<TState, Exception?, string> formatter)
+        {
+            lock (Lines) Lines.Add(formatter(state, exception) + exception);
+        }
     }
 
     [Theory, InlineData(SocketError.HostNotFound), InlineData(SocketError.NoData), InlineData(SocketError.TryAgain)]
