@@ -93,17 +93,20 @@ public sealed class PrivateLibvirt : IAsyncDisposable
     {
         var (disk, target) = (Disk(name), Path.Combine(Disk(name), "pool"));
         Directory.CreateDirectory(disk);
-        await AmongMountsAsync(cancellation, "mount", "-t", "tmpfs", "-o", "size=1200m", "tmpfs", disk);
+        await AmongMountsAsync(cancellation, "mount", "-t", "tmpfs", "-o", $"size={SmallPool}", "tmpfs", disk);
         await AmongMountsAsync(cancellation, "mkdir", target);
         await AmongMountsAsync(cancellation, "cp", Path.Combine(Volumes, ImageVolume), target);
         await VirshAsync(cancellation, "pool-create-as", name, "dir", "--target", target);
     }
 
-    /// <summary>Somebody else's file takes all the room there is: the next write fails.</summary>
+    /// <summary>There is no more room than is taken, as if somebody else's file took the rest: the next write fails. It costs no memory; while others write it is tried again.</summary>
     public Task FillAsync(string name, CancellationToken cancellation)
-        => AmongMountsAsync(cancellation, "sh", "-c", """cat /dev/zero >>"$1" 2>/dev/null || true""", "sh", Path.Combine(Disk(name), "filler"));
+        => AmongMountsAsync(cancellation, "sh", "-c", """until mount -o remount,size="$(df -B1 --output=used "$1" | tail -n 1 | tr -d ' ')" "$1" 2>/dev/null; do sleep 0.1; done""", "sh", Disk(name));
 
-    public Task MakeRoomAsync(string name, CancellationToken cancellation) => AmongMountsAsync(cancellation, "rm", Path.Combine(Disk(name), "filler"));
+    public Task MakeRoomAsync(string name, CancellationToken cancellation) => AmongMountsAsync(cancellation, "mount", "-o", $"remount,size={SmallPool}", Disk(name));
+
+    /// <summary>Enough for what is held for one machine of 1 GiB and a snapshot of it; next to nothing of it is ever taken.</summary>
+    private const string SmallPool = "6g";
 
     private string Disk(string name) => Path.Combine(Folder, $"{name}-disk");
 
