@@ -7,14 +7,14 @@ namespace LabPortal.EndToEnd;
 
 /// <summary>
 /// kill -9 of the portal at a random moment, while labs are being built and ended, each time started again on the same data. Environment:
-/// LABPORTAL_ROUNDS (3), LABPORTAL_SEED, LABPORTAL_LONGEST (milliseconds to a kill, 3000), and for another world than the simulated
+/// LABPORTAL_ROUNDS (2), LABPORTAL_SEED, LABPORTAL_LONGEST (milliseconds to a kill, 3000), and for another world than the simulated
 /// one LABPORTAL_APPLY (a YAML file), LABPORTAL_POOL and LABPORTAL_BLUEPRINT; <c>infra/chaos/kill-portal</c> sets them.
 /// </summary>
 public sealed class KilledPortalTests(ITestOutputHelper output)
 {
     private const int Most = 8;
 
-    private static readonly int s_rounds = int.Parse(Setting("LABPORTAL_ROUNDS", "3"), CultureInfo.InvariantCulture);
+    private static readonly int s_rounds = int.Parse(Setting("LABPORTAL_ROUNDS", "2"), CultureInfo.InvariantCulture);
     private static readonly int s_seed = int.Parse(Setting("LABPORTAL_SEED", "1"), CultureInfo.InvariantCulture);
     private static readonly int s_longest = int.Parse(Setting("LABPORTAL_LONGEST", "3000"), CultureInfo.InvariantCulture);
     private static readonly string s_pool = Setting("LABPORTAL_POOL", "pretend");
