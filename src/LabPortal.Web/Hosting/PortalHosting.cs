@@ -81,7 +81,8 @@ internal static class PortalHosting
         if (!app.Environment.IsDevelopment()) app.UseHsts();
         app.UseSecurityHeaders();
         app.UseWhen(context => context.IsApi(), api => api.UseExceptionHandler(new ExceptionHandlerOptions { ExceptionHandler = Problems.WriteFaultAsync, AllowStatusCode404Response = true }));
-        app.UseWhen(context => !context.IsApi(), pages => pages.UseExceptionHandler(new ExceptionHandlerOptions { ExceptionHandler = Broke.WriteAsync }));
+        // In a scope of its own: the one of a page that broke has begun to draw that page.
+        app.UseWhen(context => !context.IsApi(), pages => pages.UseExceptionHandler(new ExceptionHandlerOptions { ExceptionHandler = Broke.WriteAsync, CreateScopeForErrors = true }));
         app.UseMetrics();
         app.UseRouting();
         app.UseAuthentication();

@@ -4,6 +4,7 @@ using System.Net.Http.Headers;
 using System.Net.Http.Json;
 using System.Text.Json.Nodes;
 using System.Text.RegularExpressions;
+using LabPortal.Data;
 using LabPortal.EndToEnd.Pages;
 using LabPortal.Testing;
 using Microsoft.Playwright;
@@ -166,11 +167,69 @@ public sealed partial class TelemetryTests(TestDatabases databases)
         await page.EndAsync();
         await UntilAsync(() => Task.FromResult(WhatAClickLacks([.. receiver.Spans])));
 
+        // A circuit is open for as long as its page is.
+        await CircuitsAsync(1);
+        var another = await context.NewPageAsync();
+        await another.GotoAsync("/labs");
+        await CircuitsAsync(2);
+        await page.GotoAsync("about:blank");
+        await CircuitsAsync(1);
+
+        await using var data = Database.Open(database);
+        await HoldWhatIsDueAndLeftAsync(data, one, two, client, (string)asked["id"]!);
+
+        // A page that cannot even be begun.
+        await data.WriteAsync(session => session.ExecuteAsync("ALTER TABLE one_time_links RENAME TO mislaid"), Cancellation);
+        var broken = await page.GotoAsync(new Uri(one.Address, "invitation/x").ToString());
+        Assert.Equal(500, broken!.Status);
+        await page.HoldInBothThemesAsync("a page that broke");
+        await data.WriteAsync(session => session.ExecuteAsync("ALTER TABLE mislaid RENAME TO one_time_links"), Cancellation);
+
+        async Task CircuitsAsync(int open) => await UntilAsync(async () => Sum(await ScrapeAsync(one), "labportal_circuits") is var there && there == open ? null : $"{there} circuits, not {open}");
+
         // The id of a problem is the one that its log lines have.
         var problem = (await client.GetAsync("pools/away/resources", Cancellation)).Must(503);
         var quoted = (string)problem["traceId"]!;
         Assert.Matches("^[0-9a-f]{32}$", quoted);
         await UntilAsync(() => Task.FromResult(one.Log.Contains($"TraceId:{quoted}", StringComparison.Ordinal) ? null : $"no {quoted} in the log:\n{one.Log}"));
+    }
+
+    /// <summary>A due run that nobody takes ages until it is gone; orphans are as many as are listed. Every node says so.</summary>
+    private static async Task HoldWhatIsDueAndLeftAsync(Database data, PortalProcess one, PortalProcess two, PortalClient client, string lab)
+    {
+        // Of a version that no build here knows, so that all leave it alone.
+        await data.WriteAsync(async session =>
+        {
+            await session.ExecuteAsync("""
+                INSERT INTO runs (id, lab_id, team_id, workflow, version, state, asked_by, created_at, due_at, since)
+                SELECT '00000000-0000-7000-8000-000000000001', id, team_id, 'provision', 999, 'running', 'nobody', @Past, @Past, @Past FROM labs WHERE id = @lab
+                """, new { Past = (DateTimeOffset.UtcNow.ToUnixTimeMilliseconds() - 600_000) * 1000, lab });
+            // Of the pool that cannot be reached, so that no listing says that they are gone.
+            await session.ExecuteAsync("""
+                INSERT INTO orphans (id, pool_id, kind, external_id, name, owner_id, generation, state, first_seen_at, last_seen_at)
+                SELECT '00000000-0000-7000-8000-00000000000' || n, pools.id, 'machine', 'x' || n, 'left-' || n, '00000000-0000-7000-8000-000000000009', n, CASE n WHEN 1 THEN 'listed' WHEN 2 THEN 'deleting' WHEN 3 THEN 'gone' ELSE 'adopted' END, n, n
+                FROM pools, generate_series(1, 4) AS n WHERE pools.name = 'away'
+                """);
+        }, Cancellation);
+        var listed = (await client.GetAsync("orphans?pool=away", Cancellation)).Must(200)["items"]!.AsArray().Count;
+        Assert.Equal(2, listed);
+        var ages = new List<double>();
+        foreach (var node in new[] { one, two })
+        {
+            await UntilAsync(async () =>
+            {
+                var metrics = await ScrapeAsync(node);
+                var (age, due, left) = (Sum(metrics, "labportal_queue_age_seconds"), Sum(metrics, "labportal_runs_due"), Sum(metrics, "labportal_orphans", "pool=\"away\""));
+                ages.Add(age);
+                return age > 600 && due == 1 && left == listed ? null : $"age {age}, due {due}, orphans {left}";
+            });
+        }
+
+        var first = ages[^1];
+        await UntilAsync(async () => Sum(await ScrapeAsync(two), "labportal_queue_age_seconds") > first ? null : $"not older than {first}");
+        Assert.True(first < 600 + s_patience.TotalSeconds, $"{first}");
+        await data.WriteAsync(session => session.ExecuteAsync("DELETE FROM runs WHERE version = 999; DELETE FROM orphans WHERE owner_id = '00000000-0000-7000-8000-000000000009'"), Cancellation);
+        await UntilAsync(async () => await ScrapeAsync(one) is var metrics && (Sum(metrics, "labportal_queue_age_seconds"), Sum(metrics, "labportal_orphans", "pool=\"away\"")) is (0, 0) ? null : "still due or left");
     }
 
     /// <summary>A pool whose provider cannot be reached.</summary>
