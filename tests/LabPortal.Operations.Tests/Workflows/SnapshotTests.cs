@@ -150,9 +150,6 @@ public sealed class SnapshotTests(TestDatabases databases)
         await house.Database.WriteAsync(session => Runs.AbandonAsync(session, stuck, "no time", house.Now), Cancellation);
         var broken = Assert.Single(await house.SnapshotsAsync(lab));
         Assert.Equal((SnapshotState.Broken, 1L), (broken.State, await house.HeldSnapshotsAsync(lab)));
-        // None of its parts is still to be taken: a machine that is placed anew reckons with none.
-        Assert.DoesNotContain(SnapshotItemState.Taking, broken.Items.Select(item => item.State));
-        foreach (var machine in lab.Machines) Assert.Equal(0, await house.Database.ReadAsync(session => SnapshotStore.PlannedRoomAsync(session, machine.Id), Cancellation));
         Assert.NotEmpty(await house.SnapshotResourcesAsync(lab));
 
         using var worker = new Worker(house);
@@ -161,5 +158,11 @@ public sealed class SnapshotTests(TestDatabases databases)
         Assert.Empty(await house.SnapshotsAsync(lab));
         Assert.Empty(await house.SnapshotResourcesAsync(lab));
         Assert.Equal(0, await house.HeldSnapshotsAsync(lab));
+
+        // Given up before any part was taken: none is still to be taken, and a machine that is placed anew reckons with none.
+        await house.BeginSnapshotAsync(await house.LabAsync(lab.Id), "begun");
+        await house.Database.WriteAsync(session => SnapshotStore.BreakAsync(session, lab.Id), Cancellation);
+        Assert.All(Assert.Single(await house.SnapshotsAsync(lab)).Items, item => Assert.Equal(SnapshotItemState.Deleting, item.State));
+        foreach (var machine in lab.Machines) Assert.Equal(0, await house.Database.ReadAsync(session => SnapshotStore.PlannedRoomAsync(session, machine.Id), Cancellation));
     }
 }
