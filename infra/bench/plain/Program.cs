@@ -1,12 +1,14 @@
 using LabPortal.Bench.Plain;
 using Microsoft.AspNetCore.DataProtection;
+using MudBlazor.Services;
 
-// What the page of labs is compared with: a page in a host of its own, at the vendor's defaults, with nothing of ours.
+// What the page of labs is compared with: pages in a host of its own, at the vendors' defaults, with nothing of ours.
 var builder = WebApplication.CreateBuilder(args);
 // It is started from where it was built, and leaves no keys behind.
 builder.WebHost.UseStaticWebAssets();
 builder.Services.AddDataProtection().UseEphemeralDataProtectionProvider();
 builder.Services.AddRazorComponents().AddInteractiveServerComponents();
+builder.Services.AddMudServices();
 var app = builder.Build();
 app.UseAntiforgery();
 app.MapStaticAssets();
