@@ -16,8 +16,8 @@ public sealed partial class RightsTests(PortalInBrowser portal)
     private static readonly string[] s_forAll =
     [
         "addKey", "addToken", "cancelLab", "cancelRun", "deleteSnapshot", "endLab", "extendLab", "findBlueprint", "findImage", "findLab", "findPool",
-        "findRun", "findSize", "findTeam", "keepLab", "labAudit", "labEvents", "letLabGo", "listBlueprints", "listImageVersions", "listImages", "listKeys",
-        "listLabs", "listNotices", "listOwnAudit", "listPools", "listQuotas", "listSizes", "listDisks", "listSnapshots", "listTeams", "listTokens", "me", "openConsole",
+        "findRun", "findSize", "findTeam", "keepLab", "labAudit", "labEvents", "letLabGo", "listBlueprints", "listDisks", "listImageVersions", "listImages", "listKeys",
+        "listLabs", "listNotices", "listOwnAudit", "listPools", "listQuotas", "listSizes", "listSnapshots", "listTeams", "listTokens", "me", "openConsole",
         "quote", "readNotices", "removeKey", "removeToken", "requestLab", "restartLab", "restartMachine", "revealPassword", "revertLab", "serialLog",
         "snapshotLab", "startLab", "startMachine", "stopLab", "stopMachine", "teamQuota",
     ];

@@ -14,7 +14,7 @@ public sealed class TalkLaws
         new ListNames("lp-"), new FindMachine("a"), new MakeMachine("a", new SoughtImage("tiny", "tiny.qcow2", "Build it\n"), 1L << 40, [0, 255], "<domain\n/>", ["<filter/>"], new WarmWish(Guid.Empty, "Not\nhere")),
         new RemoveMachine("a"), new MakeNetworks([new WantedNetwork("a", "b")]), new RemoveNetworks("a"), new ChangePower("a", PowerChange.Reset), new ReadLog("a", 10), new FindImage("a"), new ReadDigest("a", "b"),
         new ImportImage("a", "/b", "raw", "é\n\"😀", "sha256:0", "c", ["d"], TimeSpan.FromSeconds(30)),
-        new TakeSnapshot("a", "b"), new ListSnapshots("a"), new RevertMachine("a", "b"), new DeleteSnapshot("a", "b"),
+        new TakeSnapshot("a", "b"), new ListSnapshots("a"), new RevertMachine("a", "b"), new DeleteSnapshot("a", "b"), new ReadDisk("a"),
         new KeepWarmStates(Guid.Empty, [new WarmWant(new SoughtImage("a", "b", "c"), "<domain\n/>")], 4), new MakeWarmState(Guid.Empty, new WarmWant(new SoughtImage("a", "b", "c"), "<domain/>"), TimeSpan.FromSeconds(30)), new ReadStart("a"),
     ];
 
