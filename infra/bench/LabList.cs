@@ -9,8 +9,8 @@ using static LabPortal.Bench.Figures;
 namespace LabPortal.Bench;
 
 /// <summary>
-/// The list of 2,000 labs in Chromium: how soon its rows stand, and what each open page takes of the portal's memory, against a page of as many rows made
-/// with MudBlazor at its defaults, and one of HTML alone, in a host that has nothing else (<c>plain</c>).
+/// The list of 2,000 labs in Chromium: how soon its rows stand, and what each open page takes of the portal's memory, against a page of as many rows of
+/// plain HTML, and one made with MudBlazor at its defaults, each in a host that has nothing else (<c>plain</c>).
 /// </summary>
 internal static class LabList
 {
@@ -56,7 +56,9 @@ internal static class LabList
         using var folder = new TestFolder();
         await File.WriteAllTextAsync(folder["apply.yaml"], Yaml, cancellation);
         await using var portal = await PortalProcess.StartAsync(folder["data"], applyFile: folder["apply.yaml"], more: Telling(folder["portal-heap"]));
+        // Either in a process of its own: what one page gave back would count for the other.
         await using var plain = await PortalProcess.StartAsync(folder["plain"], program: s_plain, more: Telling(folder["plain-heap"]));
+        await using var vendor = await PortalProcess.StartAsync(folder["vendor"], program: s_plain, more: Telling(folder["vendor-heap"]));
         await FillAsync(portal, cancellation);
         using var playwright = await Playwright.CreateAsync();
         await using var browser = await playwright.Chromium.LaunchAsync(new() { ExecutablePath = "/usr/bin/chromium", Args = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"] });
@@ -71,18 +73,18 @@ internal static class LabList
 
         var ours = await MemoryAsync(context, new Target(portal, AllLabs, "table.plain tbody tr button", folder["portal-heap"]), cancellation);
         var html = await MemoryAsync(context, new Target(plain, plain.Address.ToString(), "#live", folder["plain-heap"]), cancellation);
-        var mud = await MemoryAsync(context, new Target(plain, $"{plain.Address}mud", "#live", folder["plain-heap"]), cancellation);
-        Console.WriteLine($"each of {Pages} open pages       portal     MudBlazor's table     ratio (aim: at most {MostTimes})     HTML alone");
-        Say("living objects ", ours.Living, mud.Living, html.Living);
-        Say("resident memory", ours.Resident, mud.Resident, html.Resident);
-        return new[] { cold, team, next }.All(took => Median(took) <= MostMilliseconds) && ours.Living <= MostTimes * mud.Living && ours.Resident <= MostTimes * mud.Resident;
+        var mud = await MemoryAsync(context, new Target(vendor, $"{vendor.Address}mud", "#live", folder["vendor-heap"]), cancellation);
+        Console.WriteLine($"each of {Pages} open pages     portal     a plain table    ratio (aim: at most {MostTimes})    MudBlazor's table    ratio");
+        Say("living objects ", ours.Living, html.Living, mud.Living);
+        Say("resident memory", ours.Resident, html.Resident, mud.Resident);
+        return new[] { cold, team, next }.All(took => Median(took) <= MostMilliseconds) && ours.Living <= MostTimes * html.Living && ours.Resident <= MostTimes * html.Resident;
     }
 
     private static void Say(string what, List<double> took) =>
         Console.WriteLine($"{what,-34} {Median(took),5:F0} ms   {At(took, 0.95),5:F0} ms   (aim: at most {MostMilliseconds} ms at p50)");
 
-    private static void Say(string what, double ours, double mud, double html) =>
-        Console.WriteLine($"{what}      {ours,8:F0} KiB          {mud,8:F0} KiB    {ours / mud,6:F2}                {html,8:F0} KiB");
+    private static void Say(string what, double ours, double html, double mud) =>
+        Console.WriteLine($"{what}      {ours,8:F0} KiB    {html,8:F0} KiB    {ours / html,6:F2}                     {mud,8:F0} KiB    {ours / mud,6:F2}");
 
     /// <summary>The host collects when it is asked to, and tells what is left.</summary>
     private static Dictionary<string, string> Telling(string socket) =>

@@ -896,8 +896,11 @@ public abstract partial class ProviderConformance : IAsyncLifetime
         {
             var call = 1;
             while (await trialAsync(new WireFault.CutOff(call, afterEffect))) Assert.InRange(call = CutsEachCall ? call + 1 : 2 * call, 1, 500);
-            Assert.True(call > fewest, $"only {call - 1} wire calls could be cut off, and {fewest} are made at the least");
+            Assert.True(call > fewest && (CutsEachCall || await trialAsync(new WireFault.CutOff(fewest, afterEffect))), $"fewer than {fewest} wire calls are made");
         }
+
+        // Before any other call it leaves what the one before left after its effect.
+        if (!CutsBeforeEffect) Assert.True(await trialAsync(new WireFault.CutOff(1, AfterEffect: false)));
     }
 
     /// <summary>One deed over a wire that is cut off; false where the deed was done before the cut.</summary>

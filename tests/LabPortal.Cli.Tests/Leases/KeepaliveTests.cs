@@ -51,9 +51,9 @@ public sealed class KeepaliveTests(SharedPortal portal)
     public async Task A_request_that_is_interrupted_or_comes_too_late_leaves_no_lab_where_asked()
     {
         using var lab = portal.Lab();
-        using (var waiting = lab.Run("request", "slow", "--team", "qa", "--name", "not-left-alone", "--keepalive", "10m", "--wait", "--or-end"))
+        using (var waiting = lab.Run("request", "slow", "--team", "qa", "--name", "not-left-alone", "--keepalive", "10m", "--wait", "--or-end", "--verbose"))
         {
-            await waiting.SaysAsync("provisioning");
+            await waiting.SaysAsync("/events");
             waiting.Signal("TERM");
             var left = (await waiting.EndAsync()).Must(Exit.Interrupted);
             Assert.Contains("is being ended", left.Error, StringComparison.Ordinal);
