@@ -38,6 +38,7 @@ public sealed class SnapshotTests(TestDatabases databases)
             (await disks.ReadAsync(Actor.Portal("test"), lab.Id, Cancellation)).Value);
         Assert.Equal(RefusalKind.NotFound, (await disks.ReadAsync(Actor.Portal("test") with { IsAdmin = false }, lab.Id, Cancellation)).Refusal!.Kind);
         foreach (var host in new[] { "h1", "h2" }) await house.World.HostIsAwayAsync(host, "no route", Cancellation);
+        house.Clock.Advance(TimeSpan.FromSeconds(5));
         Assert.All((await disks.ReadAsync(Actor.Portal("test"), lab.Id, Cancellation)).Value, disk => Assert.Null(disk.Bytes));
         foreach (var host in new[] { "h1", "h2" }) await house.World.HostIsAwayAsync(host, null, Cancellation);
 
@@ -54,6 +55,46 @@ public sealed class SnapshotTests(TestDatabases databases)
         Assert.Empty(await house.ResourcesAsync(failing));
         Assert.Empty(await house.SnapshotsAsync(failing));
         Assert.False(await house.HoldsAnythingAsync(failing));
+    }
+
+    [Fact]
+    public async Task Of_a_lab_s_disks_one_is_asked_for_at_a_time_once_for_all_who_ask_within_seconds()
+    {
+        await using var house = await House.BuildAsync(databases, Engine.Sqlite, """{"createSeconds": 1, "bootSeconds": 1, "settlingSeconds": 1}""");
+        var lab = await house.ReadyAsync();
+        var disks = new LabDisks(house.Database, house.Pools, house.Time, NullLogger<LabDisks>.Instance);
+        var hung = await house.World.ScriptAsync(new ScriptedFault(Deed.Hang) { Verb = WireVerb.ReadDisk, Times = ScriptedFault.Always }, Cancellation);
+
+        // Whoever goes, and whoever has no more patience, ends nothing but their waiting.
+        using var leaving = CancellationTokenSource.CreateLinkedTokenSource(Cancellation);
+        var left = disks.ReadAsync(Actor.Portal("test"), lab.Id, leaving.Token);
+        var patient = Enumerable.Range(0, 8).Select(_ => disks.ReadAsync(Actor.Portal("test"), lab.Id, Cancellation)).ToList();
+        while (await house.World.HangingAsync(hung, Cancellation) == 0) await Task.Delay(20, Cancellation);
+        await leaving.CancelAsync();
+        await Assert.ThrowsAnyAsync<OperationCanceledException>(() => left);
+        while (!patient.TrueForAll(task => task.IsCompleted))
+        {
+            house.Clock.Advance(TimeSpan.FromSeconds(1));
+            await Task.Delay(20, Cancellation);
+        }
+
+        foreach (var task in patient) Assert.All((await task).Value, disk => Assert.Null(disk.Bytes));
+        Assert.Equal(1, await house.World.HangingAsync(hung, Cancellation));
+        await house.World.ReleaseAsync(hung, Cancellation);
+
+        // What hung goes on, and what it says is there for the next; then it is asked again.
+        Assert.DoesNotContain((await disks.ReadAsync(Actor.Portal("test"), lab.Id, Cancellation)).Value, disk => disk.Bytes is null);
+        Assert.Equal(2, await AskedAsync());
+        house.Clock.Advance(TimeSpan.FromSeconds(5));
+        await Task.WhenAll(Enumerable.Range(0, 8).Select(_ => disks.ReadAsync(Actor.Portal("test"), lab.Id, Cancellation)));
+        Assert.Equal(4, await AskedAsync());
+
+        // What the lab became since counts at once.
+        await house.Database.WriteAsync(session => session.ExecuteAsync("UPDATE labs SET version = version + 1"), Cancellation);
+        await disks.ReadAsync(Actor.Portal("test"), lab.Id, Cancellation);
+        Assert.Equal(6, await AskedAsync());
+
+        async Task<int> AskedAsync() => (await house.World.HistoryAsync(Cancellation)).Count(call => call.Verb == "read-disk");
     }
 
     [Theory, InlineData(Engine.Sqlite), InlineData(Engine.Postgres)]
