@@ -162,7 +162,8 @@ public sealed partial class PoolCalls(Database database, OpenPools pools, PoolSw
             if (await OrphanStore.FindAsync(session, id) is not { } orphan) return Refusal.NotFound("orphan", Ids.Canonical(id));
             (draft.Team, draft.Detail["name"]) = (orphan.Team, orphan.Name);
             if (orphan.State == OrphanState.Gone) return Refusal.Conflict("orphan.gone");
-            var together = (await OrphanSweep.TogetherAsync(session, orphan.Pool)).Single(group => group.Any(each => each.Id == id));
+            // A sweep may have seen it gone since it was read.
+            if ((await OrphanSweep.TogetherAsync(session, orphan.Pool)).FirstOrDefault(group => group.Any(each => each.Id == id)) is not { } together) return Refusal.Conflict("orphan.gone");
             if (state == OrphanState.Deleting && together.Any(each => each.State == OrphanState.Adopted)) return Refusal.Conflict("orphan.adopted");
             if (state == OrphanState.Adopted && together.Any(each => each.State == OrphanState.Deleting)) return Refusal.Conflict("orphan.being-deleted");
             foreach (var each in together) await OrphanStore.SetStateAsync(session, each.Id, state, null);
