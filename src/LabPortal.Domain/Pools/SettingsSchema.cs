@@ -22,6 +22,7 @@ public enum SettingKind
 /// One setting of a kind of pool. <paramref name="Help"/> is a sentence for the form; <paramref name="Default"/> is what an absent value means.
 /// <paramref name="Min"/> and <paramref name="Max"/> bound a number's value, or a list's length; <paramref name="Unit"/> is what a number is counted in.
 /// <paramref name="IsName"/>: a text that becomes a word elsewhere (machines, logs, metrics), and has only letters that are harmless in all of them.
+/// <paramref name="HasParts"/>: a text that lists parts with commas between, each of which is a line, so that people may break the whole between them.
 /// </summary>
 public sealed record Setting(
     string Name,
@@ -35,15 +36,17 @@ public sealed record Setting(
     IReadOnlyList<string>? OneOf = null,
     IReadOnlyList<Setting>? Items = null,
     string? Unit = null,
-    bool IsName = false);
+    bool IsName = false,
+    bool HasParts = false);
 
 /// <summary>The settings of a kind of pool: the admin's form is drawn from it, and every value passes it before it is stored.</summary>
 public sealed partial record SettingsSchema(IReadOnlyList<Setting> Settings)
 {
-    /// <summary>What a person reads as one line.</summary>
-    private const int LongestText = 2000;
+    /// <summary>What a person reads as one line, and settings that list many things.</summary>
+    public const int LongestText = 4000;
 
-    private const int LongestName = 63;
+    /// <summary>As long as a host's whole name in DNS may be (RFC 1035, 2.3.4, as people write it).</summary>
+    private const int LongestName = 253;
 
     /// <summary>Every mistake at once; empty when the value is good. Field paths look like <c>settings.hosts[0].uri</c>.</summary>
     public IReadOnlyList<FieldError> Validate(JsonObject value, string path = "settings")
@@ -138,7 +141,7 @@ public sealed partial record SettingsSchema(IReadOnlyList<Setting> Settings)
             default:
                 if (node.GetValueKind() != JsonValueKind.String) errors.Add(new FieldError(field, "setting.not-text"));
                 else if (setting.IsName && !NameForm().IsMatch(node.GetValue<string>())) errors.Add(new FieldError(field, "setting.name", [("max", LongestName)]));
-                else if (setting.Kind == SettingKind.Text && ForeignText.Of(node.GetValue<string>(), LongestText) != node.GetValue<string>())
+                else if (setting.Kind == SettingKind.Text && !IsOneLine(setting, node.GetValue<string>()))
                     errors.Add(new FieldError(field, "setting.one-line", [("max", LongestText)]));
                 else if (setting.OneOf is { } allowed && !allowed.Contains(node.GetValue<string>()))
                     errors.Add(new FieldError(field, "setting.one-of", [("allowed", string.Join(", ", allowed))]));
@@ -146,6 +149,10 @@ public sealed partial record SettingsSchema(IReadOnlyList<Setting> Settings)
         }
     }
 
-    [GeneratedRegex(@"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}\z", RegexOptions.CultureInvariant)]
+    // YAML's block texts end with an end of line, which says nothing.
+    private static bool IsOneLine(Setting setting, string text)
+        => text.Length <= LongestText && (setting.HasParts ? text.Split(',') : [text]).Select(part => part.Trim()).All(part => ForeignText.Of(part, LongestText) == part);
+
+    [GeneratedRegex(@"^[A-Za-z0-9][A-Za-z0-9._-]{0,252}\z", RegexOptions.CultureInvariant)]
     private static partial Regex NameForm();
 }

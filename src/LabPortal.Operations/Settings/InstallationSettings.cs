@@ -10,8 +10,6 @@ namespace LabPortal.Operations.Settings;
 /// <summary>What admins decide for the whole installation. Everything here may change while the portal runs.</summary>
 public sealed record InstallationSettings
 {
-    private const int LongestText = 4000;
-
     /// <summary>
     /// The decisions, each with its default, its limits and the configuration's key that takes it out of the portal's hands. Titles are the pages' own.
     /// </summary>
@@ -52,9 +50,6 @@ public sealed record InstallationSettings
     public static IReadOnlyList<FieldError> Check(JsonObject values, string path) =>
     [
         .. s_schema.Validate(values, path),
-        // Each node reads all of them every few seconds.
-        .. values.Where(entry => entry.Value is JsonValue text && text.GetValueKind() == JsonValueKind.String && text.GetValue<string>().Length > LongestText)
-            .Select(entry => new FieldError($"{path}.{entry.Key}", "field.too-long", [("most", LongestText)])),
         .. All.Where(setting => setting.IsGood is not null && values[setting.Name] is JsonValue value && value.GetValueKind() == JsonValueKind.String)
             .SelectMany(setting => Parts(values[setting.Name]!).Where(part => !setting.IsGood!(part)).Take(1)
                 .Select(part => new FieldError($"{path}.{setting.Name}", setting.Mistake!, [("text", part)]))),
@@ -95,7 +90,7 @@ public sealed record InstallationSettings
         => new(name, group, key, new Setting(name, kind, name, "", Default: normal, Min: min, Max: max), null, null);
 
     private static InstallationSetting Texts(string name, string group, string key, string normal, Func<string, bool> isGood, string mistake)
-        => new(name, group, key, new Setting(name, SettingKind.Text, name, "", Default: normal), isGood, mistake);
+        => new(name, group, key, new Setting(name, SettingKind.Text, name, "", Default: normal, HasParts: true), isGood, mistake);
 }
 
 /// <summary>One decision. <paramref name="IsGood"/> looks at each part of a list; <paramref name="Mistake"/> is the code of what it does not let through.</summary>

@@ -19,6 +19,7 @@ public sealed class SettingsSchemaTests
         new("count", SettingKind.Integer, "Count", "A number.", Default: 4),
         new("fast", SettingKind.Boolean, "Fast", "Whether.", Default: true),
         new("mode", SettingKind.Text, "Mode", "One of two.", OneOf: ["nat", "bridge"]),
+        new("places", SettingKind.Text, "Places", "Where.", HasParts: true),
         new("password", SettingKind.Secret, "Password", "Goes to the secret store."),
     ]);
 
@@ -68,10 +69,34 @@ public sealed class SettingsSchemaTests
         {
             var name = Mistakes(new JsonObject { ["hosts"] = new JsonArray(new JsonObject { ["name"] = text }) }.ToJsonString());
             // A single letter or digit among the pieces, or one with another, is a name.
-            if (text.Length is 0 or > 63 || text.Any(letter => !char.IsAsciiLetterOrDigit(letter) && letter is not ('.' or '-' or '_'))) Assert.Equal(["settings.hosts[0].name setting.name"], name);
+            if (text.Length is 0 or > 253 || text.Any(letter => !char.IsAsciiLetterOrDigit(letter) && letter is not ('.' or '-' or '_'))) Assert.Equal(["settings.hosts[0].name setting.name"], name);
             var uri = Mistakes(new JsonObject { ["hosts"] = new JsonArray(new JsonObject { ["name"] = "a", ["uri"] = text }) }.ToJsonString());
-            if (text.Length > 2000 || text.Any(letter => char.IsControl(letter) || letter is '\u202e' or '\u2028' or '\u200b')) Assert.Equal(["settings.hosts[0].uri setting.one-line"], uri);
+            if (text.Length > 4000 || text.Trim().Any(letter => char.IsControl(letter) || letter is '\u202e' or '\u2028' or '\u200b')) Assert.Equal(["settings.hosts[0].uri setting.one-line"], uri);
         }
+    }
+
+    [Theory]
+    [InlineData("name", 253, "")]
+    [InlineData("name", 254, "settings.hosts[0].name setting.name")]
+    [InlineData("uri", 4000, "")]
+    [InlineData("uri", 4001, "settings.hosts[0].uri setting.one-line")]
+    public void A_name_is_as_long_as_a_host_s_may_be_and_a_text_as_a_list_of_them(string setting, int length, string mistake)
+    {
+        var host = new JsonObject { ["name"] = "a" };
+        host[setting] = new string('a', length);
+        Assert.Equal(mistake, string.Join(' ', Mistakes(new JsonObject { ["hosts"] = new JsonArray(host) }.ToJsonString())));
+    }
+
+    [Theory]
+    [InlineData("mode", "nat\n", "setting.one-of")]
+    [InlineData("places", "one\n", "")]
+    [InlineData("places", "one,\n  two,\r\nthree\n", "")]
+    [InlineData("places", "one\ntwo", "setting.one-line")]
+    [InlineData("places", "one,\ntwo\u202e", "setting.one-line")]
+    public void A_text_may_end_with_the_end_of_a_line_and_be_broken_between_its_parts(string setting, string text, string mistake)
+    {
+        var errors = Schema.Validate(new JsonObject { ["hosts"] = new JsonArray(new JsonObject { ["name"] = "a", ["uri"] = "here\n" }), [setting] = text });
+        Assert.Equal(mistake, string.Join(' ', errors.Select(error => error.Code)));
     }
 
     [Fact]
@@ -80,7 +105,7 @@ public sealed class SettingsSchemaTests
         var errors = Schema.Validate(Read("""{"hosts": [{"name": "a"}], "rate": 2, "mode": "wifi", "bogus": 1}"""), "pool");
         Assert.Equal([("min", 0d), ("max", 1d)], errors.Single(error => error.Field == "pool.rate").Arguments!);
         Assert.Equal([("allowed", "nat, bridge")], errors.Single(error => error.Field == "pool.mode").Arguments!);
-        Assert.Equal([("known", "hosts, rate, count, fast, mode, password")], errors.Single(error => error.Field == "pool.bogus").Arguments!);
+        Assert.Equal([("known", "hosts, rate, count, fast, mode, places, password")], errors.Single(error => error.Field == "pool.bogus").Arguments!);
     }
 
     [Fact]

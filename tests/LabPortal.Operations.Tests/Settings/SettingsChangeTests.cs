@@ -71,5 +71,19 @@ public sealed class SettingsChangeTests(TestDatabases databases)
         Assert.Equal((9, 20, 4.0), (live.Now.CallsPerSecond, live.Now.SignInsPerMinute, live.Now.ConsoleIdle.TotalMinutes));
     }
 
+    /// <summary>The configuration's elements come with commas between, and with what YAML left at their ends.</summary>
+    [Fact]
+    public void A_long_list_is_taken_and_read_however_its_lines_are_broken()
+    {
+        var hosts = Enumerable.Range(100, 150).Select(number => $"builds-{number}.example").ToList();
+        var values = new JsonObject { ["webhook-hosts"] = string.Join(",\n", hosts) + "\n", ["metrics-networks"] = "10.0.0.0/8\n, ::1/128\n" };
+        Assert.True(((string)values["webhook-hosts"]!).Length > 2000);
+        Assert.Empty(InstallationSettings.Check(values, ""));
+        var settings = InstallationSettings.Of(values);
+        Assert.Equal(hosts, settings.WebhookHosts);
+        Assert.Equal(["10.0.0.0/8", "::1/128"], settings.MetricsNetworks.Select(network => network.ToString()));
+        Assert.Equal(["setting.one-line"], InstallationSettings.Check(new JsonObject { ["webhook-hosts"] = string.Join(", ", hosts.Concat(hosts)) }, "").Select(error => error.Code));
+    }
+
     private static JsonObject Json(string text) => (JsonObject)JsonNode.Parse(text)!;
 }
