@@ -28,10 +28,28 @@ public sealed class ConsoleSessions(ConsoleCalls calls, ConsoleRooms rooms, Live
     {
         using var socket = new ConsoleSocket(connection, time);
         using var over = CancellationTokenSource.CreateLinkedTokenSource(stopping);
-        var (began, why, person) = (time.GetTimestamp(), ConsoleEnd.Broken, pass.Actor.Person!.Value);
+        var (began, why) = (time.GetTimestamp(), ConsoleEnd.Broken);
         try
         {
-            why = _open.AddOrUpdate(person, 1, (_, open) => open + 1) > settings.Now.ConsolesPerPerson ? await RefuseAsync(socket, ConsoleEnd.TooMany) : pass.Kind switch
+            why = await InAsync(pass, socket, takeOver, over);
+            // Who was not let in has yet to hear why; to whoever was in, it was said.
+            await socket.CloseAsync(why, socket.DrainAsync());
+        }
+        finally
+        {
+            // Saved whoever waits for it: the session was there.
+            var length = Duration.FromTimeSpan(time.GetElapsedTime(began));
+            await calls.LeaveAsync(pass, new ConsoleUse(length, socket.Typed, socket.Shown, why), CancellationToken.None);
+        }
+    }
+
+    /// <summary>Why it is over. Their place is free again by then, also of those who were not let in.</summary>
+    private async Task<string> InAsync(ConsolePass pass, ConsoleSocket socket, bool takeOver, CancellationTokenSource over)
+    {
+        var person = pass.Actor.Person!.Value;
+        try
+        {
+            return _open.AddOrUpdate(person, 1, (_, open) => open + 1) > settings.Now.ConsolesPerPerson ? ConsoleEnd.TooMany : pass.Kind switch
             {
                 ConsoleKind.Ssh => await TunnelAsync(pass, socket, over),
                 ConsoleKind.Vnc => await ScreenAsync(pass, socket, over),
@@ -41,31 +59,28 @@ public sealed class ConsoleSessions(ConsoleCalls calls, ConsoleRooms rooms, Live
         catch (ProviderFault fault)
         {
             log.LogWarning(fault, "The {Kind} console of {Machine} in lab {Lab} could not be opened.", pass.Kind, pass.Machine.Name, pass.Lab);
-            why = await RefuseAsync(socket, ConsoleEnd.NoAnswer);
+            return ConsoleEnd.NoAnswer;
         }
         catch (OperationCanceledException) when (over.IsCancellationRequested)
         {
-            why = await RefuseAsync(socket, ConsoleEnd.PortalEnds);
+            return ConsoleEnd.PortalEnds;
         }
         catch (Exception fault)
         {
             log.LogError(fault, "The {Kind} console of {Machine} in lab {Lab} broke before it was open.", pass.Kind, pass.Machine.Name, pass.Lab);
-            why = await RefuseAsync(socket, ConsoleEnd.Broken);
+            return ConsoleEnd.Broken;
         }
         finally
         {
             _open.AddOrUpdate(person, 0, (_, open) => open - 1);
             _open.TryRemove(KeyValuePair.Create(person, 0));
-            // Saved whoever waits for it: the session was there.
-            var length = Duration.FromTimeSpan(time.GetElapsedTime(began));
-            await calls.LeaveAsync(pass, new ConsoleUse(length, socket.Typed, socket.Shown, why), CancellationToken.None);
         }
     }
 
     private async Task<string> TunnelAsync(ConsolePass pass, ConsoleSocket socket, CancellationTokenSource over)
     {
         var line = await Tunnel.OpenAsync(pass.Machine, over.Token);
-        if (line is null) return await RefuseAsync(socket, ConsoleEnd.NoAnswer);
+        if (line is null) return ConsoleEnd.NoAnswer;
         await using (line)
         {
             return await UntilAsync(
@@ -78,7 +93,7 @@ public sealed class ConsoleSessions(ConsoleCalls calls, ConsoleRooms rooms, Live
     {
         var (seat, why) = await rooms.JoinAsync(pass, takeOver: false, over.Token);
         using var seated = seat;
-        if (seat is null) return await RefuseAsync(socket, why);
+        if (seat is null) return why;
         await using var screen = await rooms.OpenScreenAsync(pass, over.Token);
         var gate = new ScreenGate(() => seat.Types, socket.Did);
         var reading = socket.ReadAsync(
@@ -108,18 +123,11 @@ public sealed class ConsoleSessions(ConsoleCalls calls, ConsoleRooms rooms, Live
         }
     }
 
-    /// <summary>What they send meanwhile goes nowhere; until they have heard why, the connection stays.</summary>
-    private static async Task<string> RefuseAsync(ConsoleSocket socket, string why)
-    {
-        await socket.CloseAsync(why, socket.ReadAsync(_ => Task.CompletedTask, _ => { }));
-        return why;
-    }
-
     private async Task<string> LineAsync(ConsolePass pass, ConsoleSocket socket, bool takeOver, CancellationTokenSource over)
     {
         var (seat, why) = await rooms.JoinAsync(pass, takeOver, over.Token);
         using var seated = seat;
-        if (seat is null) return await RefuseAsync(socket, why);
+        if (seat is null) return why;
         return await UntilAsync(pass, socket, over, socket.ReadAsync(bytes => seat.TypeAsync(bytes, over.Token), note => seat.Take(note)), async cancellation =>
         {
             while (true)

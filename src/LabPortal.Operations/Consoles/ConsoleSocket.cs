@@ -76,6 +76,23 @@ internal sealed class ConsoleSocket(WebSocket socket, TimeProvider time) : IDisp
         }
     }
 
+    /// <summary>Reads until the person leaves. What they send goes nowhere, and is not counted as typed.</summary>
+    public async Task<string> DrainAsync()
+    {
+        try
+        {
+            while ((await socket.ReceiveAsync(_received.AsMemory(), CancellationToken.None)).MessageType != WebSocketMessageType.Close)
+            {
+            }
+
+            return ConsoleEnd.Left;
+        }
+        catch (WebSocketException)
+        {
+            return ConsoleEnd.Lost;
+        }
+    }
+
     /// <summary>The person did something.</summary>
     public void Did() => Interlocked.Exchange(ref _lastTyped, time.GetTimestamp());
 

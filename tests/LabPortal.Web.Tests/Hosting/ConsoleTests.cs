@@ -154,6 +154,8 @@ public sealed class ConsoleTests(TestDatabases databases)
             await TypeAsync(refused, "echo too early\r");
             Assert.Equal((WebSocketCloseStatus.PolicyViolation, ConsoleEnd.TooMany), await ReadToCloseAsync(refused));
         }
+
+        Assert.Equal("0", (await portal.LeftAsync(ConsoleEnd.TooMany, ofThem: 20)).Details["typed"]);
     }
 
     [Fact]
