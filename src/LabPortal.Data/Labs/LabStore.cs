@@ -172,13 +172,18 @@ public static class LabStore
         return [.. rows.Select(row => row.ToEvent(id))];
     }
 
-    /// <summary>What last happened to a lab, or last before this version; in order.</summary>
+    /// <summary>What last happened to a lab, or last before this version; in order, without steps that were only under way.</summary>
     public static async Task<IReadOnlyList<LabEvent>> LastEventsAsync(Session session, LabId id, long? before, int limit)
     {
         var rows = await session.QueryAsync<EventRow>(
-            $"SELECT version, at, kind, data FROM events WHERE lab_id = @id {(before is null ? "" : "AND version < @before")} ORDER BY version DESC LIMIT @limit", new { id, before, limit });
+            $"SELECT version, at, kind, data FROM events WHERE lab_id = @id {(before is null ? "" : "AND version < @before")} AND {s_isHistory} ORDER BY version DESC LIMIT @limit",
+            new { id, before, limit });
         return [.. rows.Reverse().Select(row => row.ToEvent(id))];
     }
+
+    /// <summary>On the text as it is stored: a quote within a value stands there escaped, so that no value can look like the state.</summary>
+    private static readonly string s_isHistory =
+        $"(kind <> '{LabEventKind.Step.Word()}' OR {string.Join(" OR ", LabEvent.StepOutcomes.Select(state => $"data LIKE '%\"state\":\"{state}\"%'"))})";
 
     private const string Labs = """
         SELECT id, name, blueprint, blueprint_version, team_id AS team, owner_id AS owner, state, health, frozen, reason, version, asked_pool, labels,

@@ -52,7 +52,11 @@ public sealed record Reason(string Code, IReadOnlyDictionary<string, string> Arg
 }
 
 /// <summary>What a lab's feed carries. <see cref="Version"/> is the lab's, and the event's id.</summary>
-public sealed record LabEvent(LabId Lab, long Version, Instant At, LabEventKind Kind, IReadOnlyDictionary<string, string> Data);
+public sealed record LabEvent(LabId Lab, long Version, Instant At, LabEventKind Kind, IReadOnlyDictionary<string, string> Data)
+{
+    /// <summary>What can have come of a step, as its event's <c>state</c> says; with any other it is under way.</summary>
+    public static readonly IReadOnlyList<string> StepOutcomes = ["done", "failed", "undone"];
+}
 
 public enum LabEventKind
 {

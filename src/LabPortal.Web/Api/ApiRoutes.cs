@@ -72,7 +72,7 @@ internal static class ApiRoutes
         labs.MapGet("/{id}/events", LabEventRoutes.EventsAsync).Says("labEvents", "What happens to a lab, as server-sent events",
             "id = the lab's version; data = `{\"version\",\"at\",\"kind\",…}`. From the beginning, or after `Last-Event-ID`; without loss or repeat. A comment every 15 s keeps the line open.")
             .Produces<string>(200, "text/event-stream").Refuses(400, 404);
-        labs.MapGet("/{id}/audit", LabRoutes.AuditAsync).Says("labAudit", "Who did what to a lab, oldest first", "The newest 500 lines. From where somebody else did it is told to admins and auditors alone.").Lists<AuditBody>().Refuses(404);
+        labs.MapGet("/{id}/audit", LabRoutes.AuditAsync).Says("labAudit", "Who did what to a lab, newest first", "From where somebody else did it is told to admins and auditors alone.").Lists<AuditBody>().Refuses(404);
         api.MapPost("/quotes", LabRoutes.QuoteAsync).WithTags("Labs").Says("quote", "What a request would cost, hold and wait", "Changes nothing. Takes what `POST /labs` takes.")
             .Takes<LabRequestBody>().Gives<QuoteBody>().Refuses(400, 403);
 

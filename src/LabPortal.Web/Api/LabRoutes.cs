@@ -3,6 +3,7 @@ using LabPortal.Domain;
 using LabPortal.Domain.Consoles;
 using LabPortal.Domain.Labs;
 using LabPortal.Domain.People;
+using LabPortal.Operations.Audit;
 using LabPortal.Operations.Consoles;
 using LabPortal.Operations.Labs;
 using LabPortal.Operations.People;
@@ -178,8 +179,14 @@ internal static class LabRoutes
     public static async Task<IResult> AuditAsync(HttpContext context, string id, LabCalls labs, CancellationToken cancellation)
     {
         if (!TryRead(id, out var lab)) return Unknown(context, id);
-        var done = await labs.DoneToAsync(context.Actor(), lab, null, int.MaxValue, cancellation);
-        return done.Ok ? Answers.Page(context, done.Value.Items, line => line.Id.ToString(), AuditBody.Of) : Problems.Of(context, done.Refusal!);
+        var asked = new Asked(context);
+        var (limit, after, before) = (asked.Limit, asked.After, Guid.Empty);
+        if (after is not null && !Guid.TryParseExact(after, "D", out before)) asked.Wrong("after", "field.not-a-key");
+        if (asked.Mistakes is { Count: > 0 } mistakes) return Answers.Invalid(context, mistakes);
+        var done = await labs.DoneToAsync(context.Actor(), lab, after is null ? null : before, limit, cancellation);
+        if (done.Refusal is { } no) return Problems.Of(context, no);
+        var lines = done.Value.Items.Reverse().ToList();
+        return Answers.Page(new Page<AuditLine>(lines, done.Value.More ? Ids.Canonical(lines[^1].Id) : null), AuditBody.Of);
     }
 
     private static string Location(LabView lab) => $"{ApiRoutes.Prefix}/labs/{lab.Id}";

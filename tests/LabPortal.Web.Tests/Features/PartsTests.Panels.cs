@@ -1,7 +1,12 @@
+using System.Net;
+using System.Net.Http.Json;
 using System.Text.Json.Nodes;
 using Bunit;
+using LabPortal.Data;
+using LabPortal.Data.Labs;
 using LabPortal.Domain;
 using LabPortal.Domain.Labs;
+using LabPortal.Domain.Leases;
 using LabPortal.Domain.People;
 using LabPortal.Domain.Pools;
 using LabPortal.Domain.Workflows;
@@ -147,6 +152,73 @@ public sealed partial class PartsTests
         Assert.Equal(61, history.FindAll("li:not(.did)").Count);
         Assert.Single(history.FindAll("li.did"));
         Assert.Empty(history.FindAll(".pager"));
+    }
+
+    [Fact]
+    public async Task Steps_that_were_only_under_way_take_no_room_in_what_is_read_of_a_history()
+    {
+        var (labs, lab) = (_portal.Services.GetRequiredService<LabCalls>(), await RunningAsync());
+        await TellAsync("nothing", LabEventKind.Log);
+        foreach (var state in new[] { "done", "doing", "failed", "waiting", "undone", "undoing" }) await TellAsync(state, LabEventKind.Step);
+
+        var actor = await ActorAsync();
+        var last = (await labs.HistoryAsync(actor, lab.Id, null, 3, Cancellation)).Value;
+        Assert.Equal(["done", "failed", "undone"], last.Items.Select(happened => happened.Data["state"]));
+        var before = (await labs.HistoryAsync(actor, lab.Id, last.Items[0].Version, 200, Cancellation)).Value;
+        Assert.Equal("nothing", before.Items[^1].Data["state"]);
+        Assert.True(last.More && before.Items.All(LabWords.IsHistory));
+
+        // What a value looks like does not count.
+        Task TellAsync(string state, LabEventKind kind) => _portal.Services.GetRequiredService<Database>().WriteAsync(
+            session =>
+            {
+                LabStore.AppendEvent(session, lab.Id, s_noon, kind, ("step", "\",\"state\":\"done\""), ("state", state));
+                return Task.CompletedTask;
+            },
+            Cancellation);
+    }
+
+    [Fact]
+    public async Task Who_did_what_to_a_lab_is_read_to_its_beginning_page_by_page()
+    {
+        var (labs, lab) = (_portal.Services.GetRequiredService<LabCalls>(), await RunningAsync());
+        var actor = await ActorAsync();
+        foreach (var hours in new[] { 5m, 6m }) Assert.True((await labs.ExtendAsync(actor, lab.Id, new LeaseRequest(hours, null), Cancellation)).Ok);
+        using var client = _portal.CreateClient();
+        client.DefaultRequestHeaders.Authorization = new("Bearer", "a-token-for-tests");
+
+        var (verbs, next) = (new List<string>(), "");
+        do
+        {
+            var page = (await client.GetFromJsonAsync<JsonObject>($"/api/v1/labs/{lab.Id}/audit?limit=2{next}", Cancellation))!;
+            Assert.InRange(page["items"]!.AsArray().Count, 1, 2);
+            verbs.AddRange(page["items"]!.AsArray().Select(line => (string)line!["verb"]!));
+            next = (string?)page["next"] is { } after ? $"&after={after}" : "";
+        }
+        while (next.Length > 0);
+        Assert.Equal(["extend-lab", "extend-lab", "request-lab"], verbs);
+        Assert.Equal(HttpStatusCode.BadRequest, (await client.GetAsync(new Uri($"/api/v1/labs/{lab.Id}/audit?after=x", UriKind.Relative), Cancellation)).StatusCode);
+    }
+
+    [Fact]
+    public async Task What_disks_take_is_not_told_any_more_once_a_run_is_changing_it()
+    {
+        Services.AddSingleton(_portal.Services.GetRequiredService<LabCalls>());
+        Services.AddSingleton(_portal.Services.GetRequiredService<LabDisks>());
+        Services.AddScoped<LabDeeds>();
+        var (labs, lab, actor) = (_portal.Services.GetRequiredService<LabCalls>(), await RunningAsync(), await ActorAsync());
+        Assert.True((await labs.SnapshotAsync(actor, lab.Id, "first", Cancellation)).Ok);
+        await foreach (var _ in labs.EventsAsync(actor, lab.Id, 0, Cancellation))
+        {
+            lab = (await labs.FindAsync(actor, lab.Id, Cancellation)).Value;
+            if (lab.Run?.State.IsLive() != true && (await labs.SnapshotsAsync(actor, lab.Id, Cancellation)).Value is [{ State: SnapshotState.Taken }]) break;
+        }
+
+        var panel = Render<SnapshotPanel>(parameters => parameters.Add(part => part.Lab, lab));
+        panel.WaitForAssertion(() => Assert.Single(panel.FindAll("section")), s_patience);
+        panel.Render(parameters => parameters.Add(part => part.Lab, lab with { Version = lab.Version + 1, Run = Trial(RunState.Running) }));
+        panel.WaitForAssertion(() => Assert.Empty(panel.FindAll("section")), s_patience);
+        Assert.Single(panel.FindAll("article"));
     }
 
     private static RunView Trial(RunState state) => new()

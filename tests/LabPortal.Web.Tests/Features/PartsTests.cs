@@ -1,4 +1,6 @@
 using Bunit;
+using LabPortal.Data;
+using LabPortal.Data.People;
 using LabPortal.Domain;
 using LabPortal.Domain.Labs;
 using LabPortal.Domain.Leases;
@@ -162,6 +164,51 @@ public sealed partial class PartsTests : BunitContext, IClassFixture<TestPortal>
     }
 
     [Fact]
+    public async Task Who_was_chosen_and_is_no_longer_offered_is_not_added_and_a_search_that_breaks_is_said()
+    {
+        var (actor, name) = (await ActorAsync(), $"team-{Guid.NewGuid():n}"[..12]);
+        var team = (await People.CreateTeamAsync(actor, name, "Europe/Berlin", Cancellation)).Value;
+        var sought = new PersonId(Guid.NewGuid());
+        await _portal.Services.GetRequiredService<Database>().WriteAsync(
+            async session =>
+            {
+                foreach (var i in Enumerable.Range(0, 51))
+                    await PersonStore.AddAsync(session, new Person { Id = i == 50 ? sought : new PersonId(Guid.NewGuid()), Name = $"Zoe {i}", Email = $"zoe{i}@{name}.example.org", CreatedAt = s_noon });
+            },
+            Cancellation);
+        var changed = 0;
+        var panel = Render<MembersPanel>(parameters => parameters.AddCascadingValue(actor).Add(part => part.Team, team).Add(part => part.Changed, () => changed++));
+        panel.WaitForAssertion(() => Assert.Equal(51, panel.FindAll("option").Count), s_patience);
+
+        panel.Find("select").Change(panel.FindAll("option")[1].GetAttribute("value"));
+        panel.Find("[type=search]").Change($"zoe50@{name}");
+        panel.WaitForAssertion(() => Assert.Equal(["", sought.ToString()], panel.FindAll("option").Select(option => option.GetAttribute("value"))), s_patience);
+        panel.FindAll("button")[^1].Click();
+        panel.Find("select").Change(sought.ToString());
+        panel.FindAll("button")[^1].Click();
+        panel.WaitForAssertion(() => Assert.Equal(1, changed), s_patience);
+        Assert.Equal([sought], (await People.TeamAsync(actor, name, Cancellation)).Value.Members.Select(member => member.Person));
+
+        _signed.Fault = new TimeoutException("The database is away.");
+        panel.Find("[type=search]").Change("zoe");
+        panel.WaitForAssertion(() => Assert.Contains(Say.PageBroke, panel.Find(".note").TextContent, StringComparison.Ordinal), s_patience);
+        _signed.Fault = null;
+        panel.Render(parameters => parameters.Add(part => part.Team, team));
+        panel.WaitForAssertion(() => Assert.Empty(panel.FindAll(".note")), s_patience);
+    }
+
+    [Fact]
+    public void Links_to_other_pages_of_a_list_keep_the_filter_that_was_chosen_last()
+    {
+        var navigation = Services.GetRequiredService<NavigationManager>();
+        navigation.NavigateTo("/labs?state=ready");
+        var pager = Render<Pager>(parameters => parameters.Add(part => part.After, "a").Add(part => part.Next, "b"));
+        navigation.NavigateTo("/labs?state=ended&after=a");
+        pager.WaitForAssertion(
+            () => Assert.Equal(["http://localhost/labs?state=ended", "http://localhost/labs?state=ended&after=b"], pager.FindAll("a").Select(link => link.GetAttribute("href"))), s_patience);
+    }
+
+    [Fact]
     public void A_lease_says_what_comes_next_whatever_state_its_lab_is_in()
     {
         var lease = new Lease { Start = s_noon - Duration.FromHours(1), End = s_noon + Duration.FromHours(3), Grace = Duration.FromHours(24), Zone = "UTC" };
@@ -292,7 +339,8 @@ public sealed partial class PartsTests : BunitContext, IClassFixture<TestPortal>
     private sealed class Signed : AuthenticationStateProvider
     {
         public SignedIn? As { get; set; }
+        public Exception? Fault { get; set; }
 
-        public override Task<AuthenticationState> GetAuthenticationStateAsync() => Task.FromResult(new AuthenticationState(Callers.Principal(As!, "session")));
+        public override Task<AuthenticationState> GetAuthenticationStateAsync() => Fault is not null ? Task.FromException<AuthenticationState>(Fault) : Task.FromResult(new AuthenticationState(Callers.Principal(As!, "session")));
     }
 }

@@ -33,7 +33,7 @@ internal static class LabWords
     }
 
     /// <summary>A step that is only under way is seen in the progress; the history keeps what came of it.</summary>
-    public static bool IsHistory(LabEvent happened) => happened.Kind != LabEventKind.Step || Part(happened, "state") is "done" or "failed" or "undone";
+    public static bool IsHistory(LabEvent happened) => happened.Kind != LabEventKind.Step || LabEvent.StepOutcomes.Contains(Part(happened, "state"));
 
     private static Look OfState(LabEvent happened)
     {
