@@ -183,7 +183,8 @@ public sealed partial class PartsTests
     {
         var (labs, lab) = (_portal.Services.GetRequiredService<LabCalls>(), await RunningAsync());
         var actor = await ActorAsync();
-        foreach (var hours in new[] { 5m, 6m }) Assert.True((await labs.ExtendAsync(actor, lab.Id, new LeaseRequest(hours, null), Cancellation)).Ok);
+        // Refused or done, it is told.
+        foreach (var hours in new[] { 1m, 1000m }) await labs.ExtendAsync(actor, lab.Id, new LeaseRequest(hours, null), Cancellation);
         using var client = _portal.CreateClient();
         client.DefaultRequestHeaders.Authorization = new("Bearer", "a-token-for-tests");
 
