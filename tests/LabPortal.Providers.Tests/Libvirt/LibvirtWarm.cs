@@ -134,18 +134,38 @@ public sealed partial class LibvirtWarm(LibvirtPeer peer) : IAsyncLifetime
             var machine = await NewAsync("deaf") with { Image = new ImageBinding("empty", "1", new Dictionary<string, string> { ["volume"] = volume }) };
             await using var provider = LibvirtPeer.Open(_installation, peer.Libvirt.Uri, callSeconds: 5);
             var warm = (IWarmStartAbility)provider;
-            var problem = Assert.Single(await warm.KeepWarmStatesAsync([machine], Cancellation));
+            var problem = Assert.Single(await AskedAgainAsync(() => warm.KeepWarmStatesAsync([machine], Cancellation)));
             Assert.Equal(("here", "empty", "The guest of image \"empty\" did not say within 20 s that it waits to become a machine: the image is not made for warm start."), (problem.Host, problem.Image, problem.Why));
             Assert.Empty(Ours());
 
             // Said again without another boot.
-            var watch = Stopwatch.StartNew();
-            Assert.Equal([problem], await warm.KeepWarmStatesAsync([machine], Cancellation));
+            var watch = new Stopwatch();
+            Assert.Equal([problem], await AskedAgainAsync(() =>
+            {
+                watch.Restart();
+                return warm.KeepWarmStatesAsync([machine], Cancellation);
+            }));
             Assert.InRange(watch.Elapsed, TimeSpan.Zero, TimeSpan.FromSeconds(19));
         }
         finally
         {
             File.Delete(Path.Combine(peer.Libvirt.Volumes, volume));
+        }
+    }
+
+    /// <summary>As the sweep does it: a host that is busy for longer than the few seconds that this test gives a call is asked again.</summary>
+    private static async Task<T> AskedAgainAsync<T>(Func<Task<T>> ask)
+    {
+        for (var left = 5; ; left--)
+        {
+            try
+            {
+                return await ask();
+            }
+            catch (ProviderFault fault) when (fault.Kind is FaultKind.Transient && left > 0)
+            {
+                TestContext.Current.TestOutputHelper?.WriteLine(fault.Message);
+            }
         }
     }
 
