@@ -10,15 +10,31 @@ function isDark() {
   return chosen() === 'dark' || (chosen() === 'system' && scheme.matches);
 }
 
+function keep(name, value) {
+  const secure = location.protocol === 'https:' ? '; Secure' : '';
+  document.cookie = `${name}=${encodeURIComponent(value)}; Path=${new URL(document.baseURI).pathname}; Max-Age=31536000; SameSite=Lax${secure}`;
+}
+
+const zone = () => Intl.DateTimeFormat().resolvedOptions().timeZone;
+
+// By this the next page is drawn, before anything of it asks here.
+function remember() {
+  keep('labportal-browser', `${isDark() ? 'dark' : 'light'} ${zone()}`);
+}
+
 export function start(listener) {
-  scheme.addEventListener('change', () => listener.invokeMethodAsync('SchemeChanged', isDark()).catch(() => { }));
-  return { theme: chosen(), dark: isDark(), zone: Intl.DateTimeFormat().resolvedOptions().timeZone };
+  scheme.addEventListener('change', () => {
+    remember();
+    listener.invokeMethodAsync('SchemeChanged', isDark()).catch(() => { });
+  });
+  remember();
+  return { theme: chosen(), dark: isDark(), zone: zone() };
 }
 
 export function setTheme(theme) {
   document.documentElement.dataset.theme = theme;
-  const secure = location.protocol === 'https:' ? '; Secure' : '';
-  document.cookie = `labportal-theme=${theme}; Path=${new URL(document.baseURI).pathname}; Max-Age=31536000; SameSite=Lax${secure}`;
+  keep('labportal-theme', theme);
+  remember();
   return isDark();
 }
 

@@ -25,6 +25,7 @@ internal static class PageRoutes
         builder.Services.AddScoped<Caller>();
         builder.Services.AddScoped<Commands>();
         builder.Services.AddScoped<Browser>();
+        builder.Services.AddScoped<Handover>();
         builder.Services.AddScoped<Ticker>();
         builder.Services.AddScoped<LabDeeds>();
         builder.Services.AddSingleton<LabFeed>();

@@ -39,6 +39,7 @@ internal static class Keys
     public static async Task TabToAsync(this IPage page, string name, string? within = null)
     {
         var passed = new List<string>();
+        await page.LivesAsync();
         var before = await page.EvaluateAsync<Stop>(Focused, within);
         for (var i = 0; i < Most; i++)
         {
@@ -58,6 +59,7 @@ internal static class Keys
     /// <summary>Once round the whole page: the focus comes back to where it was, by way of more than one stop.</summary>
     public static async Task WalkRoundAsync(this IPage page)
     {
+        await page.LivesAsync();
         await page.Keyboard.PressAsync("Tab");
         var first = await page.EvaluateAsync<Stop>(Focused, null);
         for (var i = 1; i < Most; i++)

@@ -66,6 +66,40 @@ public sealed class PagesTests(PortalInBrowser portal)
     }
 
     [Fact]
+    public async Task The_list_of_labs_stands_in_the_first_answer_and_its_rows_never_leave_while_it_comes_to_life()
+    {
+        var page = await portal.OpenAsync();
+        await page.RequestAsync("solo");
+        var name = await page.Locator("h1").InnerTextAsync();
+
+        var answer = await (await page.Context.APIRequest.GetAsync("/labs")).TextAsync();
+        Assert.Contains(name, answer, StringComparison.Ordinal);
+        Assert.Contains("aria-busy=\"true\"", answer, StringComparison.Ordinal);
+        // What would do nothing yet cannot be pressed, nor typed into.
+        var controls = System.Text.RegularExpressions.Regex.Matches(answer, "<(?:button|select|input)\\b[^>]*>");
+        Assert.InRange(controls.Count, 6, int.MaxValue);
+        Assert.All(controls, control => Assert.Contains(" disabled", control.Value, StringComparison.Ordinal));
+
+        await page.AddInitScriptAsync("""
+            window.lost = false;
+            let stood = false;
+            new MutationObserver(() => {
+              const rows = document.querySelector('table.plain tbody tr') !== null && document.querySelector('.side a') !== null;
+              lost ||= stood && !rows;
+              stood ||= rows;
+            }).observe(document, { childList: true, subtree: true });
+            """);
+        await page.GotoAsync("/labs");
+        await page.LivesAsync();
+        Assert.False(await page.EvaluateAsync<bool>("window.lost"), "The rows left and came again.");
+
+        await page.Locator("tr", new() { HasTextString = name }).GetByRole(AriaRole.Button).ClickAsync();
+        await page.GetByRole(AriaRole.Menuitem, new() { Name = "End", Exact = true }).ClickAsync();
+        await page.Asked().Button("End").ClickAsync();
+        await page.GetByText(name, new() { Exact = true }).Sees().ToHaveCountAsync(0);
+    }
+
+    [Fact]
     public async Task A_lab_is_requested_watched_extended_and_ended_in_the_browser()
     {
         var page = await portal.OpenAsync();

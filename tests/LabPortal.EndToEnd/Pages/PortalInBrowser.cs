@@ -162,7 +162,11 @@ internal static class OnPage
         var pattern = System.Text.RegularExpressions.Regex.Escape(address).Replace(@"\*\*", ".*", StringComparison.Ordinal).Replace(@"\*", "[^/]*", StringComparison.Ordinal);
         await Assertions.Expect(page).ToHaveURLAsync(new System.Text.RegularExpressions.Regex($"^{pattern}$"), new() { Timeout = Chromium.Patience });
         await page.Locator("h1").First.Sees().ToBeVisibleAsync(new() { Timeout = Chromium.Patience });
+        await page.LivesAsync();
     }
+
+    /// <summary>A page that stands with the first answer takes keys and clicks a moment later; whatever must not come too early waits here. Plain pages never live.</summary>
+    public static Task LivesAsync(this IPage page) => page.Locator("main[aria-busy]").Sees().ToHaveCountAsync(0, new() { Timeout = Chromium.Patience });
 
     /// <summary>Asks for the blueprint as its form stands, and waits until the lab is ready. Gives the lab's id.</summary>
     public static async Task<string> RequestAsync(this IPage page, string blueprint = "pair", float patience = Chromium.Patience)
@@ -200,6 +204,7 @@ internal static class OnPage
     /// <summary>No axe violation, and nothing wider than the window.</summary>
     public static async Task HoldAsync(this IPage page, string what)
     {
+        await page.LivesAsync();
         // Messages fade in, and out while axe looks: what is half transparent has no contrast. What is wrong for good is so at the next look, too.
         AxeResultItem[] violations;
         var looks = 0;

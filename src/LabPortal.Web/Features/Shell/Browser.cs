@@ -6,22 +6,34 @@ namespace LabPortal.Web.Features.Shell;
 /// <summary>This circuit's browser: theme, time zone, clipboard.</summary>
 internal sealed class Browser(IJSRuntime script) : IAsyncDisposable
 {
-    private IJSObjectReference? _module;
+    /// <summary>What the browser said last time, as portal.js writes it: <c>dark Europe/Berlin</c>.</summary>
+    public const string Cookie = "labportal-browser";
+
+    private Task<IJSObjectReference>? _module;
     private DotNetObjectReference<Browser>? _self;
 
     public event Action? Changed;
 
-    /// <summary>Nothing is drawn before the browser said what it likes, so that nothing flashes.</summary>
+    /// <summary>Clicks and keys come here; not so in what is drawn with the first answer.</summary>
+    public bool Alive { get; set; } = true;
+
+    /// <summary>Nothing is drawn before the browser said what it likes, this time or the last, so that nothing flashes.</summary>
     public bool Started { get; private set; }
     public bool Dark { get; private set; }
     public string Theme { get; private set; } = Themes.System;
     public DateTimeZone Zone { get; private set; } = DateTimeZone.Utc;
 
+    /// <summary>Draws by what the browser said last time, until it says it again; nothing of it is trusted.</summary>
+    public void Remember(string? cookie)
+    {
+        if (cookie?.Split(' ') is not [var scheme, var zone] || DateTimeZoneProviders.Tzdb.GetZoneOrNull(zone) is not { } known) return;
+        (Dark, Zone, Started) = (scheme == Themes.Dark, known, true);
+    }
+
     public async Task StartAsync(CancellationToken cancellation)
     {
-        _module = await script.InvokeAsync<IJSObjectReference>("import", cancellation, "./js/portal.js");
         _self = DotNetObjectReference.Create(this);
-        var said = await _module.InvokeAsync<Said>("start", cancellation, _self);
+        var said = await (await ModuleAsync(cancellation)).InvokeAsync<Said>("start", cancellation, _self);
         (Theme, Dark, Started) = (said.Theme, said.Dark, true);
         Zone = DateTimeZoneProviders.Tzdb.GetZoneOrNull(said.Zone) ?? DateTimeZone.Utc;
         Changed?.Invoke();
@@ -29,19 +41,20 @@ internal sealed class Browser(IJSRuntime script) : IAsyncDisposable
 
     public async Task SetThemeAsync(string theme, CancellationToken cancellation)
     {
-        if (_module is null) return;
-        (Theme, Dark) = (theme, await _module.InvokeAsync<bool>("setTheme", cancellation, theme));
+        (Theme, Dark) = (theme, await (await ModuleAsync(cancellation)).InvokeAsync<bool>("setTheme", cancellation, theme));
         Changed?.Invoke();
     }
 
     public async Task<bool> CopyAsync(string text, CancellationToken cancellation)
-        => _module is not null && await _module.InvokeAsync<bool>("copy", cancellation, text);
+        => await (await ModuleAsync(cancellation)).InvokeAsync<bool>("copy", cancellation, text);
 
     /// <summary>Puts the cursor into the first field that is marked as wrong.</summary>
     public async Task FocusWrongAsync(CancellationToken cancellation)
-    {
-        if (_module is not null) await _module.InvokeVoidAsync("focusWrong", cancellation);
-    }
+        => await (await ModuleAsync(cancellation)).InvokeVoidAsync("focusWrong", cancellation);
+
+    // Whoever clicks before the first question was answered waits for the same module.
+    private Task<IJSObjectReference> ModuleAsync(CancellationToken cancellation)
+        => _module ??= script.InvokeAsync<IJSObjectReference>("import", cancellation, "./js/portal.js").AsTask();
 
     [JSInvokable]
     public void SchemeChanged(bool dark)
@@ -55,7 +68,7 @@ internal sealed class Browser(IJSRuntime script) : IAsyncDisposable
         _self?.Dispose();
         try
         {
-            if (_module is not null) await _module.DisposeAsync();
+            if (_module is { IsCompletedSuccessfully: true }) await (await _module).DisposeAsync();
         }
         catch (JSDisconnectedException)
         {

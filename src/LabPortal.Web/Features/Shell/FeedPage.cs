@@ -14,12 +14,13 @@ public abstract class FeedPage : ComponentBase, IAsyncDisposable
     private Task _watching = Task.CompletedTask;
     private readonly Newest _reading = new();
 
+    [Inject] private Browser Browser { get; set; } = null!;
     [Inject] private LabFeed Feed { get; set; } = null!;
     [Inject] private Caller Who { get; set; } = null!;
     [Inject] private ILogger<FeedPage> Log { get; set; } = null!;
 
     /// <summary>There is something to show.</summary>
-    protected bool Loaded { get; private set; }
+    protected bool Loaded { get; private protected set; }
 
     /// <summary>Why there is nothing to show, as a sentence.</summary>
     protected string? Problem { get; set; }
@@ -36,7 +37,8 @@ public abstract class FeedPage : ComponentBase, IAsyncDisposable
         return default;
     }
 
-    protected override void OnInitialized() => _watching = WatchAsync();
+    // Drawn before it lives, it is only what stands there now.
+    protected override void OnInitialized() => _watching = Browser.Alive ? WatchAsync() : Task.CompletedTask;
 
     protected override Task OnParametersSetAsync() => RefreshAsync();
 
@@ -58,7 +60,8 @@ public abstract class FeedPage : ComponentBase, IAsyncDisposable
         {
             return;
         }
-        catch (Exception fault)
+        // On the way elsewhere, before it lives.
+        catch (Exception fault) when (fault is not NavigationException)
         {
             Log.LogError(fault, "A page could not be read.");
             Problem = PageErrors.Quoted(Say.PageBroke);
