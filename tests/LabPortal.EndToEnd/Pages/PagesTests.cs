@@ -32,6 +32,15 @@ public sealed class PagesTests(PortalInBrowser portal)
         Assert.Empty(routes.Except(seen.OfType<string>()).Except(s_elsewhere));
     }
 
+    [Fact]
+    public async Task Axe_tells_what_is_wrong_with_a_page_as_a_whole_and_with_its_parts()
+    {
+        var page = await portal.OpenAsync(signedIn: false);
+        await page.SetContentAsync("<html><body><h2>no title, language, main or first heading</h2><img src='x'><p style='color: #aaa; background: #fff'>pale</p></body></html>");
+        var found = await Assert.ThrowsAnyAsync<Xunit.Sdk.XunitException>(() => page.HoldAsync("all wrong"));
+        Assert.All(["document-title", "html-has-lang", "landmark-one-main", "page-has-heading-one", "region", "image-alt", "color-contrast"], rule => Assert.Contains(rule, found.Message, StringComparison.Ordinal));
+    }
+
     private static bool Fits(string route, string address)
         => System.Text.RegularExpressions.Regex.IsMatch(address, "^" + System.Text.RegularExpressions.Regex.Replace(route, @"\{(\*?)[^}]*\}", hole => hole.Groups[1].Length > 0 ? ".*" : "[^/]+") + "$");
 
