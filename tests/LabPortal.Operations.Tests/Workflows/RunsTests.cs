@@ -48,8 +48,14 @@ public sealed class RunsTests(TestDatabases databases)
         await using var house = await House.BuildAsync(databases, engine);
         var lab = await house.RequestAsync();
         var text = HostileStrings.Everything + new string('x', 10_000);
-        using var worker = new Worker(house, Wrapped.In(WorkflowNames.Provision, step => step.Name != "create" ? step : new Wrapped(step, (context, _)
-            => throw (context.Machine.Name == "web" ? new ProviderFault(FaultKind.Rejected, text) : new InvalidOperationException(text)))));
+        // Both machines are being created before the first fails: after that the run would begin no other.
+        var (waited, all) = (lab.Machines.Count, new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously));
+        using var worker = new Worker(house, Wrapped.In(WorkflowNames.Provision, step => step.Name != "create" ? step : new Wrapped(step, async (context, _) =>
+        {
+            if (Interlocked.Decrement(ref waited) == 0) all.SetResult();
+            await all.Task.WaitAsync(TimeSpan.FromMinutes(1), Cancellation);
+            throw context.Machine.Name == "web" ? new ProviderFault(FaultKind.Rejected, text) : new InvalidOperationException(text);
+        })));
         var run = await worker.DriveAsync(lab.Id);
         Assert.Equal((RunState.Undone, LabState.Failed), (run.State, (await house.LabAsync(lab.Id)).State));
         var said = (await house.JournalAsync(run.Id)).Where(entry => entry is { Step: "create", Direction: Direction.Forward }).Select(entry => entry.Note!).ToList();
