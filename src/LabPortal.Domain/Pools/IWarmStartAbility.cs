@@ -10,6 +10,9 @@ namespace LabPortal.Domain.Pools;
 /// </summary>
 public interface IWarmStartAbility
 {
+    /// <summary>So much may the guest of a state have written to its disk before it waits; held on its host beside its memory.</summary>
+    const int MostDiskMib = 256;
+
     /// <summary>So many are kept on each host; none where it is 0.</summary>
     int WarmStatesAHost { get; }
 

@@ -35,7 +35,7 @@ public sealed class WarmStateSweep(Database database, OpenPools pools, PortalIde
     }
 
     /// <summary>
-    /// Which states are to be there, each with its room on its host's disk (its memory), held under the lock that placement takes; one for which there is no room is
+    /// Which states are to be there, each with its room on its host's disk (its memory, and what its guest wrote), held under the lock that placement takes; one for which there is no room is
     /// not made. Those that are to go hold theirs until they are gone.
     /// </summary>
     private async Task<(IReadOnlyList<MachineSpec> Wanted, IReadOnlyList<WarmShape> Leaving)> HoldAsync(Session session, Pool pool, int most)
@@ -50,7 +50,7 @@ public sealed class WarmStateSweep(Database database, OpenPools pools, PortalIde
             if (await ImageStore.FindAsync(session, shape.Image, shape.ImageVersion) is not { Warm: true } image || !image.Bindings.TryGetValue(pool.Provider, out var binding)) continue;
             if (!held.Contains(shape))
             {
-                var room = Snapshot.InGiB(shape.MemoryMib);
+                var room = Snapshot.InGiB(shape.MemoryMib + IWarmStartAbility.MostDiskMib);
                 if (hosts.MissingOn(pool.Id, shape.Host, room) > 0)
                 {
                     Log.LogWarning("Host {Host} of pool {Pool} has no room for a warm state of image {Image}.", shape.Host, pool.Name, shape.Image);

@@ -19,7 +19,7 @@ internal static partial class LibvirtMapping
     public const string SeedSuffix = ".seed";
     public const string LogSuffix = ".log";
 
-    private const string DiskDevice = "vda";
+    public const string DiskDevice = "vda";
     private const string SeedDevice = "vdb";
 
     private static readonly XNamespace Lab = "urn:labportal:owner:1";

@@ -4,6 +4,7 @@ namespace LabPortal.Providers.Libvirt;
 
 internal sealed unsafe partial class LibvirtWire
 {
+    private const uint SizeInBytes = 1; // VIR_DOMAIN_BLOCK_RESIZE_BYTES
     private const uint SetTimeByItsClock = 1; // VIR_DOMAIN_TIME_SYNC
 
     /// <summary>What a saved memory depends on beyond its machine: other versions may not take it, or place its devices elsewhere.</summary>
@@ -27,11 +28,15 @@ internal sealed unsafe partial class LibvirtWire
     /// <summary>Starts the machine that the file describes from the memory in it; not defined, like one of <see cref="StartUndefined"/>.</summary>
     public void Resume(string file) => Must(Native.virDomainRestoreFlags(connection, file, null, 0), "resume a machine");
 
-    public long ReadWrites(DomainHandle domain, string disk)
+    /// <summary>How large the guest's disk is.</summary>
+    public long ReadCapacity(DomainHandle domain, string disk)
     {
-        Must(Native.virDomainBlockStats(domain, disk, out var stats, (nuint)sizeof(Native.BlockStats)), "tell what was written to a disk");
-        return stats.Writes;
+        Must(Native.virDomainGetBlockInfo(domain, disk, out var info, 0), "tell a disk's size");
+        return (long)info.Capacity;
     }
+
+    /// <summary>Makes the disk of a machine that runs larger, and tells its guest.</summary>
+    public void Grow(DomainHandle domain, string disk, long bytes) => Must(Native.virDomainBlockResize(domain, disk, (ulong)bytes, SizeInBytes), "make a disk larger");
 
     /// <summary>Has the guest's agent set its clock by the machine's own, which goes on while the guest stands still. Without an agent that answers, nothing happens.</summary>
     public void SetClock(DomainHandle domain)

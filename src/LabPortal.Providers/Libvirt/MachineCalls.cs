@@ -53,7 +53,7 @@ internal sealed record MakeMachine(string Name, SoughtImage Image, long DiskByte
         using var logVolume = wire.CreateVolume(pool, LibvirtMapping.Raw(log, 0).ToString()) ?? wire.Again(pool, log);
         var domain = LibvirtMapping.WithLog(XElement.Parse(Domain), wire.ReadPath(logVolume));
         if (image is not null) Start(wire, pool, domain, image);
-        if (Warm is not null) NoteStart(wire, domain);
+        if (Warm is not null) Settle(wire, pool, domain);
         wire.Define(domain.ToString()).Dispose();
         return true;
     }
@@ -67,14 +67,24 @@ internal sealed record MakeMachine(string Name, SoughtImage Image, long DiskByte
         }
 
         var why = Warm.Never ?? WarmState.TryResume(wire, pool, new InstallationId(Warm.Installation), Name, LibvirtMapping.WithStart(new XElement(domain), MachineStart.FromState), image);
-        if (why is not null) Start(wire, LibvirtMapping.WithStart(new XElement(domain), MachineStart.Cold(why)).ToString());
+        if (why is null) return;
+        MakeDisk(wire, pool);
+        Start(wire, LibvirtMapping.WithStart(new XElement(domain), MachineStart.Cold(why)).ToString());
     }
 
-    /// <summary>Whoever started it, this call or one that was cut off: what runs says how.</summary>
-    private void NoteStart(LibvirtWire wire, XElement domain)
+    /// <summary>Whoever started it, this call or one that was cut off: what runs says how. From a layer it has a disk as small as its image, until it is told otherwise.</summary>
+    private void Settle(LibvirtWire wire, PoolHandle pool, XElement domain)
     {
-        using var running = wire.FindDomain(Name);
-        if (running is not null && LibvirtMapping.StartOf(wire.Describe(running)) is { } start) LibvirtMapping.WithStart(domain, start);
+        using (var running = wire.FindDomain(Name))
+        {
+            if (running is not null && LibvirtMapping.StartOf(wire.Describe(running)) is { } start)
+            {
+                LibvirtMapping.WithStart(domain, start);
+                if (start.Warm && wire.ReadCapacity(running, LibvirtMapping.DiskDevice) < DiskBytes) wire.Grow(running, LibvirtMapping.DiskDevice, DiskBytes);
+            }
+        }
+
+        WarmState.Delete(wire, pool, Name + WarmMapping.ResumeSuffix);
     }
 
     private void Start(LibvirtWire wire, string xml)
@@ -115,8 +125,9 @@ internal sealed record MakeMachine(string Name, SoughtImage Image, long DiskByte
         if (made is not null) return image;
         using var there = wire.Again(pool, name);
         var disk = wire.Describe(there);
-        if (disk.Format == "qcow2" && disk.BackingPath == image.Path && disk.Capacity == bytes) return image;
-        // Half made, by a daemon that died in between: no machine has ever run from it.
+        using var resume = wire.FindVolume(pool, Name + WarmMapping.ResumeSuffix);
+        if (resume is null && disk.Format == "qcow2" && disk.BackingPath == image.Path && disk.Capacity == bytes) return image;
+        // Half made, by a daemon that died in between, or what a warm state's guest wrote: no machine has ever run from it.
         wire.Delete(there);
         using var again = wire.CreateVolume(pool, xml);
         return image;

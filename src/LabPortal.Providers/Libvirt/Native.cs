@@ -121,7 +121,10 @@ internal static unsafe partial class Native
     public static partial int virDomainRestoreFlags(ConnectHandle connection, string file, string? xml, uint flags);
 
     [LibraryImport(Library, StringMarshalling = StringMarshalling.Utf8)]
-    public static partial int virDomainBlockStats(DomainHandle domain, string disk, out BlockStats stats, nuint size);
+    public static partial int virDomainGetBlockInfo(DomainHandle domain, string disk, out BlockInfo info, uint flags);
+
+    [LibraryImport(Library, StringMarshalling = StringMarshalling.Utf8)]
+    public static partial int virDomainBlockResize(DomainHandle domain, string disk, ulong size, uint flags);
 
     [LibraryImport(Library)]
     public static partial int virDomainSetTime(DomainHandle domain, long seconds, uint nanoseconds, uint flags);
@@ -332,13 +335,11 @@ internal static unsafe partial class Native
     }
 
     [StructLayout(LayoutKind.Sequential)]
-    public struct BlockStats
+    public struct BlockInfo
     {
-        public long Reads;
-        public long BytesRead;
-        public long Writes;
-        public long BytesWritten;
-        public long Errors;
+        public ulong Capacity;
+        public ulong Allocation;
+        public ulong Physical;
     }
 
     [InlineArray(32)]

@@ -42,12 +42,9 @@ internal sealed record KeepWarmStates(Guid Installation, List<WarmWant> Wants, i
             else WarmState.End(wire, guest.Name);
         }
 
-        foreach (var volume in wire.ListVolumes(pool).Where(volume => volume.StartsWith(prefix, StringComparison.Ordinal)))
-        {
-            var dot = volume.IndexOf('.', StringComparison.Ordinal);
-            if (dot < 0 || !WarmMapping.IsPart(volume[dot..]) || making.Contains(volume[..dot])) continue;
-            if (!kept.ContainsKey(volume[..dot]) || volume[dot..] != WarmMapping.Suffix) WarmState.Delete(wire, pool, volume);
-        }
+        var states = wire.ListVolumes(pool).Where(volume => volume.StartsWith(prefix, StringComparison.Ordinal) && volume.Contains(WarmMapping.Suffix, StringComparison.Ordinal))
+            .Select(volume => volume[..volume.IndexOf('.', StringComparison.Ordinal)]).ToHashSet();
+        foreach (var state in states.Where(state => !making.Contains(state))) WarmState.DeleteParts(wire, pool, state, withState: !kept.ContainsKey(state) || !WarmState.IsWhole(wire, pool, state));
 
         return [.. kept.Where(state => !WarmState.IsWhole(wire, pool, state.Key)).Select(state => state.Value)];
     }
@@ -62,7 +59,6 @@ internal sealed record KeepWarmStates(Guid Installation, List<WarmWant> Wants, i
 /// <param name="Limit">How long the guest may take until it waits.</param>
 internal sealed record MakeWarmState(Guid Installation, WarmWant Want, TimeSpan Limit) : LibvirtCall<string>
 {
-    private const string Root = "vda";
     private const int MostOfALog = 8192;
     private static readonly TimeSpan Between = TimeSpan.FromMilliseconds(100);
 
@@ -85,9 +81,9 @@ internal sealed record MakeWarmState(Guid Installation, WarmWant Want, TimeSpan 
 
         WarmState.DeleteParts(wire, pool, name, withState: true);
         var template = WarmMapping.Template(domain, name, wire.Host.Network);
-        string file;
-        using (var disk = wire.CreateVolume(pool, LibvirtMapping.Disk(name + WarmMapping.DiskSuffix, image.Capacity, image).ToString()) ?? wire.Again(pool, name + WarmMapping.DiskSuffix))
-            file = wire.ReadPath(disk)[..^WarmMapping.DiskSuffix.Length] + WarmMapping.Suffix;
+        VolumeDescription disk;
+        using (var volume = wire.CreateVolume(pool, LibvirtMapping.Disk(name + WarmMapping.DiskSuffix, image.Capacity, image).ToString()) ?? wire.Again(pool, name + WarmMapping.DiskSuffix))
+            disk = wire.Describe(volume);
         wire.Fill(pool, name + WarmMapping.SeedSuffix, new byte[512]);
         using (var log = wire.CreateVolume(pool, LibvirtMapping.Raw(name + WarmMapping.LogSuffix, 0).ToString()) ?? wire.Again(pool, name + WarmMapping.LogSuffix))
             LibvirtMapping.WithLog(template, wire.ReadPath(log));
@@ -95,7 +91,7 @@ internal sealed record MakeWarmState(Guid Installation, WarmWant Want, TimeSpan 
         string? why = null;
         try
         {
-            why = Save(wire, pool, guest, name, file);
+            why = Save(wire, pool, guest, name, disk);
             return why ?? "";
         }
         finally
@@ -110,7 +106,7 @@ internal sealed record MakeWarmState(Guid Installation, WarmWant Want, TimeSpan 
         }
     }
 
-    private string? Save(LibvirtWire wire, PoolHandle pool, DomainHandle guest, string name, string file)
+    private string? Save(LibvirtWire wire, PoolHandle pool, DomainHandle guest, string name, VolumeDescription disk)
     {
         for (var watch = Stopwatch.StartNew(); !HasSaid(wire, pool, name); LibvirtWire.Pause(Between))
         {
@@ -121,10 +117,9 @@ internal sealed record MakeWarmState(Guid Installation, WarmWant Want, TimeSpan 
                 return $"The guest of image \"{Want.Image.Name}\" ended before it waited: the image is not made for warm start.";
         }
 
-        // Machines stand on the image itself: a memory that knows of writes would not fit to their disks.
-        if (wire.ReadWrites(guest, Root) > 0) return $"The guest of image \"{Want.Image.Name}\" wrote to its disk before it waited: the image is not made for warm start.";
-        wire.Save(guest, file);
-        return null;
+        // Its end is what brings all that it wrote from QEMU to the disk.
+        wire.Save(guest, disk.Path[..^WarmMapping.DiskSuffix.Length] + WarmMapping.Suffix);
+        return WarmLayer.Keep(wire, pool, name, disk.Physical, Want.Image.Name);
     }
 
     private static bool HasSaid(LibvirtWire wire, PoolHandle pool, string name) =>
@@ -137,15 +132,21 @@ internal static class WarmState
     public static bool IsWhole(LibvirtWire wire, PoolHandle pool, string name)
     {
         using var state = wire.FindVolume(pool, name + WarmMapping.Suffix);
-        return state is not null && SavedMemory.LengthOf(wire.TryDownload(state, SavedMemory.FixedBytes)) is not null;
+        if (state is null || SavedMemory.LengthOf(wire.TryDownload(state, SavedMemory.FixedBytes)) is null) return false;
+        using var layer = WarmLayer.Find(wire, pool, name, out var half);
+        return !half;
     }
 
-    /// <summary>Starts the machine from its warm state. Null where it runs now; else why it does not, and then nothing of it runs.</summary>
+    /// <summary>
+    /// Starts the machine from its warm state. Null where it runs now; else why it does not, and then nothing of it runs. While there is a copy of the memory for it,
+    /// its disk may be another than the clone of the image that it boots from.
+    /// </summary>
     public static string? TryResume(LibvirtWire wire, PoolHandle pool, InstallationId installation, string machine, XElement domain, VolumeDescription image)
     {
         var name = WarmMapping.NameOf(installation, domain, image, wire.ReadVersions());
         using var state = wire.FindVolume(pool, name + WarmMapping.Suffix);
-        if (state is null || SavedMemory.LengthOf(wire.TryDownload(state, SavedMemory.FixedBytes)) is not { } length)
+        using var layer = WarmLayer.Find(wire, pool, name, out var half);
+        if (half || state is null || SavedMemory.LengthOf(wire.TryDownload(state, SavedMemory.FixedBytes)) is not { } length)
             return "There is no warm state for this image and shape on this host yet; one is made.";
         if (SavedMemory.For(wire.Download(state, 0, length), domain.ToString()) is not { } head) return "Its description is too long for a warm state.";
         try
@@ -153,6 +154,7 @@ internal static class WarmState
             Delete(wire, pool, machine + WarmMapping.ResumeSuffix);
             using var own = wire.Copy(pool, state, machine + WarmMapping.ResumeSuffix);
             wire.Overwrite(own, head);
+            if (layer is not null) WarmLayer.CopyTo(wire, pool, layer, machine + LibvirtMapping.DiskSuffix);
             wire.Resume(wire.ReadPath(own));
             return null;
         }
@@ -164,10 +166,6 @@ internal static class WarmState
             wire.Delete(state);
             return $"The warm state could not be resumed, and is made anew. {fault.Message}";
         }
-        finally
-        {
-            if (wire.IsAlive) Delete(wire, pool, machine + WarmMapping.ResumeSuffix);
-        }
     }
 
     public static void End(LibvirtWire wire, string guest)
@@ -178,9 +176,10 @@ internal static class WarmState
 
     public static void DeleteParts(LibvirtWire wire, PoolHandle pool, string name, bool withState)
     {
-        foreach (var volume in wire.ListVolumes(pool).Where(volume => volume.StartsWith(name, StringComparison.Ordinal) && WarmMapping.IsPart(volume[name.Length..])))
+        // In this order the memory goes before its layer: without one it would be the memory of a guest that wrote nothing.
+        foreach (var volume in wire.ListVolumes(pool).Where(volume => volume.StartsWith(name, StringComparison.Ordinal) && WarmMapping.IsPart(volume[name.Length..])).Order(StringComparer.Ordinal))
         {
-            if (withState || volume[name.Length..] != WarmMapping.Suffix) Delete(wire, pool, volume);
+            if (withState || volume[name.Length..] is not (WarmMapping.Suffix or WarmMapping.DiskSuffix)) Delete(wire, pool, volume);
         }
     }
 

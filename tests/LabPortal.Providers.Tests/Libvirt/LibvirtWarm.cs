@@ -91,6 +91,52 @@ public sealed partial class LibvirtWarm(LibvirtPeer peer) : IAsyncLifetime
         Assert.Equal("three", await SayAsync(provider, three, "hostname"));
     }
 
+    /// <summary>A guest of <c>tiny</c> that has its disk when it waits: what it wrote last is in its memory alone.</summary>
+    [Fact]
+    public async Task Machines_from_a_state_whose_guest_wrote_to_its_disk_each_have_that_on_a_disk_of_their_own()
+    {
+        var image = await WritingImageAsync();
+        try
+        {
+            var (one, two) = (await NewAsync("first") with { Image = image }, await NewAsync("second") with { Image = image });
+            await using var provider = LibvirtPeer.Open(_installation, peer.Libvirt.Uri);
+            var warm = (IWarmStartAbility)provider;
+            Assert.Empty(await AskedAgainAsync(() => warm.KeepWarmStatesAsync([one], Cancellation)));
+            string[] parts = [.. Ours().Order(StringComparer.Ordinal)];
+            Assert.Equal([WarmMapping.Suffix, WarmMapping.DiskSuffix], parts.Select(Path.GetExtension));
+            var layer = await File.ReadAllBytesAsync(Path.Combine(peer.Libvirt.Volumes, parts[1]), Cancellation);
+
+            // What a cut-off create left as a disk, at the moment when its copy of the memory was there, is nobody's disk.
+            var half = Path.Combine(peer.Libvirt.Volumes, LibvirtMapping.DiskName(one.Owner));
+            await File.WriteAllBytesAsync(half, layer, Cancellation);
+            await File.WriteAllTextAsync(Path.ChangeExtension(half, null) + WarmMapping.ResumeSuffix, "half", Cancellation);
+            await peer.Libvirt.VirshAsync(Cancellation, "pool-refresh", "lab");
+            await Task.WhenAll(provider.EnsureExistsAsync(one, Cancellation), provider.EnsureExistsAsync(two, Cancellation));
+            foreach (var machine in new[] { one, two })
+            {
+                Assert.Equal(MachineStart.FromState, await warm.ReadStartAsync(machine.Reference, Cancellation));
+                Assert.Equal($"on the disk\nin memory\n{1 << 30}", await SayAsync(provider, machine, "cat /state/written; blockdev --getsize64 /dev/vda"));
+            }
+
+            Assert.Equal("one's", await SayAsync(provider, one, "echo one\\'s >/state/written; sync; cat /state/written"));
+            Assert.Equal("on the disk\nin memory", await SayAsync(provider, two, "sync; cat /state/written"));
+            Assert.Equal(layer, await File.ReadAllBytesAsync(Path.Combine(peer.Libvirt.Volumes, parts[1]), Cancellation));
+
+            // No machine stands on it, and without it there is no state: what is left of one is removed.
+            File.Delete(Path.Combine(peer.Libvirt.Volumes, parts[0]));
+            await warm.KeepWarmStatesAsync([], Cancellation);
+            Assert.Empty(Ours());
+            await ((IPowerAbility)provider).RestartAsync(one.Reference, Cancellation);
+            await EventuallyAsync(async () => Assert.Equal("one's", (await SshAsync(provider, one, one.HostName, "[ $(cut -d. -f1 /proc/uptime) -lt 100 ] && cat /state/written")).Output.Trim()));
+            foreach (var machine in new[] { one, two }) await provider.EnsureGoneAsync(machine.Reference, Cancellation);
+            Assert.Empty(await provider.ListOwnedAsync(Cancellation));
+        }
+        finally
+        {
+            File.Delete(Path.Combine(peer.Libvirt.Volumes, image.Require("volume")));
+        }
+    }
+
     [Fact]
     public async Task A_machine_without_a_warm_state_boots_and_says_why()
     {
@@ -151,6 +197,23 @@ public sealed partial class LibvirtWarm(LibvirtPeer peer) : IAsyncLifetime
         {
             File.Delete(Path.Combine(peer.Libvirt.Volumes, volume));
         }
+    }
+
+    /// <summary>As the image <c>tiny</c>, with another word for the kernel, which hands to its first process what it does not know itself.</summary>
+    private async Task<ImageBinding> WritingImageAsync()
+    {
+        var (raw, volume) = (_folder["writing.raw"], $"writing-{_installation.Value:n}.qcow2");
+        await Tool.RunAsync(Cancellation, "qemu-img", "convert", "-O", "raw", Path.Combine(peer.Libvirt.Volumes, PrivateLibvirt.ImageVolume), raw);
+        await using (var file = new FileStream(raw, FileMode.Open, FileAccess.ReadWrite))
+        {
+            var content = new byte[file.Length];
+            await file.ReadExactlyAsync(content, Cancellation);
+            file.Position = content.AsSpan().IndexOf("no_timer_check"u8);
+            await file.WriteAsync("waits=written "u8.ToArray(), Cancellation);
+        }
+
+        await Tool.RunAsync(Cancellation, "qemu-img", "convert", "-f", "raw", "-O", "qcow2", raw, Path.Combine(peer.Libvirt.Volumes, volume));
+        return new ImageBinding("writing", "1", new Dictionary<string, string> { ["volume"] = volume });
     }
 
     /// <summary>As the sweep does it: a host that is busy for longer than the few seconds that this test gives a call is asked again.</summary>
