@@ -20,14 +20,21 @@ internal sealed class RealPortal : IAsyncDisposable
 
     public string Key => _folder["key"];
 
-    /// <param name="blueprints">As YAML, of machines from the image <c>tiny</c>.</param>
+    /// <param name="blueprints">As YAML; the image <c>tiny</c> is there.</param>
     /// <param name="pool">What the pool has beside its hosts, as lines of YAML.</param>
-    public static async Task<RealPortal> StartAsync(string blueprints, CancellationToken cancellation, string pool = "")
+    /// <param name="image">The file of another image for the host, which <paramref name="blueprints"/> declares.</param>
+    public static async Task<RealPortal> StartAsync(string blueprints, CancellationToken cancellation, string pool = "", string? image = null)
     {
         var real = new RealPortal();
         try
         {
             real.Libvirt = await PrivateLibvirt.StartAsync(cancellation);
+            if (image is not null)
+            {
+                File.Copy(image, Path.Combine(real.Libvirt.Volumes, Path.GetFileName(image)));
+                await real.Libvirt.VirshAsync(cancellation, "pool-refresh", "lab");
+            }
+
             await Tool.RunAsync(cancellation, "ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "bench", "-f", real.Key);
             await File.WriteAllTextAsync(real._folder["apply.yaml"], string.Join("\n---\n", real.Pool() + pool, Common, blueprints), cancellation);
             real._portal = await PortalProcess.StartAsync(real._folder["data"], applyFile: real._folder["apply.yaml"]);
