@@ -72,11 +72,12 @@ internal sealed class RealPortal : IAsyncDisposable
         _folder.Dispose();
     }
 
+    // A guest that becomes a warm state may take four times callSeconds, and boots here beside another.
     private string Pool() => $$"""
         kind: Pool
         name: this-machine
         provider: libvirt
-        settings: { hosts: [{ name: here, uri: "{{Libvirt.Uri}}" }], storagePool: lab, network: lab }
+        settings: { hosts: [{ name: here, uri: "{{Libvirt.Uri}}" }], storagePool: lab, network: lab, callSeconds: 90 }
 
         """;
 
