@@ -130,7 +130,8 @@ public sealed partial class TelemetryTests(TestDatabases databases)
     public async Task A_run_is_one_trace_from_the_call_to_the_provider_and_two_nodes_agree_on_the_installation()
     {
         using var folder = new TestFolder();
-        await File.WriteAllTextAsync(folder["apply.yaml"], SimulatedCatalogue.Yaml(createSeconds: 0.5, bootSeconds: 1) + Away, Cancellation);
+        // The guest boots for longer than a turn stays, also where the turn before it was slow.
+        await File.WriteAllTextAsync(folder["apply.yaml"], SimulatedCatalogue.Yaml(createSeconds: 0.5, bootSeconds: 3) + Away, Cancellation);
         await using var receiver = await OtlpReceiver.StartAsync(Cancellation);
         var more = new Dictionary<string, string>
         {
