@@ -108,7 +108,7 @@ public sealed partial class PartsTests
             return (buttons.Count, buttons is [var one] && one.HasAttribute("disabled"));
         }
 
-        IRenderedComponent<TrialPanel> Panel(Actor actor, params RunView[] trials) => Render<TrialPanel>(parameters => parameters.AddCascadingValue(actor).Add(part => part.Pool, s_pool).Add(part => part.Trials, trials));
+        IRenderedComponent<TrialPanel> Panel(Actor actor, params RunView[] trials) => Render<TrialPanel>(parameters => parameters.AddCascadingValue(actor).Add(part => part.Pool, Pool).Add(part => part.Trials, trials));
     }
 
     [Fact]
@@ -222,13 +222,13 @@ public sealed partial class PartsTests
         Assert.Single(panel.FindAll("article"));
     }
 
-    private static RunView Trial(RunState state) => new()
+    internal static RunView Trial(RunState state) => new()
     {
         Id = new RunId(Guid.NewGuid()), Lab = new LabId(Guid.Empty), LabName = "try", Team = "", Workflow = WorkflowNames.Try, State = state, Step = null, StepsDone = 0, StepsTotal = 0, Since = s_noon, AskedBy = "Ada",
         Problem = null, CreatedAt = s_noon, FinishedAt = null, DueAt = null, WaitsFor = null, TraceId = null,
     };
 
-    private static readonly PoolView s_pool = new()
+    internal static PoolView Pool { get; } = new()
     {
         Id = new PoolId(Guid.Empty), Name = "pretend", Provider = "simulated", State = "healthy", Problems = [], CheckedAt = null, Labels = [], Limits = new PoolLimits(), OperationsNow = 0, BootsNow = 0, Hosts = [], Images = [], Declared = false,
     };
