@@ -141,6 +141,8 @@ internal static class LabList
             var page = await context.NewPageAsync();
             await page.GotoAsync(AllLabs);
             var stood = await page.EvaluateAsync<double>("window.stood");
+            // Until the page lives a link is a new address.
+            await page.Locator("main:not([aria-busy])").WaitForAsync();
             await page.ClickAsync(".choice a[href$='/labs']");
             await page.Locator(".empty").WaitForAsync();
             var clicked = await page.EvaluateAsync<double>(s_click, ".choice a[href*='whose=all']");
