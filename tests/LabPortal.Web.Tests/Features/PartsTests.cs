@@ -341,6 +341,13 @@ public sealed partial class PartsTests : BunitContext, IClassFixture<TestPortal>
         public SignedIn? As { get; set; }
         public Exception? Fault { get; set; }
 
-        public override Task<AuthenticationState> GetAuthenticationStateAsync() => Fault is not null ? Task.FromException<AuthenticationState>(Fault) : Task.FromResult(new AuthenticationState(Callers.Principal(As!, "session")));
+        /// <summary>Nobody is told who asks before that.</summary>
+        public Task Until { get; set; } = Task.CompletedTask;
+
+        public override async Task<AuthenticationState> GetAuthenticationStateAsync()
+        {
+            await Until;
+            return Fault is not null ? throw Fault : new AuthenticationState(Callers.Principal(As!, "session"));
+        }
     }
 }
