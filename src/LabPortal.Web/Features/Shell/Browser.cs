@@ -52,9 +52,12 @@ internal sealed class Browser(IJSRuntime script) : IAsyncDisposable
     public async Task FocusWrongAsync(CancellationToken cancellation)
         => await (await ModuleAsync(cancellation)).InvokeVoidAsync("focusWrong", cancellation);
 
-    // Whoever clicks before the first question was answered waits for the same module.
+    // Whoever clicks before the first question was answered waits for the same module; one that did not come, or that somebody gave up, is asked for again.
     private Task<IJSObjectReference> ModuleAsync(CancellationToken cancellation)
-        => _module ??= script.InvokeAsync<IJSObjectReference>("import", cancellation, "./js/portal.js").AsTask();
+    {
+        if (_module is null or { IsFaulted: true } or { IsCanceled: true }) _module = script.InvokeAsync<IJSObjectReference>("import", cancellation, "./js/portal.js").AsTask();
+        return _module;
+    }
 
     [JSInvokable]
     public void SchemeChanged(bool dark)
