@@ -15,7 +15,8 @@ public abstract partial class ProviderConformance
         var machine = NewMachine(installation);
         await RunAsync(provider, machine);
         var before = await OfAsync(machine);
-        var taken = Assert.NotNull(await snapshots.ReadDiskBytesAsync(machine.Reference, Cancellation));
+        var taken = await snapshots.ReadDiskBytesAsync(machine.Reference, Cancellation);
+        if (WhySnapshotsHaveNoMemory is null) Assert.NotNull(taken);
         var (running, stopped) = (NewSnapshot(), NewSnapshot());
         var asked = TimeProvider.System.Now();
         for (var repeat = 0; repeat < 2; repeat++)
@@ -25,8 +26,8 @@ public abstract partial class ProviderConformance
             await SeeAsync(snapshots, machine, running);
         }
 
-        // The memory is on its disk.
-        Assert.True(await snapshots.ReadDiskBytesAsync(machine.Reference, Cancellation) > taken);
+        // The memory is on its disk, where it is kept.
+        if (WhySnapshotsHaveNoMemory is null) Assert.True(await snapshots.ReadDiskBytesAsync(machine.Reference, Cancellation) > taken);
         await ((IPowerAbility)provider).StopAsync(machine.Reference, StopMode.Hard, Cancellation);
         await AwaitPowerAsync(provider, machine, PowerState.Stopped);
         for (var repeat = 0; repeat < 2; repeat++)
@@ -37,8 +38,8 @@ public abstract partial class ProviderConformance
         }
 
         var seen = (await snapshots.ListSnapshotsAsync(machine.Reference, Cancellation)).ToDictionary(each => each.Snapshot);
-        Assert.True(seen[running].WithMemory);
-        Assert.False(seen[stopped].WithMemory);
+        Assert.Equal((WhySnapshotsHaveNoMemory is null, true), (seen[running].WithMemory, seen[running].Runs));
+        Assert.Equal((false, false), (seen[stopped].WithMemory, seen[stopped].Runs));
         Assert.All(seen.Values, each => Assert.InRange(each.TakenAt, asked - Duration.FromMinutes(1), TimeProvider.System.Now() + Duration.FromMinutes(1)));
 
         // Each is a resource of its own at the peer, under a name that follows from its owner; and nothing else was added.

@@ -70,6 +70,9 @@ public abstract partial class ProviderConformance : IAsyncLifetime
     /// <summary>Set (one sentence) where the machines of these tests have no guest that obeys, prints or asks for an address.</summary>
     protected virtual string? WhyGuestsAreMute => null;
 
+    /// <summary>Set (one sentence) where a snapshot keeps disks only, and nobody knows what a disk takes.</summary>
+    protected virtual string? WhySnapshotsHaveNoMemory => null;
+
     /// <summary>Set (one sentence) where making a warm state cannot be cut off at each wire call.</summary>
     protected virtual string? WhyWarmStatesAreNotCut => null;
 
@@ -508,6 +511,7 @@ public abstract partial class ProviderConformance : IAsyncLifetime
             AssertSentence(pair.Value);
         });
         if (WhyGuestsAreMute is not null) AssertSentence(WhyGuestsAreMute);
+        if (WhySnapshotsHaveNoMemory is not null) AssertSentence(WhySnapshotsHaveNoMemory);
     }
 
     [Fact]

@@ -73,7 +73,7 @@ public enum StopMode
 }
 
 /// <summary>
-/// Snapshots of one machine: its disks, and of a running machine its memory too. They are resources of the kind <see cref="ResourceKind.Snapshot"/>, named
+/// Snapshots of one machine: its disks, and of a running machine its memory too where the provider keeps that (<see cref="MachineSnapshot.WithMemory"/>). They are resources of the kind <see cref="ResourceKind.Snapshot"/>, named
 /// <see cref="Owner.SnapshotName"/>, that belong to the machine: <see cref="IProvider.ListOwnedAsync"/> gives them, and <see cref="IProvider.EnsureGoneAsync"/> of
 /// the machine takes them along. Every call is safe to repeat; one that was cut off may still take effect later. A machine that is not there is
 /// <see cref="FaultKind.Rejected"/>, but for deleting.
@@ -91,7 +91,7 @@ public interface ISnapshotAbility
     Task<IReadOnlyList<MachineSnapshot>> ListSnapshotsAsync(ResourceRef machine, CancellationToken cancellation);
 
     /// <summary>
-    /// Returns once the machine is as it was: its disks as they were, running (with its memory) or stopped as it was. What was written since is lost; other
+    /// Returns once the machine is as it was: its disks as they were, running (with its memory where that was kept, booted anew where not) or stopped as it was. What was written since is lost; other
     /// snapshots stay. Reverting again leads to the same. A snapshot that is not there is <see cref="FaultKind.Rejected"/>, and then nothing was changed; after
     /// any other fault, or when cancelled, the machine may be in between and is to be reverted again: the snapshot itself is never harmed.
     /// </summary>
@@ -107,9 +107,15 @@ public interface ISnapshotAbility
     Task<long?> ReadDiskBytesAsync(ResourceRef machine, CancellationToken cancellation);
 }
 
-/// <summary>One machine's part of a snapshot. <paramref name="WithMemory"/>: it ran when it was taken, and runs on from there when it is reverted to. <paramref name="Bytes"/> is what it took when it was taken, only where the provider knows it.</summary>
+/// <summary>
+/// One machine's part of a snapshot. <paramref name="WithMemory"/>: its memory was kept too. <paramref name="Bytes"/> is what it took when it was taken, only where
+/// the provider knows it.
+/// </summary>
 public sealed record MachineSnapshot(SnapshotId Snapshot, string ExternalId, Instant TakenAt, bool WithMemory, long? Bytes)
 {
+    /// <summary>It ran when it was taken, and runs when it is reverted to: from there on where the memory was kept, from a boot where only the disks were.</summary>
+    public bool Runs { get; init; } = WithMemory;
+
     public string ExternalId { get; init; } = ForeignText.Of(ExternalId);
 }
 

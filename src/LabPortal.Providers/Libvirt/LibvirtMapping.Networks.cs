@@ -1,7 +1,6 @@
 using System.Globalization;
 using System.Security.Cryptography;
 using System.Text;
-using System.Text.Json.Nodes;
 using System.Xml.Linq;
 using LabPortal.Domain.Machines;
 using LabPortal.Domain.Networks;
@@ -66,22 +65,6 @@ internal static partial class LibvirtMapping
         new XElement("source", new XAttribute("network", card.Network ?? host.Network)),
         new XElement("model", new XAttribute("type", "virtio")),
         card.Openings is null ? null : new XElement("filterref", new XAttribute("filter", FilterName(machine.Owner, card))));
-
-    /// <summary>cloud-init's network configuration, version 2: each card by its MAC address, since no order of cards is promised to a guest.</summary>
-    private static JsonObject NetworkConfig(MachineSpec machine) => new()
-    {
-        ["version"] = 2,
-        ["ethernets"] = new JsonObject(machine.Cards.Select(card => KeyValuePair.Create<string, JsonNode?>(
-            card.Network is null ? "first" : string.Create(CultureInfo.InvariantCulture, $"card{card.Number}"), Ethernet(machine.Owner, card)))),
-    };
-
-    private static JsonObject Ethernet(Owner owner, CardSpec card)
-    {
-        var match = new JsonObject { ["macaddress"] = owner.DerivedMac(card.Number) };
-        return card.Network is null
-            ? new JsonObject { ["match"] = match, ["dhcp4"] = true }
-            : new JsonObject { ["match"] = match, ["addresses"] = new JsonArray($"{card.Address}/{card.PrefixLength}") };
-    }
 
     private static XElement Rule(Opening opening)
     {

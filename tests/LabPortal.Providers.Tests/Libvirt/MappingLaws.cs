@@ -137,7 +137,7 @@ public sealed class MappingLaws
     public async Task User_data_survives_a_yaml_reader_that_is_not_ours()
     {
         var machine = Machine();
-        var read = await ReadYamlAsync(LibvirtMapping.UserData(machine.Seed).ToJsonString(new JsonSerializerOptions { Encoder = System.Text.Encodings.Web.JavaScriptEncoder.UnsafeRelaxedJsonEscaping }));
+        var read = await ReadYamlAsync(CloudConfig.UserData(machine.Seed).ToJsonString(new JsonSerializerOptions { Encoder = System.Text.Encodings.Web.JavaScriptEncoder.UnsafeRelaxedJsonEscaping }));
         Assert.SkipWhen(read is null, "Neither PyYAML nor a Python is here.");
         var user = read!.Value.GetProperty("users")[0];
         Assert.Equal("ada", user.GetProperty("name").GetString());
@@ -149,7 +149,7 @@ public sealed class MappingLaws
     [Fact]
     public void Without_a_password_none_may_be_used()
     {
-        var data = LibvirtMapping.UserData(new GuestSeed("root", ["ssh-ed25519 AAAA"], null, new Dictionary<string, object>()));
+        var data = CloudConfig.UserData(new GuestSeed("root", ["ssh-ed25519 AAAA"], null, new Dictionary<string, object>()));
         Assert.False(data["ssh_pwauth"]!.GetValue<bool>());
         Assert.False(data["disable_root"]!.GetValue<bool>());
         Assert.True(data["users"]![0]!["lock_passwd"]!.GetValue<bool>());
@@ -161,15 +161,15 @@ public sealed class MappingLaws
     {
         var callers = new Dictionary<string, object> { ["ssh_keys"] = new Dictionary<string, object> { ["rsa_private"] = "theirs" } };
         var seed = new GuestSeed("root", [], null, callers, new HostKey(new Secret("private\n"), "ssh-ed25519 AAAA"));
-        Assert.Equal("""{"ed25519_private":"private\n","ed25519_public":"ssh-ed25519 AAAA"}""", LibvirtMapping.UserData(seed)["ssh_keys"]!.ToJsonString());
-        Assert.Equal("""{"rsa_private":"theirs"}""", LibvirtMapping.UserData(seed with { HostKey = null })["ssh_keys"]!.ToJsonString());
+        Assert.Equal("""{"ed25519_private":"private\n","ed25519_public":"ssh-ed25519 AAAA"}""", CloudConfig.UserData(seed)["ssh_keys"]!.ToJsonString());
+        Assert.Equal("""{"rsa_private":"theirs"}""", CloudConfig.UserData(seed with { HostKey = null })["ssh_keys"]!.ToJsonString());
         Assert.DoesNotContain("private\n", seed.ToString(), StringComparison.Ordinal);
     }
 
     [Fact]
     public void The_callers_users_stand_behind_ours()
     {
-        var data = LibvirtMapping.UserData(new GuestSeed("ada", [], null, new Dictionary<string, object>
+        var data = CloudConfig.UserData(new GuestSeed("ada", [], null, new Dictionary<string, object>
         {
             ["users"] = new List<object> { new Dictionary<string, object> { ["name"] = "bob" } },
         }));

@@ -108,7 +108,7 @@ internal sealed class FindSnapshot() : Step("find")
             // One look that misses it is no proof.
             if (found is null && context.Note != Missed) return StepAnswer.NotYet(Duration.Max(context.Pause, pool.Provider.SettlingTime), Missed);
             if (found is null) throw new StepFailed(new Reason("snapshot.machine-lacks", ("machine", machine.Name), ("pool", pool.Pool.Name)));
-            if (found.WithMemory) running.Add(machine.Name);
+            if (found.Runs) running.Add(machine.Name);
         }
 
         return StepAnswer.Remember(StoredJson.Write(running));

@@ -1,7 +1,7 @@
 using System.Buffers.Binary;
 using System.Text;
 
-namespace LabPortal.Providers.Libvirt;
+namespace LabPortal.Providers;
 
 /// <summary>
 /// Writes a small ISO 9660 volume: some files in one folder, their true names by Rock Ridge (IEEE P1282, for Linux) and by Joliet
