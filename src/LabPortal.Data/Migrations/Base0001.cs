@@ -115,7 +115,19 @@ public sealed class Base0001 : ForwardOnlyMigration
             problems text NOT NULL DEFAULT '[]',
             checked_at bigint,
             declared boolean NOT NULL DEFAULT false,
+            account text,
             version integer NOT NULL DEFAULT 1
+        );
+        CREATE TABLE pool_breakers (
+            pool_id text PRIMARY KEY REFERENCES pools (id) ON DELETE CASCADE,
+            faults integer NOT NULL,
+            open_until bigint,
+            why text NOT NULL
+        );
+        CREATE TABLE pool_accounts (
+            account text PRIMARY KEY,
+            busy_until bigint NOT NULL,
+            closed_until bigint NOT NULL
         );
         CREATE TABLE pool_hosts (
             pool_id text NOT NULL REFERENCES pools (id),

@@ -13,10 +13,10 @@ public static class PoolStore
     public static async Task SaveAsync(Session session, Pool pool)
     {
         await session.ExecuteAsync("""
-            INSERT INTO pools (id, name, provider, labels, settings, limits, overcommit, prices, mode, declared, version)
-            VALUES (@Id, @Name, @Provider, @Labels, @Settings, @Limits, @Overcommit, @Prices, @Mode, @Declared, 1)
+            INSERT INTO pools (id, name, provider, labels, settings, limits, overcommit, prices, mode, declared, account, version)
+            VALUES (@Id, @Name, @Provider, @Labels, @Settings, @Limits, @Overcommit, @Prices, @Mode, @Declared, @Account, 1)
             ON CONFLICT (id) DO UPDATE SET name = excluded.name, provider = excluded.provider, labels = excluded.labels, settings = excluded.settings,
-                limits = excluded.limits, overcommit = excluded.overcommit, prices = excluded.prices, mode = excluded.mode, declared = excluded.declared,
+                limits = excluded.limits, overcommit = excluded.overcommit, prices = excluded.prices, mode = excluded.mode, declared = excluded.declared, account = excluded.account,
                 version = pools.version + 1
             """,
             new
@@ -31,6 +31,7 @@ public static class PoolStore
                 Prices = pool.Prices is null ? null : StoredJson.Write(pool.Prices),
                 Mode = pool.Mode.Word(),
                 pool.Declared,
+                pool.Account,
             });
         await PoolSweepStore.SetAllDueAsync(session, pool.Id);
         session.Raise(Signal.Operations, "");
@@ -110,7 +111,12 @@ public static class PoolStore
 
     private static async Task<IReadOnlyList<Pool>> ReadAsync(Session session, string tail, object parameters)
         => [.. (await session.QueryAsync<Row>(
-            $"SELECT id, name, provider, labels, settings, limits, overcommit, prices, mode, problems, checked_at, declared, version FROM pools {tail}", parameters))
+            $"""
+            SELECT id, name, provider, labels, settings, limits, overcommit, prices, mode, problems, checked_at, declared, account, version,
+                (SELECT faults FROM pool_breakers WHERE pool_id = id AND open_until IS NOT NULL) AS breaker_faults,
+                (SELECT open_until FROM pool_breakers WHERE pool_id = id) AS breaker_until, (SELECT why FROM pool_breakers WHERE pool_id = id) AS breaker_why
+            FROM pools {tail}
+            """, parameters))
             .Select(row => new Pool
             {
                 Id = row.Id,
@@ -122,9 +128,12 @@ public static class PoolStore
                 Overcommit = StoredJson.Read<Overcommit>(row.Overcommit),
                 Prices = StoredJson.ReadOrDefault<PriceList>(row.Prices),
                 Mode = Words.Read<PoolMode>(row.Mode),
-                Problems = StoredJson.Read<PoolProblem[]>(row.Problems),
+                Problems = row.BreakerFaults is { } faults
+                    ? [.. StoredJson.Read<PoolProblem[]>(row.Problems), new PoolBreaker(faults, row.BreakerUntil!.Value, row.BreakerWhy ?? "").Problem]
+                    : StoredJson.Read<PoolProblem[]>(row.Problems),
                 CheckedAt = row.CheckedAt,
                 Declared = row.Declared,
+                Account = row.Account,
                 Version = row.Version,
             })];
 
@@ -162,7 +171,11 @@ public static class PoolStore
         public string Problems { get; init; } = "";
         public Instant? CheckedAt { get; init; }
         public bool Declared { get; init; }
+        public string? Account { get; init; }
         public int Version { get; init; }
+        public int? BreakerFaults { get; init; }
+        public Instant? BreakerUntil { get; init; }
+        public string? BreakerWhy { get; init; }
     }
 }
 

@@ -17,6 +17,12 @@ public interface IProviderKind
     /// <summary>Which keys it may have besides. <c>digest</c> (<c>sha256:…</c> of the file) is understood by every kind that takes imports.</summary>
     IReadOnlyList<string> OptionalImageKeys => [];
 
+    /// <summary>
+    /// Whose calls the provider counts together, where several pools may share that: a word that two pools have in common only then (a subscription's id, an
+    /// account's key id). Never a secret. Empty where each pool stands for itself.
+    /// </summary>
+    string? AccountOf(JsonObject settings) => null;
+
     /// <summary>Opens a pool whose settings passed <see cref="SettingsSchema.Validate"/>. Connects lazily: never fails for a pool that is away.</summary>
     IProvider Open(PoolContext pool);
 }

@@ -33,6 +33,11 @@ public sealed record Pool
     public IReadOnlyList<PoolProblem> Problems { get; init; } = [];
     public Instant? CheckedAt { get; init; }
 
+    /// <summary>
+    /// Whose calls the provider counts together (a subscription, an account): all pools of one share its rate. The pool's own id where its kind knows none.
+    /// </summary>
+    public string? Account { get; init; }
+
     /// <summary>A problem of the whole pool keeps new machines away.</summary>
     public bool IsSick => Problems.Any(problem => problem is { Blocks: true, Host: null });
     public bool Declared { get; init; }
@@ -54,9 +59,37 @@ public sealed record Pool
 
 /// <summary>
 /// How much of a pool may be busy at once, over all nodes of the portal. <paramref name="OrphanDeletionsPerPass"/>: how many orphans a
-/// sweep may delete by itself in one pass; 0, until an admin decides otherwise, for none.
+/// sweep may delete by itself in one pass; 0, until an admin decides otherwise, for none. <paramref name="OperationsPerHost"/>: how many of the operations
+/// at once may be on one host; 0 for as many as the pool may have. <paramref name="OperationsPerMinute"/>: how many may begin in a minute, counted together
+/// with those of all pools of the same account (<see cref="Pool.Account"/>); 0 for any number.
 /// </summary>
-public sealed record PoolLimits(int OperationsAtOnce = 4, int BootsAtOnce = 2, int OrphanDeletionsPerPass = 0);
+public sealed record PoolLimits(int OperationsAtOnce = 4, int BootsAtOnce = 2, int OrphanDeletionsPerPass = 0, int OperationsPerHost = 0, int OperationsPerMinute = 0)
+{
+    /// <summary>An account may be ahead of its rate by what is due in this time.</summary>
+    public static readonly Duration Burst = Duration.FromSeconds(10);
+
+    /// <summary>What one operation costs of the account's time; nothing where there is no rate.</summary>
+    public Duration TimeOfOperation => OperationsPerMinute <= 0 ? Duration.Zero : Duration.FromMinutes(1) / OperationsPerMinute;
+}
+
+/// <summary>
+/// A pool's circuit breaker (Nygard, <i>Release It!</i>), over all nodes: after <see cref="MostFaults"/> faults in a row it is open, and no operation
+/// begins until <paramref name="Until"/>; then one may try, and its answer closes it, or opens it for twice as long.
+/// </summary>
+public sealed record PoolBreaker(int Faults, Instant Until, string Why)
+{
+    /// <summary>So many faults in a row, with no answer between, open it.</summary>
+    public const int MostFaults = 5;
+
+    private static readonly Duration s_first = Duration.FromSeconds(5);
+    private static readonly Duration s_longest = Duration.FromMinutes(5);
+
+    /// <summary>For how long it is open after so many faults.</summary>
+    public static Duration PauseAfter(int faults) => Duration.Min(s_longest, s_first * Math.Pow(2, Math.Clamp(faults - MostFaults, 0, 16)));
+
+    /// <summary>What people see of it while it is open.</summary>
+    public PoolProblem Problem => new($"It failed to answer {Faults} times in a row: {Why}", null, "See whether the pool is up and can be reached; it is tried again by itself, less and less often.");
+}
 
 /// <summary>How many times its physical amount a host may be promised. Disk is never over-committed.</summary>
 public sealed record Overcommit(double Cpu = 4, double Memory = 1);

@@ -166,7 +166,8 @@ internal sealed partial class Declarations(YamlReading reading, IReadOnlyDiction
         {
             limits = new PoolLimits(
                 (int?)limit.Integer("operationsAtOnce", 1, 1000) ?? limits.OperationsAtOnce, (int?)limit.Integer("bootsAtOnce", 1, 1000) ?? limits.BootsAtOnce,
-                (int?)limit.Integer("orphanDeletionsPerPass", 0, 1000) ?? limits.OrphanDeletionsPerPass);
+                (int?)limit.Integer("orphanDeletionsPerPass", 0, 1000) ?? limits.OrphanDeletionsPerPass,
+                (int?)limit.Integer("operationsPerHost", 0, 1000) ?? limits.OperationsPerHost, (int?)limit.Integer("operationsPerMinute", 0, 100_000) ?? limits.OperationsPerMinute);
             limit.Close();
         }
 
@@ -187,6 +188,7 @@ internal sealed partial class Declarations(YamlReading reading, IReadOnlyDiction
             Limits = limits,
             Overcommit = overcommit,
             Prices = ReadPrices(fields),
+            Account = kind?.AccountOf(settings),
             Declared = true,
         };
     }

@@ -57,7 +57,8 @@ internal static class YamlTree
             ("kind", Text("Pool")), ("name", Text(pool.Name)), ("provider", Text(pool.Provider)),
             ("labels", pool.Labels.Count == 0 ? null : new YamlList(0, [.. pool.Labels.Select(Text)])),
             ("settings", settings.Entries.Count == 0 ? null : settings),
-            ("limits", Map(("operationsAtOnce", Plain(pool.Limits.OperationsAtOnce)), ("bootsAtOnce", Plain(pool.Limits.BootsAtOnce)), ("orphanDeletionsPerPass", Plain(pool.Limits.OrphanDeletionsPerPass)))),
+            ("limits", Map(("operationsAtOnce", Plain(pool.Limits.OperationsAtOnce)), ("bootsAtOnce", Plain(pool.Limits.BootsAtOnce)), ("orphanDeletionsPerPass", Plain(pool.Limits.OrphanDeletionsPerPass)),
+                ("operationsPerHost", Plain(pool.Limits.OperationsPerHost)), ("operationsPerMinute", Plain(pool.Limits.OperationsPerMinute)))),
             ("overcommit", Map(("cpu", Plain(pool.Overcommit.Cpu)), ("memory", Plain(pool.Overcommit.Memory)))),
             ("prices", pool.Prices is not { } prices ? null : Map(
                 ("currency", Text(prices.Currency)), ("running", Map(("cpuHour", Plain(prices.CpuHour)), ("memoryGiBHour", Plain(prices.MemoryGiBHour)))), ("diskGiBHour", Plain(prices.DiskGiBHour))))));

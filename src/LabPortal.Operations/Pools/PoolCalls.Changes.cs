@@ -61,7 +61,7 @@ public sealed partial class PoolCalls
             await PoolStore.SaveAsync(session, new Pool
             {
                 Id = id, Name = name, Provider = draft.Provider, Labels = draft.Labels, Settings = settings, Limits = draft.Limits, Overcommit = draft.Overcommit, Prices = draft.Prices,
-                Mode = there?.Mode ?? PoolMode.Open,
+                Account = _kinds[draft.Provider].AccountOf(draft.Settings), Mode = there?.Mode ?? PoolMode.Open,
             });
             if (there is not null) SlotStore.Widen(session, id, there.Limits, draft.Limits, now);
             audit.Detail[there is null ? "created" : "changed"] = draft.Provider;
@@ -94,6 +94,8 @@ public sealed partial class PoolCalls
         Range("limits.operationsAtOnce", draft.Limits.OperationsAtOnce, 1, 1000);
         Range("limits.bootsAtOnce", draft.Limits.BootsAtOnce, 1, 1000);
         Range("limits.orphanDeletionsPerPass", draft.Limits.OrphanDeletionsPerPass, 0, 1000);
+        Range("limits.operationsPerHost", draft.Limits.OperationsPerHost, 0, 1000);
+        Range("limits.operationsPerMinute", draft.Limits.OperationsPerMinute, 0, 100_000);
         Range("overcommit.cpu", draft.Overcommit.Cpu, 0.1, 100);
         Range("overcommit.memory", draft.Overcommit.Memory, 0.1, 100);
         if (draft.Prices is { } prices)

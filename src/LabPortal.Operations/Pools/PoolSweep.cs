@@ -1,6 +1,7 @@
 using LabPortal.Data;
 using LabPortal.Data.Images;
 using LabPortal.Data.Pools;
+using LabPortal.Data.Workflows;
 using LabPortal.Domain;
 using LabPortal.Domain.Pools;
 using LabPortal.Operations.Sweeps;
@@ -37,6 +38,13 @@ public sealed class PoolSweep(Database database, OpenPools pools, TimeProvider t
             foreach (var image in seen.Images) await ImagePresenceStore.SawAsync(session, image with { Pool = id, SeenAt = now });
             await ImagePresenceStore.ForgetAsync(session, id, now - s_forgotten);
             await PoolStore.SetProblemsAsync(session, id, seen.Problems, now);
+            if (await GateStore.OpenUntilAsync(session, id) is { } open)
+            {
+                // Its breaker is closed by a good check as well as by an operation: of those there may be none.
+                if (open > now) await PoolSweepStore.SetDueAsync(session, Name, id, open);
+                else if (!seen.Problems.Any(problem => problem is { Blocks: true, Host: null }) && await GateStore.AnsweredAsync(session, id)) await SlotStore.ReopenAsync(session, id, now);
+            }
+
             if (seen.Problems.Any(problem => problem.Blocks)) await PoolSweepStore.SetDueAsync(session, Name, id, now + s_whileSick);
         }, cancellation);
     }

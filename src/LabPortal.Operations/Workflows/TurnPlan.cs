@@ -70,6 +70,13 @@ internal sealed class TurnPlan(Workflow workflow, StepTools tools, Runs runs)
             if (await TakeSlotsAsync(session, state, next, target, now) is { Given: false } taken)
             {
                 waitsFor ??= taken.Lacks;
+                if (taken.Closed is { } closed)
+                {
+                    if (state.Run.State == RunState.Running) state = state.WithProblem(WhyNot(state, target, closed));
+                    dues.Add(closed.Until);
+                    continue;
+                }
+
                 dues.Add(now + (taken.Lacks is null ? s_busyPause : taken.Yields ? tools.Settings.SlotPause : SlotPause(state, now)));
                 continue;
             }
@@ -94,7 +101,11 @@ internal sealed class TurnPlan(Workflow workflow, StepTools tools, Runs runs)
     private Duration SlotPause(TurnState state, Instant now) => Duration.Max(tools.Settings.SlotPause, Duration.Min(tools.Settings.LongestSlotPause, now - state.Run.Since));
 
     private static async Task<Taken> TakeSlotsAsync(Session session, TurnState state, Step step, string target, Instant now)
-        => state.MachineOf(target)?.Pool is { } pool ? await SlotStore.TryTakeAsync(session, pool, step.SlotsOf(state.Way), state.Run.Id, target, now) : Taken.All;
+        => state.MachineOf(target) is { Pool: { } pool } machine ? await SlotStore.TryTakeAsync(session, pool, step.SlotsOf(state.Way), state.Run.Id, target, now, machine.Host) : Taken.All;
+
+    private static Reason WhyNot(TurnState state, string target, GateClosed closed) => new(
+        closed.Reason switch { GateReason.Breaker => "run.pool-silent", GateReason.Throttled => "run.pool-throttled", _ => "run.pool-rate" },
+        ("machine", state.MachineName(target)), ("message", closed.Why));
 
     private static async Task<(TurnState, TurnAct)> IntendAsync(Session session, TurnState state, Step step, string target, Instant now)
     {

@@ -1,11 +1,13 @@
 using System.Data.Common;
 using LabPortal.Data;
 using LabPortal.Data.Labs;
+using LabPortal.Data.Pools;
 using LabPortal.Data.Workflows;
 using LabPortal.Domain;
 using LabPortal.Domain.Labs;
 using LabPortal.Domain.Pools;
 using LabPortal.Domain.Workflows;
+using LabPortal.Operations.Pools;
 using NodaTime;
 
 namespace LabPortal.Operations.Workflows;
@@ -39,6 +41,7 @@ internal sealed class TurnSettling(Workflow workflow, StepTools tools)
 
         // Cut off because the turn ends or turns round: the intention stands, and says all that is known.
         if (fault is LeaseLost or OperationCanceledException) return state;
+        await TellGateAsync(session, state, act, fault, now);
         switch (answer)
         {
             case StepAnswer.DoneAnswer done:
@@ -56,6 +59,24 @@ internal sealed class TurnSettling(Workflow workflow, StepTools tools)
         }
 
         return await FailAsync(session, state, act, fault!, now);
+    }
+
+    /// <summary>What the answer, or its lack, says of the pool: the breaker counts it, for all nodes.</summary>
+    private static async Task TellGateAsync(Session session, TurnState state, TurnAct act, Exception? fault, Instant now)
+    {
+        if (act.Step.SlotsOf(act.Entry.Direction).Count == 0 || state.MachineOf(act.Target)?.Pool is not { } pool) return;
+        switch (fault)
+        {
+            case ProviderFault { Kind: FaultKind.Transient } silent:
+                if (await GateStore.FaultedAsync(session, pool, silent.Message, now) is { } until) await PoolSweepStore.SetDueAsync(session, PoolSweep.Name, pool, until);
+                break;
+            case ProviderFault { Kind: FaultKind.Throttled } throttled:
+                await GateStore.CloseAccountAsync(session, pool, now + Duration.FromTimeSpan(throttled.RetryAfter ?? TimeSpan.FromSeconds(1)));
+                break;
+            case null or ProviderFault when await GateStore.AnsweredAsync(session, pool):
+                await SlotStore.ReopenAsync(session, pool, now);
+                break;
+        }
     }
 
     private async Task<TurnState> FailAsync(Session session, TurnState state, TurnAct act, Exception fault, Instant now)

@@ -67,7 +67,7 @@ internal sealed record PoolSettingsBody(string Provider, IReadOnlyList<string>? 
 {
     public static PoolSettingsBody Of(PoolDraft pool) => new(
         pool.Provider, pool.Labels, pool.Settings,
-        new PoolLimitsBody(pool.Limits.OperationsAtOnce, pool.Limits.BootsAtOnce, pool.Limits.OrphanDeletionsPerPass),
+        new PoolLimitsBody(pool.Limits.OperationsAtOnce, pool.Limits.BootsAtOnce, pool.Limits.OrphanDeletionsPerPass, pool.Limits.OperationsPerHost, pool.Limits.OperationsPerMinute),
         new OvercommitBody((decimal)pool.Overcommit.Cpu, (decimal)pool.Overcommit.Memory),
         pool.Prices is { } prices ? new PricesBody(prices.Currency, new RunningPricesBody(prices.CpuHour, prices.MemoryGiBHour), prices.DiskGiBHour) : null);
 
@@ -77,14 +77,19 @@ internal sealed record PoolSettingsBody(string Provider, IReadOnlyList<string>? 
         var running = prices?.Object("running");
         return new PoolDraft(
             body.RequiredText("provider"), body.TextList("labels"), body.Json("settings") ?? [],
-            new PoolLimits(limits?.Whole("operationsAtOnce") ?? normal.OperationsAtOnce, limits?.Whole("bootsAtOnce") ?? normal.BootsAtOnce, limits?.Whole("orphanDeletionsPerPass") ?? normal.OrphanDeletionsPerPass),
+            new PoolLimits(limits?.Whole("operationsAtOnce") ?? normal.OperationsAtOnce, limits?.Whole("bootsAtOnce") ?? normal.BootsAtOnce, limits?.Whole("orphanDeletionsPerPass") ?? normal.OrphanDeletionsPerPass,
+                limits?.Whole("operationsPerHost") ?? normal.OperationsPerHost, limits?.Whole("operationsPerMinute") ?? normal.OperationsPerMinute),
             new Overcommit((double?)overcommit?.Number("cpu") ?? new Overcommit().Cpu, (double?)overcommit?.Number("memory") ?? new Overcommit().Memory),
             prices is null ? null : new PriceList(prices.RequiredText("currency"), running?.Number("cpuHour") ?? 0, running?.Number("memoryGiBHour") ?? 0, prices.Number("diskGiBHour") ?? 0));
     }
 }
 
-/// <summary>How much may be busy at once; <paramref name="OrphanDeletionsPerPass"/>: how many orphans may be deleted without being asked about, 0 for none.</summary>
-internal sealed record PoolLimitsBody(int? OperationsAtOnce, int? BootsAtOnce, int? OrphanDeletionsPerPass);
+/// <summary>
+/// How much may be busy at once; <paramref name="OrphanDeletionsPerPass"/>: how many orphans may be deleted without being asked about, 0 for none.
+/// <paramref name="OperationsPerHost"/>: of the operations at once, how many on one host; <paramref name="OperationsPerMinute"/>: how many may begin in a
+/// minute, in all pools of the account together. 0 for any number.
+/// </summary>
+internal sealed record PoolLimitsBody(int? OperationsAtOnce, int? BootsAtOnce, int? OrphanDeletionsPerPass, int? OperationsPerHost, int? OperationsPerMinute);
 
 internal sealed record OvercommitBody(decimal? Cpu, decimal? Memory);
 

@@ -18,6 +18,7 @@ public sealed class PoolForm
         Settings = SettingDraft.Of(kind.Settings, draft?.Settings ?? []);
         Labels = string.Join(", ", draft?.Labels ?? []);
         (Operations, Boots, Orphans) = (Text(limits.OperationsAtOnce), Text(limits.BootsAtOnce), Text(limits.OrphanDeletionsPerPass));
+        (PerHost, PerMinute) = (Text(limits.OperationsPerHost), Text(limits.OperationsPerMinute));
         (OvercommitCpu, OvercommitMemory) = (Text((decimal)overcommit.Cpu), Text((decimal)overcommit.Memory));
         (Currency, CpuHour, MemoryHour, DiskHour) = prices is null ? ("", "", "", "") : (prices.Currency, Text(prices.CpuHour), Text(prices.MemoryGiBHour), Text(prices.DiskGiBHour));
     }
@@ -28,6 +29,8 @@ public sealed class PoolForm
     public string Operations { get; set; }
     public string Boots { get; set; }
     public string Orphans { get; set; }
+    public string PerHost { get; set; }
+    public string PerMinute { get; set; }
     public string OvercommitCpu { get; set; }
     public string OvercommitMemory { get; set; }
 
@@ -47,7 +50,8 @@ public sealed class PoolForm
             _provider,
             ReadLabels(),
             SettingDraft.Read(Settings),
-            new PoolLimits(Whole("limits.operationsAtOnce", Operations), Whole("limits.bootsAtOnce", Boots), Whole("limits.orphanDeletionsPerPass", Orphans)),
+            new PoolLimits(Whole("limits.operationsAtOnce", Operations), Whole("limits.bootsAtOnce", Boots), Whole("limits.orphanDeletionsPerPass", Orphans),
+                Whole("limits.operationsPerHost", PerHost), Whole("limits.operationsPerMinute", PerMinute)),
             new Overcommit((double)Number("overcommit.cpu", OvercommitCpu), (double)Number("overcommit.memory", OvercommitMemory)),
             new[] { Currency, CpuHour, MemoryHour, DiskHour }.All(string.IsNullOrWhiteSpace) ? null : new PriceList(
                 Currency.Trim(), Number("prices.running.cpuHour", CpuHour), Number("prices.running.memoryGiBHour", MemoryHour), Number("prices.diskGiBHour", DiskHour)));
