@@ -19,7 +19,7 @@ internal static class CloudConfig
     public static byte[] NoCloud(MachineSpec machine) => Iso9660.Write("cidata",
     [
         ("meta-data", Text(new JsonObject { ["instance-id"] = machine.Owner.ResourceName, ["local-hostname"] = machine.HostName })),
-        ("user-data", UserDataFile(machine.Seed)),
+        ("user-data", Text(UserData(machine.Seed), "#cloud-config\n")),
         ("network-config", Text(NetworkConfig(machine))),
     ]);
 
@@ -61,8 +61,13 @@ internal static class CloudConfig
 
     private static byte[] Text(JsonObject value, string head = "") => Encoding.UTF8.GetBytes(head + value.ToJsonString(Json) + "\n");
 
-    /// <summary>The user data as a file, for a kind of pool that hands it over itself.</summary>
-    public static byte[] UserDataFile(GuestSeed seed) => Text(UserData(seed), "#cloud-config\n");
+    /// <summary>The user data as a file, for a kind of pool that hands it over itself, with metadata of its own: the host's name stands in it too.</summary>
+    public static byte[] UserDataFile(MachineSpec machine)
+    {
+        var data = UserData(machine.Seed);
+        data["hostname"] ??= machine.HostName;
+        return Text(data, "#cloud-config\n");
+    }
 
     /// <summary>cloud-init's network configuration, version 2: each card by its MAC address, since no order of cards is promised to a guest.</summary>
     private static JsonObject NetworkConfig(MachineSpec machine) => new()

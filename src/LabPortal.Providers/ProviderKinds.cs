@@ -7,6 +7,7 @@ public static class ProviderKinds
 {
     public static IReadOnlyList<IProviderKind> All { get; } =
     [
+        new Aws.AwsKind(),
         new Libvirt.LibvirtKind(),
         new Simulated.SimulatedKind(),
     ];

@@ -1,0 +1,97 @@
+using System.Globalization;
+using System.Text.Json.Nodes;
+using LabPortal.Domain.Pools;
+
+namespace LabPortal.Providers.Aws;
+
+/// <summary>A type of instance that the pool may use, and how large it is.</summary>
+internal sealed record InstanceSize(string Type, int Cpu, int MemoryMiB);
+
+internal sealed record AwsSettings
+{
+    public required string Region { get; init; }
+    public required string ServiceUrl { get; init; }
+    public required string AccessKeyId { get; init; }
+    public required string SecretAccessKey { get; init; }
+    public required string RoleArn { get; init; }
+    public required string ExternalId { get; init; }
+    public required IReadOnlyList<string> Subnets { get; init; }
+    public required IReadOnlyList<string> SecurityGroups { get; init; }
+    public required IReadOnlyList<InstanceSize> InstanceTypes { get; init; }
+    public required bool Spot { get; init; }
+    public required string VolumeType { get; init; }
+    public required string KmsKey { get; init; }
+    public required bool PublicAddress { get; init; }
+    public required TimeSpan CallDeadline { get; init; }
+
+    public static readonly SettingsSchema Schema = new(
+    [
+        new Setting("region", SettingKind.Text, "Region", "The region that machines are made in, as AWS calls it.", Required: true, IsName: true),
+        new Setting("subnets", SettingKind.List, "Subnets", "Where machines are joined to; where one's zone has no room, the next is tried.", Required: true, Min: 1, Max: 50, Items:
+        [
+            new Setting("id", SettingKind.Text, "Id", "The subnet's id, subnet-….", Required: true, IsName: true),
+        ]),
+        new Setting("securityGroups", SettingKind.List, "Security groups", "What may reach the machines; none: the VPC's default group.", Min: 0, Max: 16, Items:
+        [
+            new Setting("id", SettingKind.Text, "Id", "The group's id, sg-….", Required: true, IsName: true),
+        ]),
+        new Setting("instanceTypes", SettingKind.List, "Instance types", "The first that is large enough is taken; where AWS has no room for it, the next that is.", Min: 1, Max: 100,
+            Default: new JsonArray([.. new[] { ("t3.micro", 2, 1024), ("t3.small", 2, 2048), ("t3.medium", 2, 4096), ("t3.large", 2, 8192), ("m6i.large", 2, 8192), ("t3.xlarge", 4, 16384), ("m6i.xlarge", 4, 16384), ("m6i.2xlarge", 8, 32768), ("m6i.4xlarge", 16, 65536) }
+                .Select(size => new JsonObject { ["type"] = size.Item1, ["cpu"] = size.Item2, ["memoryMiB"] = size.Item3 })]),
+            Items:
+            [
+                new Setting("type", SettingKind.Text, "Type", "What AWS calls it.", Required: true, IsName: true),
+                new Setting("cpu", SettingKind.Integer, "vCPU", "How many it has.", Required: true, Min: 1, Max: 1024),
+                new Setting("memoryMiB", SettingKind.Integer, "Memory", "How much it has.", Required: true, Min: 1, Max: 33_554_432, Unit: "MiB"),
+            ]),
+        new Setting("accessKeyId", SettingKind.Text, "Access key id", "Empty: the credentials of the portal's surroundings are used (variables, profile, the role of its machine).", Default: ""),
+        new Setting("secretAccessKey", SettingKind.Secret, "Secret access key", "The other half of the access key."),
+        new Setting("roleArn", SettingKind.Text, "Role", "The ARN of a role that is assumed with those credentials; empty for none.", Default: ""),
+        new Setting("externalId", SettingKind.Text, "External id", "What the role asks for, where it does.", Default: ""),
+        new Setting("serviceUrl", SettingKind.Text, "Service URL", "The endpoint of a cloud that speaks EC2's API; empty for AWS.", Default: ""),
+        new Setting("spot", SettingKind.Boolean, "Spot", "Spot instances: cheaper, may be taken away at any time, and cannot be stopped.", Default: false),
+        new Setting("volumeType", SettingKind.Text, "Volume type", "The kind of EBS volume that disks are.", Default: "gp3", OneOf: ["gp3", "gp2", "io1", "io2", "st1", "sc1", "standard"]),
+        new Setting("kmsKey", SettingKind.Text, "KMS key", "The key that disks are encrypted with; empty for the account's own. They are always encrypted.", Default: ""),
+        new Setting("publicAddress", SettingKind.Boolean, "Public address", "Gives each machine a public address, which goes with it.", Default: false),
+        new Setting("reach", SettingKind.Text, "Reach", "direct: the portal reaches machines by their address, and a machine is ready when SSH answers; none: it is ready when it runs.",
+            Default: "direct", OneOf: ["direct", "none"]),
+        new Setting("callSeconds", SettingKind.Integer, "Deadline of a call", "After so many seconds a call that AWS does not answer is given up and tried again later.", Default: 30, Min: 2, Max: 600, Unit: "s"),
+    ]);
+
+    public static AwsSettings Read(JsonObject value)
+    {
+        var filled = Schema.WithDefaults(value);
+        return new AwsSettings
+        {
+            Region = Text("region"),
+            ServiceUrl = Text("serviceUrl"),
+            AccessKeyId = Text("accessKeyId"),
+            SecretAccessKey = Text("secretAccessKey"),
+            RoleArn = Text("roleArn"),
+            ExternalId = Text("externalId"),
+            Subnets = List("subnets", item => item["id"]!.GetValue<string>()),
+            SecurityGroups = List("securityGroups", item => item["id"]!.GetValue<string>()),
+            InstanceTypes = List("instanceTypes", item => new InstanceSize(item["type"]!.GetValue<string>(), (int)Number(item["cpu"]!), (int)Number(item["memoryMiB"]!))),
+            Spot = filled["spot"]!.GetValue<bool>(),
+            VolumeType = Text("volumeType"),
+            KmsKey = Text("kmsKey"),
+            PublicAddress = filled["publicAddress"]!.GetValue<bool>(),
+            CallDeadline = TimeSpan.FromSeconds(Number(filled["callSeconds"]!)),
+        };
+
+        string Text(string name) => filled[name]?.GetValue<string>() ?? "";
+
+        IReadOnlyList<T> List<T>(string name, Func<JsonNode, T> read) => [.. (filled[name] as JsonArray ?? []).Select(item => read(item!))];
+
+        static double Number(JsonNode node) => double.Parse(node.ToJsonString(), CultureInfo.InvariantCulture);
+    }
+
+    // Holds a secret.
+    public override string ToString() => $"AWS in {Region}";
+}
+
+/// <summary>How long EC2's reads may lag behind its writes ("eventual consistency" in the EC2 API reference), and how often a long change is looked at.</summary>
+internal sealed record AwsTimes(TimeSpan Settling, TimeSpan Look)
+{
+    public static readonly AwsTimes Real = new(TimeSpan.FromSeconds(30), TimeSpan.FromSeconds(2));
+}
