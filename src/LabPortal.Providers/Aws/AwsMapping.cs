@@ -63,10 +63,10 @@ internal static class AwsMapping
             : throw new ProviderFault(FaultKind.Rejected, $"None of the pool's instance types has {machine.Cpu} vCPU and {machine.MemoryMiB} MiB of memory: choose a smaller size, or have an admin add a type.");
     }
 
-    /// <summary>A tag's value takes any character of a line.</summary>
+    /// <summary>A tag's value takes any character of a line that EC2's answers, which are XML 1.0, can hold.</summary>
     private static string Title(string title)
     {
-        var line = ForeignText.Of(title, LongestTag).Trim();
+        var line = ForeignText.Of(title, LongestTag).Replace('\ufffe', '\ufffd').Replace('\uffff', '\ufffd').Trim();
         return line.Length == 0 ? "machine" : line;
     }
 }

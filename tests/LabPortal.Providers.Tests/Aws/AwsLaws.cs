@@ -1,29 +1,205 @@
+using System.Diagnostics;
+using System.Text;
+using System.Text.Json;
+using System.Text.Json.Nodes;
+using System.Text.RegularExpressions;
 using LabPortal.Domain;
 using LabPortal.Domain.Machines;
 using LabPortal.Domain.Pools;
+using LabPortal.Providers.Aws;
 using LabPortal.Testing;
-using NodaTime;
 using Xunit;
 
 namespace LabPortal.Providers.Tests.Aws;
 
-public sealed class AwsLaws(Ec2Peer peer) : IClassFixture<Ec2Peer>, IDisposable
+/// <summary>What holds of EC2 alone.</summary>
+public sealed partial class AwsLaws(Ec2Peer peer) : IClassFixture<Ec2Peer>, IDisposable
 {
     private readonly TestFolder _folder = new();
+    private readonly Ec2World _account = new();
+    private readonly InstallationId _installation = new(Ids.New(TimeProvider.System));
 
     private static CancellationToken Cancellation => TestContext.Current.CancellationToken;
 
     [Fact]
     public async Task A_call_that_is_cut_off_is_not_repeated_behind_our_back()
     {
-        var account = new Ec2World();
-        var installation = new InstallationId(Ids.New(TimeProvider.System));
-        await using var harmed = AwsPools.Open(peer.Url, peer.NewKey(account, new WireFault.CutOff(1, AfterEffect: false)), installation, _folder.Path);
-        var before = peer.Actions.GetValueOrDefault("DescribeInstances");
+        await using var harmed = Open(new WireFault.CutOff(1, AfterEffect: false));
         var fault = await Assert.ThrowsAsync<ProviderFault>(() => harmed.ListOwnedAsync(Cancellation));
         Assert.Equal(FaultKind.Transient, fault.Kind);
-        Assert.Equal(before, peer.Actions.GetValueOrDefault("DescribeInstances"));
     }
 
+    [Theory]
+    [InlineData(new[] { "t3.micro" }, "t3.small", "subnet-0a")]
+    [InlineData(new[] { "test-1a" }, "t3.micro", "subnet-0b")]
+    [InlineData(new[] { "t3.micro", "t3.small", "test-1a" }, "m6i.large", "subnet-0b")]
+    public async Task Where_there_is_no_room_the_next_type_and_subnet_are_tried(string[] isShort, string type, string subnet)
+    {
+        _account.Short.UnionWith(isShort);
+        await using var provider = Open();
+        await provider.EnsureExistsAsync(NewMachine(), Cancellation);
+        Assert.Equal((type, subnet), (Instance().Type, Instance().Subnet));
+    }
+
+    [Fact]
+    public async Task A_lost_answer_makes_no_second_machine_though_there_is_room_for_the_better_type_by_then()
+    {
+        var machine = NewMachine();
+        _account.Short.Add("t3.micro");
+        // Look, image, micro in two subnets, then small.
+        await using (var harmed = Open(new WireFault.CutOff(5, AfterEffect: true)))
+            Assert.Equal(FaultKind.Transient, (await Assert.ThrowsAsync<ProviderFault>(() => harmed.EnsureExistsAsync(machine, Cancellation))).Kind);
+        _account.Short.Clear();
+        await using var provider = Open();
+        await provider.EnsureExistsAsync(machine, Cancellation);
+        Assert.Equal("t3.small", Instance().Type);
+    }
+
+    [Fact]
+    public async Task What_is_made_is_encrypted_tagged_and_goes_with_its_machine_and_takes_version_2_of_the_metadata_service_only()
+    {
+        await using var provider = Open();
+        var machine = NewMachine();
+        await provider.EnsureExistsAsync(machine, Cancellation);
+        var given = Instance().Given;
+        Assert.Equal("required", given.At("MetadataOptions")["HttpTokens"]);
+        var disk = given.First("BlockDeviceMapping")!.At("Ebs");
+        Assert.Equal(("true", "true", "2"), (disk["Encrypted"], disk["DeleteOnTermination"], disk["VolumeSize"]));
+        Assert.Equal("true", given.First("NetworkInterface")!["DeleteOnTermination"]);
+        Assert.Equal("sg-0a", given.First("NetworkInterface")!.Texts("SecurityGroupId").Single());
+        Assert.Matches("^[0-9a-f]{48}$", given["ClientToken"]);
+        Assert.Equal(["instance", "network-interface", "volume"], given.List("TagSpecification").Select(tags => tags["ResourceType"]).Order());
+        Assert.All(_account.Everything(), thing => Assert.Equal(_installation.ToString(), thing.Tags[AwsMapping.InstallationTag]));
+        Assert.StartsWith("#cloud-config\n{", Encoding.UTF8.GetString(Convert.FromBase64String(given["UserData"]!)), StringComparison.Ordinal);
+        Assert.Contains("\"hostname\":\"web-1\"", Encoding.UTF8.GetString(Convert.FromBase64String(given["UserData"]!)), StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task An_image_is_found_by_a_pattern_of_its_name_and_the_newest_is_taken()
+    {
+        await using var provider = Open();
+        var machine = NewMachine();
+        await provider.EnsureExistsAsync(machine with { Image = new ImageBinding("tiny", "1", new Dictionary<string, string> { ["ami"] = "tiny-*", ["owner"] = "123456789012" }) }, Cancellation);
+        Assert.Equal("ami-00000001", Instance().Given["ImageId"]);
+        var fault = await Assert.ThrowsAsync<ProviderFault>(() => provider.EnsureExistsAsync(NewMachine() with { Image = new ImageBinding("none", "1", new Dictionary<string, string> { ["ami"] = "ami-0000dead" }) }, Cancellation));
+        Assert.Equal((FaultKind.Rejected, "Image ami-0000dead is not in test-1 (looked for by id)."), (fault.Kind, fault.Message));
+    }
+
+    [Fact]
+    public async Task What_EC2_would_not_take_is_refused_before_it_is_asked()
+    {
+        await using var provider = Open();
+        var machine = NewMachine();
+        var large = machine with { Seed = machine.Seed with { UserData = new Dictionary<string, object> { ["write_files"] = new string('x', AwsMapping.MostUserData) } } };
+        var huge = machine with { Cpu = 4096 };
+        foreach (var refused in new[] { large, huge })
+            Assert.Equal(FaultKind.Rejected, (await Assert.ThrowsAsync<ProviderFault>(() => provider.EnsureExistsAsync(refused, Cancellation))).Kind);
+        Assert.Empty(_account.Everything());
+    }
+
+    [Fact]
+    public async Task A_check_names_all_that_is_wrong_at_once()
+    {
+        await using var provider = Open(more: """{"subnets": [{"id": "subnet-0a"}, {"id": "subnet-lost"}], "securityGroups": [{"id": "sg-lost"}], "instanceTypes": [{"type": "z9.vast", "cpu": 1, "memoryMiB": 1}]}""");
+        var check = await provider.CheckAsync(Cancellation);
+        Assert.Equal(
+            ["Subnet subnet-lost is not in test-1.", "Security group sg-lost is not in test-1.", "Instance type z9.vast is not in test-1."], check.Problems.Select(problem => problem.What));
+        Assert.Equal([true, true, false], check.Problems.Select(problem => problem.Blocks));
+    }
+
+    [Theory]
+    [InlineData("InsufficientInstanceCapacity", 500, FaultKind.NoCapacity)]
+    [InlineData("VcpuLimitExceeded", 400, FaultKind.NoCapacity)]
+    [InlineData("RequestLimitExceeded", 503, FaultKind.Throttled)]
+    [InlineData("UnauthorizedOperation", 403, FaultKind.Unauthorized)]
+    [InlineData("RequestExpired", 400, FaultKind.Unauthorized)]
+    [InlineData("InvalidAMIID.NotFound", 400, FaultKind.Rejected)]
+    [InlineData("IncorrectInstanceState", 400, FaultKind.Transient)]
+    [InlineData("InternalError", 500, FaultKind.Transient)]
+    [InlineData("SomethingNew", 400, FaultKind.Rejected)]
+    [InlineData("SomethingNew", 502, FaultKind.Transient)]
+    public void What_EC2_says_is_a_fault_of_this_kind(string code, int status, FaultKind kind)
+    {
+        var fault = AwsFaults.Of("RunInstances", code, "It is so", status, null, new InvalidOperationException());
+        Assert.Equal(kind, fault.Kind);
+        Assert.Matches(@"^[A-Z].*\.$|infra/aws/iam-policy\.json", fault.Message);
+        Assert.Equal(kind == FaultKind.Throttled, fault.RetryAfter is not null);
+    }
+
+    [Fact]
+    public async Task Hostile_titles_and_values_come_back_as_they_were_and_nowhere_else()
+    {
+        await using var provider = Open();
+        var sent = new Dictionary<string, (string Title, string Value)>();
+        foreach (var hostile in HostileStrings.Some(150))
+        {
+            var value = ForeignText.Of(hostile, 4000);
+            var machine = NewMachine() with { Title = hostile, Seed = new GuestSeed("ada", [], null, new Dictionary<string, object> { ["runcmd"] = new[] { value } }) };
+            await provider.EnsureExistsAsync(machine, Cancellation);
+            sent[machine.Owner.ResourceName] = (hostile, value);
+        }
+
+        var instances = _account.Everything().Where(thing => thing.Kind == "instance").ToList();
+        Assert.Equal(sent.Keys.Order(), instances.Select(thing => thing.Name).Order());
+        Assert.All(instances, instance =>
+        {
+            var line = ForeignText.Of(sent[instance.Name].Title, 256).Replace('\ufffe', '\ufffd').Replace('\uffff', '\ufffd').Trim();
+            Assert.Equal(line.Length == 0 ? "machine" : line, instance.Tags[AwsMapping.TitleTag]);
+            Assert.Equal(6, instance.Tags.Count);
+            var data = Encoding.UTF8.GetString(Convert.FromBase64String(_account.Find(instance.Id).Given["UserData"]!));
+            Assert.Equal(sent[instance.Name].Value, JsonNode.Parse(data["#cloud-config\n".Length..])!["runcmd"]![0]!.GetValue<string>());
+        });
+    }
+
+    /// <summary>Least privilege: what the client calls is what the policy allows.</summary>
+    [Fact]
+    public async Task The_policy_names_each_action_that_is_called_and_no_other()
+    {
+        var called = Called().Matches(await File.ReadAllTextAsync(Path.Combine(Repository.Root, "src/LabPortal.Providers/Aws/AwsClient.cs"), Cancellation)).Select(match => $"ec2:{match.Groups[1].Value}");
+        var policy = JsonNode.Parse(await File.ReadAllTextAsync(Path.Combine(Repository.Root, "infra/aws/iam-policy.json"), Cancellation))!;
+        var allowed = policy["Statement"]!.AsArray().SelectMany(statement => statement!["Action"] is JsonArray many ? many.Select(one => one!.GetValue<string>()) : [statement["Action"]!.GetValue<string>()]);
+        // Tags are set by the calls that make things, and are a permission of their own.
+        Assert.Equal(called.Append("ec2:CreateTags").Distinct().Order(StringComparer.Ordinal), allowed.Order(StringComparer.Ordinal));
+    }
+
+    /// <summary>A client that others wrote, on the same peer: it is not only our own that understands it.</summary>
+    [Fact]
+    public async Task AWSs_own_command_line_drives_the_peer()
+    {
+        var key = peer.NewKey(_account);
+        string[] run = ["run-instances", "--image-id", "ami-00000001", "--instance-type", "t3.micro", "--subnet-id", "subnet-0a", "--client-token", "once"];
+        var first = (await AwsAsync(key, run)).RootElement.GetProperty("Instances")[0].GetProperty("InstanceId").GetString();
+        Assert.Equal(first, (await AwsAsync(key, run)).RootElement.GetProperty("Instances")[0].GetProperty("InstanceId").GetString());
+        var listed = (await AwsAsync(key, ["describe-instances"])).RootElement.GetProperty("Reservations");
+        Assert.Equal(first, Assert.Single(listed.EnumerateArray()).GetProperty("Instances")[0].GetProperty("InstanceId").GetString());
+        var refusal = await Assert.ThrowsAsync<InvalidOperationException>(() => AwsAsync(key, ["terminate-instances", "--dry-run", "--instance-ids", first!]));
+        Assert.Contains("DryRunOperation", refusal.Message, StringComparison.Ordinal);
+    }
+
+    private async Task<JsonDocument> AwsAsync((string Id, string Secret) key, string[] arguments)
+    {
+        var start = new ProcessStartInfo("/usr/bin/aws", ["--endpoint-url", peer.Url, "--region", Ec2Peer.Region, "--output", "json", "--no-cli-pager", "ec2", .. arguments])
+        {
+            UseShellExecute = false, RedirectStandardOutput = true, RedirectStandardError = true,
+            Environment = { ["PATH"] = "/usr/bin:/bin", ["HOME"] = _folder.Path, ["AWS_ACCESS_KEY_ID"] = key.Id, ["AWS_SECRET_ACCESS_KEY"] = key.Secret, ["AWS_MAX_ATTEMPTS"] = "1", ["AWS_EC2_METADATA_DISABLED"] = "true" },
+        };
+        using var process = Process.Start(start)!;
+        var (said, complained) = (process.StandardOutput.ReadToEndAsync(Cancellation), process.StandardError.ReadToEndAsync(Cancellation));
+        await process.WaitForExitAsync(Cancellation);
+        return process.ExitCode == 0 ? JsonDocument.Parse(await said) : throw new InvalidOperationException(await complained);
+    }
+
+    private IProvider Open(WireFault? fault = null, string more = "{}") => AwsPools.Open(peer.Url, peer.NewKey(_account, fault), _installation, _folder.Path, more);
+
+    private Thing Instance() => _account.Find(Assert.Single(_account.Everything(), thing => thing.Kind == "instance").Id);
+
+    private MachineSpec NewMachine() => new(
+        new Owner(_installation, new LabId(Ids.New(TimeProvider.System)), new MachineId(Ids.New(TimeProvider.System)), 1),
+        null, "web-1", "lab web", new ImageBinding("tiny", "1", new Dictionary<string, string> { ["ami"] = "ami-00000001" }), Cpu: 1, MemoryMiB: 512, DiskGiB: 1,
+        new GuestSeed("ada", ["ssh-ed25519 AAAA"], null, new Dictionary<string, object>()));
+
     public void Dispose() => _folder.Dispose();
+
+    [GeneratedRegex("\"([A-Z][A-Za-z]+)\", _ec2\\.")]
+    private static partial Regex Called();
 }
