@@ -8,6 +8,7 @@ public static class ProviderKinds
     public static IReadOnlyList<IProviderKind> All { get; } =
     [
         new Aws.AwsKind(),
+        new Azure.AzureKind(),
         new Libvirt.LibvirtKind(),
         new Simulated.SimulatedKind(),
     ];

@@ -238,6 +238,9 @@ public abstract record Observation(ResourceRef Reference)
         public string ExternalId { get; init; } = ForeignText.Of(ExternalId);
         public IReadOnlyList<IPAddress> Addresses { get; init; } = GuestAddress.Of(Addresses);
         public string? Problem { get; init; } = ForeignText.OrNone(Problem);
+
+        /// <summary>Of what kind the failure is, where the provider tells: one for lack of room is placed elsewhere.</summary>
+        public FaultKind Why { get; init; } = FaultKind.Broken;
     }
 
     /// <summary>The provider answered well and does not have it. One read only: see <see cref="IProvider.SettlingTime"/>.</summary>

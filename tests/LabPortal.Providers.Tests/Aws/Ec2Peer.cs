@@ -57,6 +57,7 @@ public sealed class Ec2Peer : IAsyncLifetime
         var body = await reader.ReadToEndAsync(context.RequestAborted);
         var form = Microsoft.AspNetCore.WebUtilities.QueryHelpers.ParseQuery(body).ToDictionary(pair => pair.Key, pair => pair.Value.ToString());
         var action = form.GetValueOrDefault("Action") ?? "";
+        var lost = false;
         try
         {
             var wire = Authenticate(context.Request, body);
@@ -68,6 +69,7 @@ public sealed class Ec2Peer : IAsyncLifetime
                 return;
             }
 
+            lost = wire.Fault is WireFault.CutOff { AfterEffect: true } after && after.Call == call;
             if (wire.Fault is WireFault.Throttled throttled)
             {
                 context.Response.Headers.RetryAfter = throttled.RetryAfter.TotalSeconds.ToString(CultureInfo.InvariantCulture);
@@ -82,8 +84,13 @@ public sealed class Ec2Peer : IAsyncLifetime
             var answer = new XElement($"{action}Response", new XElement("requestId", Guid.NewGuid().ToString()), wire.Account.Answer(action, given, wire.Fault is WireFault.Full));
             foreach (var wrong in Ec2Model.Shared.CheckAnswer(action, answer)) _violations.Enqueue($"answer: {wrong}");
             foreach (var element in answer.DescendantsAndSelf()) element.Name = space + element.Name.LocalName;
-            if (wire.Fault is WireFault.CutOff { AfterEffect: true } after && after.Call == call) await CutOffAsync(context);
+            if (lost) await CutOffAsync(context);
             else await WriteAsync(context, 200, answer);
+        }
+        catch (Ec2Refusal) when (lost)
+        {
+            // A refusal's answer is lost as well.
+            await CutOffAsync(context);
         }
         catch (Ec2Refusal refusal)
         {

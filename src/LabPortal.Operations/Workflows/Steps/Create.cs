@@ -35,7 +35,7 @@ internal class Create() : Step("create")
 
         return await pool.Observations.ObserveAsync(context.Reference, cancellation) switch
         {
-            Observation.Present { Power: PowerState.Failed } failed => throw new ProviderFault(FaultKind.Broken, failed.Problem ?? "The provider says that it failed, and not why."),
+            Observation.Present { Power: PowerState.Failed } failed => throw new ProviderFault(failed.Why, failed.Problem ?? "The provider says that it failed, and not why."),
             Observation.Present { Power: not PowerState.Building } made => await DoneAsync(context, pool, made, cancellation),
             Observation.Unknown unknown => throw new ProviderFault(FaultKind.Transient, unknown.Why),
             // Absent: reads may lag behind what was just ordered; ordering again does no harm.

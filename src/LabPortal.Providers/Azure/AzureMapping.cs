@@ -1,0 +1,68 @@
+using System.Globalization;
+using LabPortal.Domain;
+using LabPortal.Domain.Machines;
+using LabPortal.Domain.Pools;
+
+namespace LabPortal.Providers.Azure;
+
+/// <summary>A spec → names, tags and candidates. Pure: the same spec gives the same.</summary>
+internal static class AzureMapping
+{
+    // Azure's tag names may have no slash or colon.
+    public const string InstallationTag = "labportal-installation";
+    public const string LabTag = "labportal-lab";
+    public const string MachineTag = "labportal-machine";
+    public const string GenerationTag = "labportal-generation";
+    public const string TitleTag = "labportal-title";
+
+    public const string DiskSuffix = ".disk";
+    public const string CardSuffix = ".card";
+    public const string AddressSuffix = ".address";
+
+    /// <summary>What <c>customData</c> takes, before it is written in base64 ("Custom data and cloud-init on Azure Virtual Machines").</summary>
+    public const int MostCustomData = 64 * 1024;
+
+    private const int LongestTag = 256;
+
+    /// <summary>The lab's own group: there is one, whatever the generations of its machines.</summary>
+    public static Owner GroupOf(Owner machine) => machine with { Machine = null, Generation = 1 };
+
+    public static string GroupName(Owner owner, AzureSettings settings) => settings.ResourceGroup.Length > 0 ? settings.ResourceGroup : GroupOf(owner).ResourceName;
+
+    public static IReadOnlyDictionary<string, string> Tags(Owner owner) => new Dictionary<string, string>
+    {
+        [InstallationTag] = owner.Installation.ToString(),
+        [LabTag] = owner.Lab.ToString(),
+        [MachineTag] = owner.Machine?.ToString() ?? "",
+        [GenerationTag] = owner.Generation.ToString(CultureInfo.InvariantCulture),
+    };
+
+    public static IReadOnlyDictionary<string, string> MachineTags(MachineSpec machine) => new Dictionary<string, string>(Tags(machine.Owner)) { [TitleTag] = Title(machine.Title) };
+
+    public static string CustomData(MachineSpec machine)
+    {
+        var data = CloudConfig.UserDataFile(machine);
+        return data.Length <= MostCustomData ? Convert.ToBase64String(data)
+            : throw new ProviderFault(FaultKind.Rejected, $"The machine's user data has {data.Length} bytes, and Azure takes {MostCustomData} at the most: shorten it, or have the guest fetch it.");
+    }
+
+    /// <summary>The sizes that are large enough, as the pool prefers them.</summary>
+    public static IReadOnlyList<string> SizesFor(MachineSpec machine, AzureSettings settings)
+    {
+        var fitting = settings.Sizes.Where(size => size.Cpu >= machine.Cpu && size.MemoryMiB >= machine.MemoryMiB).Select(size => size.Size).Distinct().ToList();
+        return fitting.Count > 0 ? fitting
+            : throw new ProviderFault(FaultKind.Rejected, $"None of the pool's sizes has {machine.Cpu} vCPU and {machine.MemoryMiB} MiB of memory: choose a smaller size, or have an admin add one.");
+    }
+
+    /// <summary>
+    /// Azure asks for a first user itself and refuses some names (<c>root</c>, <c>admin</c>, …); cloud-init makes the user that people sign in as. This one has a
+    /// key or password of theirs too, and no other way in.
+    /// </summary>
+    public const string FirstUser = "labportal";
+
+    private static string Title(string title)
+    {
+        var line = ForeignText.Of(title, LongestTag).Trim();
+        return line.Length == 0 ? "machine" : line;
+    }
+}

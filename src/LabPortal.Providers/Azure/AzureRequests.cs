@@ -1,0 +1,86 @@
+using System.Security.Cryptography;
+using System.Text;
+using Azure.Core;
+using Azure.ResourceManager.Compute;
+using Azure.ResourceManager.Compute.Models;
+using LabPortal.Domain.Pools;
+
+namespace LabPortal.Providers.Azure;
+
+/// <summary>The larger requests, written out. Pure.</summary>
+internal static class AzureRequests
+{
+    /// <summary>Machine, disk and card in one; disk, card and address go with the machine.</summary>
+    public static VirtualMachineData Machine(MachineSpec machine, AzureSettings settings, string size)
+    {
+        var name = machine.Owner.ResourceName;
+        var data = new VirtualMachineData(new AzureLocation(settings.Location))
+        {
+            HardwareProfile = new VirtualMachineHardwareProfile { VmSize = new VirtualMachineSizeType(size) },
+            StorageProfile = new VirtualMachineStorageProfile
+            {
+                ImageReference = Image(machine.Image.Require("image")),
+                OSDisk = new VirtualMachineOSDisk(DiskCreateOptionType.FromImage)
+                {
+                    Name = name + AzureMapping.DiskSuffix,
+                    // An image is never made smaller, and Azure would refuse it: small wishes are left to the image.
+                    DiskSizeGB = machine.DiskGiB >= 30 ? machine.DiskGiB : null,
+                    DeleteOption = DiskDeleteOptionType.Delete,
+                    ManagedDisk = new VirtualMachineManagedDisk
+                    {
+                        StorageAccountType = new StorageAccountType(settings.DiskType),
+                        SecurityProfile = settings.Security == "confidential" ? new VirtualMachineDiskSecurityProfile { SecurityEncryptionType = SecurityEncryptionType.VmGuestStateOnly } : null,
+                    },
+                },
+            },
+            OSProfile = new VirtualMachineOSProfile
+            {
+                ComputerName = machine.HostName,
+                AdminUsername = AzureMapping.FirstUser,
+                CustomData = AzureMapping.CustomData(machine),
+                LinuxConfiguration = new LinuxConfiguration { DisablePasswordAuthentication = machine.Seed.AuthorizedKeys.Count > 0 },
+            },
+            NetworkProfile = new VirtualMachineNetworkProfile { NetworkApiVersion = NetworkApiVersion.TwoThousandTwenty1101 },
+            BootDiagnostics = new BootDiagnostics { Enabled = true },
+        };
+        foreach (var key in machine.Seed.AuthorizedKeys)
+            data.OSProfile.LinuxConfiguration.SshPublicKeys.Add(new SshPublicKeyConfiguration { Path = $"/home/{AzureMapping.FirstUser}/.ssh/authorized_keys", KeyData = key.Trim() });
+        // Without a key Azure asks for a password, with rules of its own: one that nobody knows, and that follows from the machine.
+        if (machine.Seed.AuthorizedKeys.Count == 0) data.OSProfile.AdminPassword = Unknown(machine);
+        data.NetworkProfile.NetworkInterfaceConfigurations.Add(Card(name, settings));
+        if (settings.Zone.Length > 0) data.Zones.Add(settings.Zone);
+        if (settings.Spot) (data.Priority, data.EvictionPolicy) = (VirtualMachinePriorityType.Spot, VirtualMachineEvictionPolicyType.Deallocate);
+        if (settings.Security != "standard")
+        {
+            data.SecurityProfile = new SecurityProfile
+            {
+                SecurityType = settings.Security == "confidential" ? SecurityType.ConfidentialVm : SecurityType.TrustedLaunch, UefiSettings = new UefiSettings { IsSecureBootEnabled = true, IsVirtualTpmEnabled = true },
+            };
+        }
+
+        foreach (var (key, value) in AzureMapping.MachineTags(machine)) data.Tags[key] = value;
+        return data;
+    }
+
+    private static VirtualMachineNetworkInterfaceConfiguration Card(string name, AzureSettings settings)
+    {
+        var address = new VirtualMachineNetworkInterfaceIPConfiguration("first") { SubnetId = new ResourceIdentifier(settings.Subnet), Primary = true };
+        if (settings.PublicAddress) address.PublicIPAddressConfiguration = new VirtualMachinePublicIPAddressConfiguration(name + AzureMapping.AddressSuffix) { DeleteOption = ComputeDeleteOption.Delete };
+        var card = new VirtualMachineNetworkInterfaceConfiguration(name + AzureMapping.CardSuffix) { Primary = true, DeleteOption = ComputeDeleteOption.Delete };
+        if (settings.SecurityGroup.Length > 0) card.NetworkSecurityGroupId = new ResourceIdentifier(settings.SecurityGroup);
+        card.IPConfigurations.Add(address);
+        return card;
+    }
+
+    private static ImageReference Image(string image)
+    {
+        if (image.StartsWith('/')) return new ImageReference { Id = new ResourceIdentifier(image) };
+        return image.Split(':') is [var publisher, var offer, var sku, var version]
+            ? new ImageReference { Publisher = publisher, Offer = offer, Sku = sku, Version = version }
+            : throw new ProviderFault(FaultKind.Rejected, $"Image {image} is neither publisher:offer:sku:version nor a resource id that begins with a slash.");
+    }
+
+    private static string Unknown(MachineSpec machine) => machine.Seed is { Password: null, HostKey: null }
+        ? throw new ProviderFault(FaultKind.Rejected, "Azure needs a first user that can sign in: add an SSH key to your profile, or have the blueprint ask for a password.")
+        : "aA1!" + Convert.ToHexStringLower(SHA256.HashData(Encoding.UTF8.GetBytes($"{machine.Owner.ResourceName}/{machine.Seed.Password?.Reveal()}/{machine.Seed.HostKey?.Private.Reveal()}")))[..40];
+}

@@ -1,0 +1,238 @@
+using System.Text;
+using System.Text.Json.Nodes;
+using LabPortal.Domain;
+using LabPortal.Domain.Machines;
+using LabPortal.Domain.Pools;
+using LabPortal.Providers.Azure;
+using LabPortal.Testing;
+using Xunit;
+
+namespace LabPortal.Providers.Tests.Azure;
+
+/// <summary>What holds of Azure alone.</summary>
+public sealed class AzureLaws(ArmPeer peer) : IClassFixture<ArmPeer>, IDisposable
+{
+    private readonly TestFolder _folder = new();
+    private readonly ArmWorld _subscription = new();
+    private readonly InstallationId _installation = new(Ids.New(TimeProvider.System));
+
+    private static CancellationToken Cancellation => TestContext.Current.CancellationToken;
+
+    [Fact]
+    public async Task A_labs_group_goes_with_its_last_machine_and_not_before()
+    {
+        await using var provider = Open();
+        var first = NewMachine();
+        var second = first with { Owner = first.Owner with { Machine = new MachineId(Ids.New(TimeProvider.System)) } };
+        foreach (var machine in new[] { first, second }) await RunAsync(provider, machine);
+        Assert.Single(_subscription.Everything(), thing => thing.Type == "Microsoft.Resources/resourceGroups");
+        await GoneAsync(provider, first);
+        Assert.Equal(
+            new[] { ResourceName(second), ResourceName(second) + ".card", ResourceName(second) + ".disk", AzureMapping.GroupOf(first.Owner).ResourceName }.Order(StringComparer.Ordinal),
+            _subscription.Everything().Select(thing => thing.Name).Order(StringComparer.Ordinal));
+        await GoneAsync(provider, second);
+        Assert.Empty(_subscription.Everything());
+    }
+
+    [Fact]
+    public async Task A_machine_for_a_group_that_is_being_deleted_comes_when_that_is_over()
+    {
+        await using var provider = Open();
+        var first = NewMachine();
+        await RunAsync(provider, first);
+        await provider.EnsureGoneAsync(first.Reference, Cancellation);
+        var next = first with { Owner = first.Owner with { Generation = 2 } };
+        Assert.Equal(FaultKind.Transient, (await Assert.ThrowsAsync<ProviderFault>(() => provider.EnsureExistsAsync(next, Cancellation))).Kind);
+        await EventuallyAsync(async () => Assert.Null(await Record.ExceptionAsync(() => provider.EnsureExistsAsync(next, Cancellation))));
+    }
+
+    [Theory, InlineData(1), InlineData(2), InlineData(3)]
+    public async Task A_call_that_is_cut_off_is_not_repeated_behind_our_back(int call)
+    {
+        await using var harmed = Open(new WireFault.CutOff(call, AfterEffect: false));
+        var before = peer.Calls;
+        var fault = await Assert.ThrowsAsync<ProviderFault>(() => harmed.EnsureExistsAsync(NewMachine(), Cancellation));
+        Assert.Equal((FaultKind.Transient, call), (fault.Kind, peer.Calls - before));
+    }
+
+    [Fact]
+    public async Task Where_there_is_no_room_the_next_size_is_tried()
+    {
+        _subscription.Short.Add("Standard_B1s");
+        await using var provider = Open();
+        await provider.EnsureExistsAsync(NewMachine(), Cancellation);
+        Assert.Equal("Standard_B2s", Machine()["properties"]!["hardwareProfile"]!["vmSize"]!.GetValue<string>());
+    }
+
+    [Fact]
+    public async Task A_machine_that_Azure_finds_no_room_for_later_is_no_capacity()
+    {
+        _subscription.FailLater.Add("Standard_B1s");
+        await using var provider = Open();
+        var machine = NewMachine();
+        await provider.EnsureExistsAsync(machine, Cancellation);
+        await EventuallyAsync(async () =>
+        {
+            var failed = Assert.IsType<Observation.Present>(Assert.Single(await provider.ObserveAsync([machine.Reference], Cancellation)));
+            Assert.Equal((PowerState.Failed, FaultKind.NoCapacity), (failed.Power, failed.Why));
+            Assert.StartsWith("AllocationFailed: Allocation failed.", failed.Problem, StringComparison.Ordinal);
+        });
+    }
+
+    [Fact]
+    public async Task What_is_made_goes_with_its_machine_and_has_its_tags_and_data()
+    {
+        await using var provider = Open(more: """{"zone": "2", "spot": true, "security": "trusted-launch", "publicAddress": true}""");
+        var machine = NewMachine() with { DiskGiB = 64 };
+        await provider.EnsureExistsAsync(machine, Cancellation);
+        var made = Machine();
+        var properties = made["properties"]!;
+        Assert.Equal(("Delete", 64), (properties["storageProfile"]!["osDisk"]!["deleteOption"]!.GetValue<string>(), properties["storageProfile"]!["osDisk"]!["diskSizeGB"]!.GetValue<int>()));
+        Assert.Equal(("TrustedLaunch", "Spot", "2"), (properties["securityProfile"]!["securityType"]!.GetValue<string>(), properties["priority"]!.GetValue<string>(), made["zones"]![0]!.GetValue<string>()));
+        Assert.Equal(_installation.ToString(), made["tags"]![AzureMapping.InstallationTag]!.GetValue<string>());
+        var data = Encoding.UTF8.GetString(Convert.FromBase64String(properties["osProfile"]!["customData"]!.GetValue<string>()));
+        Assert.StartsWith("#cloud-config\n{", data, StringComparison.Ordinal);
+        Assert.Contains("\"hostname\":\"web-1\"", data, StringComparison.Ordinal);
+        Assert.Equal("debian", properties["storageProfile"]!["imageReference"]!["publisher"]!.GetValue<string>());
+    }
+
+    [Fact]
+    public async Task What_Azure_would_not_take_is_refused_before_it_is_asked()
+    {
+        await using var provider = Open();
+        var machine = NewMachine();
+        var large = machine with { Seed = machine.Seed with { UserData = new Dictionary<string, object> { ["write_files"] = new string('x', AzureMapping.MostCustomData) } } };
+        var huge = machine with { Cpu = 4096 };
+        var closed = machine with { Seed = new GuestSeed("ada", [], null, new Dictionary<string, object>()) };
+        foreach (var refused in new[] { large, huge, closed })
+            Assert.Equal(FaultKind.Rejected, (await Assert.ThrowsAsync<ProviderFault>(() => provider.EnsureExistsAsync(refused, Cancellation))).Kind);
+        Assert.DoesNotContain(_subscription.Everything(), thing => thing.Type.EndsWith("virtualMachines", StringComparison.Ordinal));
+    }
+
+    [Fact]
+    public async Task A_check_names_all_that_is_wrong_at_once()
+    {
+        await using var provider = Open(more: $$"""{"subnet": "{{ArmWorld.Subnet}}-lost", "sizes": [{"size": "Standard_Vast", "cpu": 1, "memoryMiB": 1}]}""");
+        var check = await provider.CheckAsync(Cancellation);
+        Assert.Equal([$"Subnet {ArmWorld.Subnet}-lost is not there.", "Size Standard_Vast is not in testwest."], check.Problems.Select(problem => problem.What));
+        Assert.Equal([true, false], check.Problems.Select(problem => problem.Blocks));
+    }
+
+    [Theory]
+    [InlineData("SkuNotAvailable", "", 409, FaultKind.NoCapacity)]
+    [InlineData("AllocationFailed", "", 409, FaultKind.NoCapacity)]
+    [InlineData("QuotaExceeded", "", 409, FaultKind.NoCapacity)]
+    [InlineData("OperationNotAllowed", "Operation could not be completed as it results in exceeding approved Total Regional Cores quota.", 409, FaultKind.NoCapacity)]
+    [InlineData("OperationNotAllowed", "The machine is being deleted.", 409, FaultKind.Transient)]
+    [InlineData("ResourceGroupBeingDeleted", "", 409, FaultKind.Transient)]
+    [InlineData("AuthorizationFailed", "", 403, FaultKind.Unauthorized)]
+    [InlineData("InvalidAuthenticationToken", "", 401, FaultKind.Unauthorized)]
+    [InlineData("TooManyRequests", "", 429, FaultKind.Throttled)]
+    [InlineData("InvalidParameter", "", 400, FaultKind.Rejected)]
+    [InlineData("InternalServerError", "", 500, FaultKind.Transient)]
+    public void What_Azure_says_is_a_fault_of_this_kind(string code, string message, int status, FaultKind kind)
+    {
+        var fault = AzureFaults.Of("make the machine", code, message, status, null, new InvalidOperationException());
+        Assert.Equal(kind, fault.Kind);
+        Assert.Matches(@"^[A-Z].*\.$", fault.Message);
+    }
+
+    /// <summary>Least privilege: what a machine's whole life asks for is what the role allows.</summary>
+    [Fact]
+    public async Task The_role_names_each_permission_that_is_needed_and_no_other()
+    {
+        await using (var provider = Open(more: """{"publicAddress": true}"""))
+        {
+            var machine = NewMachine();
+            await RunAsync(provider, machine);
+            var power = (IPowerAbility)provider;
+            await power.RestartAsync(machine.Reference, Cancellation);
+            await power.StopAsync(machine.Reference, StopMode.Hard, Cancellation);
+            await EventuallyAsync(async () => Assert.Equal(PowerState.Stopped, Assert.IsType<Observation.Present>(Assert.Single(await provider.ObserveAsync([machine.Reference], Cancellation))).Power));
+            await power.StartAsync(machine.Reference, Cancellation);
+            await provider.CheckAsync(Cancellation);
+            await GoneAsync(provider, machine);
+        }
+
+        _subscription.Answer("PUT", $"/subscriptions/{ArmWorld.Subscription}/resourceGroups/{AzurePools.FixedGroup}", new Dictionary<string, string>(), [], full: false);
+        await using (var provider = Open(more: $$"""{"resourceGroup": "{{AzurePools.FixedGroup}}"}""")) await provider.EnsureGoneAsync(NewMachine().Reference, Cancellation);
+
+        // What Azure asks for itself when it makes a machine with its disk, card and address ("Deploy a virtual machine", permissions).
+        string[] linked =
+        [
+            "Microsoft.Compute/disks/write", "Microsoft.Network/networkInterfaces/join/action", "Microsoft.Network/networkInterfaces/write", "Microsoft.Network/networkSecurityGroups/join/action",
+            "Microsoft.Network/publicIPAddresses/delete", "Microsoft.Network/publicIPAddresses/join/action", "Microsoft.Network/publicIPAddresses/read", "Microsoft.Network/publicIPAddresses/write", "Microsoft.Network/virtualNetworks/subnets/join/action",
+        ];
+        var role = JsonNode.Parse(await File.ReadAllTextAsync(Path.Combine(Repository.Root, "infra/azure/role-definition.json"), Cancellation))!;
+        Assert.Equal(peer.Actions.Union(linked).Order(StringComparer.Ordinal), role["Actions"]!.AsArray().Select(action => action!.GetValue<string>()).Order(StringComparer.Ordinal));
+        TestContext.Current.TestOutputHelper?.WriteLine($"API versions: {string.Join(", ", peer.Versions)}");
+    }
+
+    [Fact]
+    public async Task Hostile_titles_and_values_come_back_as_they_were_and_nowhere_else()
+    {
+        await using var provider = Open(more: $$"""{"resourceGroup": "{{AzurePools.FixedGroup}}"}""");
+        _subscription.Answer("PUT", $"/subscriptions/{ArmWorld.Subscription}/resourceGroups/{AzurePools.FixedGroup}", new Dictionary<string, string>(), [], full: false);
+        var sent = new Dictionary<string, (string Title, string Value)>();
+        foreach (var hostile in HostileStrings.Some(150))
+        {
+            var value = ForeignText.Of(hostile, 4000);
+            var machine = NewMachine() with { Title = hostile, Seed = new GuestSeed("ada", ["ssh-ed25519 AAAA"], null, new Dictionary<string, object> { ["runcmd"] = new[] { value } }) };
+            await provider.EnsureExistsAsync(machine, Cancellation);
+            sent[ResourceName(machine)] = (hostile, value);
+        }
+
+        var machines = _subscription.Everything().Where(thing => thing.Type == "Microsoft.Compute/virtualMachines").ToList();
+        Assert.Equal(sent.Keys.Order(), machines.Select(thing => thing.Name).Order());
+        Assert.All(machines, machine =>
+        {
+            var body = _subscription.Find(machine.Id)!.Body;
+            var line = ForeignText.Of(sent[machine.Name].Title, 256).Trim();
+            Assert.Equal(line.Length == 0 ? "machine" : line, body["tags"]![AzureMapping.TitleTag]!.GetValue<string>());
+            Assert.Equal(5, body["tags"]!.AsObject().Count);
+            var data = Encoding.UTF8.GetString(Convert.FromBase64String(body["properties"]!["osProfile"]!["customData"]!.GetValue<string>()));
+            Assert.Equal(sent[machine.Name].Value, JsonNode.Parse(data["#cloud-config\n".Length..])!["runcmd"]![0]!.GetValue<string>());
+        });
+    }
+
+    private static string ResourceName(MachineSpec machine) => machine.Owner.ResourceName;
+
+    private static Task RunAsync(IProvider provider, MachineSpec machine) => EventuallyAsync(async () =>
+    {
+        await provider.EnsureExistsAsync(machine, Cancellation);
+        Assert.Equal(PowerState.Running, Assert.IsType<Observation.Present>(Assert.Single(await provider.ObserveAsync([machine.Reference], Cancellation))).Power);
+    });
+
+    private static async Task GoneAsync(IProvider provider, MachineSpec machine)
+    {
+        await provider.EnsureGoneAsync(machine.Reference, Cancellation);
+        await EventuallyAsync(async () => Assert.IsType<Observation.Absent>(Assert.Single(await provider.ObserveAsync([machine.Reference], Cancellation))));
+    }
+
+    private static async Task EventuallyAsync(Func<Task> assertionAsync)
+    {
+        for (var tries = 0; ; tries++)
+        {
+            try
+            {
+                await assertionAsync();
+                return;
+            }
+            catch (Xunit.Sdk.XunitException) when (tries < 300)
+            {
+                await Task.Delay(20, Cancellation);
+            }
+        }
+    }
+
+    private IProvider Open(WireFault? fault = null, string more = "{}") => AzurePools.Open(peer, _subscription, _installation, _folder.Path, fault, more);
+
+    private JsonObject Machine() => _subscription.Find(Assert.Single(_subscription.Everything(), thing => thing.Type == "Microsoft.Compute/virtualMachines").Id)!.Body;
+
+    private MachineSpec NewMachine() => new(
+        new Owner(_installation, new LabId(Ids.New(TimeProvider.System)), new MachineId(Ids.New(TimeProvider.System)), 1),
+        null, "web-1", "lab web", new ImageBinding("tiny", "1", new Dictionary<string, string> { ["image"] = "debian:debian-12:12-gen2:latest" }), Cpu: 1, MemoryMiB: 512, DiskGiB: 1,
+        new GuestSeed("ada", ["ssh-ed25519 AAAA"], null, new Dictionary<string, object>()));
+
+    public void Dispose() => _folder.Dispose();
+}
