@@ -54,6 +54,9 @@ internal sealed class ArmWorld
 
     public HashSet<string> FailLater { get; } = [];
 
+    /// <summary>Groups that are being deleted stay so until this is false.</summary>
+    public bool DeletionsHang { get; set; }
+
     public IReadOnlyList<(string Type, string Id, string Name)> Everything()
     {
         lock (_gate)
@@ -204,7 +207,7 @@ internal sealed class ArmWorld
 
     private void Settle()
     {
-        foreach (var thing in _things.Values.Where(thing => thing.Next is { } next && next.At <= _clock.Elapsed).ToList())
+        foreach (var thing in _things.Values.Where(thing => thing.Next is { } next && next.At <= _clock.Elapsed && !(DeletionsHang && IsGroup(thing))).ToList())
         {
             (thing.Provisioning, thing.Power, _) = thing.Next!.Value;
             thing.Next = null;

@@ -40,9 +40,11 @@ public sealed class AzureLaws(ArmPeer peer) : IClassFixture<ArmPeer>, IDisposabl
         await using var provider = Open();
         var first = NewMachine();
         await RunAsync(provider, first);
+        _subscription.DeletionsHang = true;
         await provider.EnsureGoneAsync(first.Reference, Cancellation);
         var next = first with { Owner = first.Owner with { Generation = 2 } };
         Assert.Equal(FaultKind.Transient, (await Assert.ThrowsAsync<ProviderFault>(() => provider.EnsureExistsAsync(next, Cancellation))).Kind);
+        _subscription.DeletionsHang = false;
         await EventuallyAsync(async () => Assert.Null(await Record.ExceptionAsync(() => provider.EnsureExistsAsync(next, Cancellation))));
     }
 
