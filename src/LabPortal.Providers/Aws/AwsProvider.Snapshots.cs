@@ -39,8 +39,9 @@ internal sealed partial class AwsProvider
         if (from.State != "completed") await UntilAsync(() => FindAsync(machine.Owner, snapshot, cancellation), seen => seen is null or { State: "completed" }, cancellation);
 
         instance = await StoppedAsync(machine.Owner, instance, cancellation);
-        // The token tells apart what the disk is exchanged for and when: a second revert to the same snapshot makes another volume.
-        var token = AwsMapping.ClientToken(machine.Owner, $"{from.Id} for {instance.RootVolume ?? "an unfinished revert"}");
+        // A token must not give back a volume that an earlier revert made, and the guest has written on since: all that the machine has had so far is in it.
+        var before = await _client.VolumesAsync(AwsMapping.NameTag, machine.Owner.ResourceName + AwsMapping.DiskSuffix, cancellation);
+        var token = AwsMapping.ClientToken(machine.Owner, $"{from.Id} beside {string.Join(' ', before.Select(volume => volume.Id).Append(instance.RootVolume).Distinct().Order(StringComparer.Ordinal))}");
         var disk = await _client.CreateVolumeAsync(from.Id, instance.Zone, token, AwsMapping.Tags(machine.Owner, AwsMapping.DiskSuffix), cancellation);
         var disks = await UntilAsync(() => _client.VolumesAsync(AwsMapping.NameTag, machine.Owner.ResourceName + AwsMapping.DiskSuffix, cancellation),
             seen => seen.Any(volume => volume.Id == disk && volume.State is "available" or "in-use"), cancellation);
@@ -51,7 +52,7 @@ internal sealed partial class AwsProvider
                 seen => seen.All(volume => volume.Id != old || volume.State == "available"), cancellation);
         }
 
-        if (disks.Single(volume => volume.Id == disk).State != "in-use") await _client.AttachAsync(disk, instance.Id, instance.RootDevice, cancellation);
+        if (disks.FirstOrDefault(volume => volume.Id == disk)?.State != "in-use") await _client.AttachAsync(disk, instance.Id, instance.RootDevice, cancellation);
         await UntilAsync(() => MustFindAsync(machine.Owner, cancellation), seen => seen.RootVolume == disk, cancellation);
         await _client.GoesWithItAsync(instance.Id, instance.RootDevice, cancellation);
         foreach (var left in disks.Where(volume => volume.Id != disk && volume.State == "available")) await _client.DeleteVolumeAsync(left.Id, cancellation);

@@ -75,6 +75,30 @@ public sealed partial class AwsLaws(Ec2Peer peer) : IClassFixture<Ec2Peer>, IDis
     }
 
     [Fact]
+    public async Task A_revert_never_gives_back_a_disk_that_was_used_since_however_it_was_interrupted()
+    {
+        var machine = NewMachine();
+        await using var provider = Open();
+        await provider.EnsureExistsAsync(machine, Cancellation);
+        var (snapshots, snapshot, disks) = ((ISnapshotAbility)provider, new SnapshotId(Ids.New(TimeProvider.System)), new HashSet<string>());
+        while (await Record.ExceptionAsync(() => snapshots.TakeSnapshotAsync(machine.Reference, snapshot, Cancellation)) is ProviderFault { Kind: FaultKind.Transient }) await Task.Delay(20, Cancellation);
+        var interrupted = 0;
+        for (var call = 1; ; call++)
+        {
+            await using var harmed = (AwsProvider)Open(new WireFault.CutOff(call, AfterEffect: true));
+            var cut = await Record.ExceptionAsync(() => harmed.RevertAsync(machine.Reference, snapshot, Cancellation)) is not null;
+            if (cut) await snapshots.RevertAsync(machine.Reference, snapshot, Cancellation);
+            // Whatever it has now, it never had before.
+            Assert.True(disks.Add(Instance().Disk!.Id));
+            Assert.Single(_account.Everything(), thing => thing.Kind == "volume");
+            if (!cut) break;
+            interrupted++;
+        }
+
+        Assert.InRange(interrupted, 8, 100);
+    }
+
+    [Fact]
     public async Task An_image_is_found_by_a_pattern_of_its_name_and_the_newest_is_taken()
     {
         await using var provider = Open();
