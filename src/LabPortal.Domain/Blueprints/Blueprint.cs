@@ -52,8 +52,25 @@ public sealed record MachineTemplate
     public IReadOnlyDictionary<string, object> UserData { get; init; } = new Dictionary<string, object>();
 }
 
-/// <summary>Labels and capabilities that a pool must have, or that make it better.</summary>
-public sealed record PlacementRules(IReadOnlyList<string> Require, IReadOnlyList<string> Prefer);
+/// <summary>Labels and capabilities that a pool must have, or that make it better; and, of pools that are equal in that, which.</summary>
+public sealed record PlacementRules(IReadOnlyList<string> Require, IReadOnlyList<string> Prefer)
+{
+    /// <summary>Empty for <see cref="PlacementPolicy.Cheapest"/>.</summary>
+    public PlacementPolicy? Policy { get; init; }
+}
+
+/// <summary>Which of several pools that could take a machine gets it.</summary>
+public enum PlacementPolicy
+{
+    /// <summary>The lowest price per hour.</summary>
+    Cheapest,
+
+    /// <summary>By the median of the last builds of the image there, and those that are being built before it; a pool without a history comes last.</summary>
+    FastestToReady,
+
+    /// <summary>Pools that have hosts before clouds; within each the lowest price.</summary>
+    OwnHardwareFirst,
+}
 
 public enum ParameterType
 {

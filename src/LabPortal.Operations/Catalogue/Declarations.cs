@@ -232,7 +232,7 @@ internal sealed partial class Declarations(YamlReading reading, IReadOnlyDiction
         var placement = new PlacementRules([], []);
         if (fields.Map("placement") is { } rules)
         {
-            placement = new PlacementRules(rules.Texts("require"), rules.Texts("prefer"));
+            placement = new PlacementRules(rules.Texts("require"), rules.Texts("prefer")) { Policy = rules.Word<PlacementPolicy>("policy") };
             rules.Close();
         }
 

@@ -31,7 +31,11 @@ internal sealed record PlacementQuestion(
     bool Trial = false);
 
 /// <summary>A pool as placement sees it. Without hosts it is one place of unknown size (a cloud), which says itself when it is full.</summary>
-internal sealed record PoolNow(Pool Pool, IReadOnlyList<HostNow> Hosts, ImageNow? Image = null);
+internal sealed record PoolNow(Pool Pool, IReadOnlyList<HostNow> Hosts, ImageNow? Image = null)
+{
+    /// <summary>How long the machine would take there; empty where nobody knows, or nobody asked.</summary>
+    public NodaTime.Duration? Ready { get; init; }
+}
 
 internal sealed record HostNow(HostCapacity Capacity, long CpuHeld, long MemoryMiBHeld, long DiskGiBHeld, ImageNow? Image);
 
@@ -45,7 +49,7 @@ internal sealed record ImageNow(bool Present, bool Coming, string? Note);
 internal sealed record Verdict(Pool Pool, string? Host, Reason Why, bool Fits, bool CanWait);
 
 /// <summary>The decision, with a verdict for every place that was considered, in the order of pool and host names.</summary>
-internal sealed record PlacementDecision(Verdict? Chosen, IReadOnlyList<Verdict> Verdicts)
+internal sealed record PlacementDecision(Verdict? Chosen, IReadOnlyList<Verdict> Verdicts, PlacementPolicy? Policy = null)
 {
     public bool CanWait => Chosen is null && Verdicts.Any(verdict => verdict.CanWait);
 
@@ -55,15 +59,15 @@ internal sealed record PlacementDecision(Verdict? Chosen, IReadOnlyList<Verdict>
 /// <summary>
 /// Chooses a place for a machine; pure, and the same question always gives the same answer. What can never pass (kind, image, labels, size)
 /// is looked at first, then what may (mode, health, an import, other labs' holds). Of the places that fit, in this order: the pool of the lab's
-/// other machines; most preferred labels; lowest price per hour (where all that fit price in one currency or not at all); most left free by
-/// share of its scarcest amount; names.
+/// other machines; most preferred labels; what the policy says (own hardware, or soonest ready); lowest price per hour (where all that fit price in one
+/// currency or not at all); most left free by share of its scarcest amount; names.
 /// </summary>
 internal static class Placement
 {
     public static PlacementDecision Decide(PlacementQuestion question, IReadOnlyList<PoolNow> pools)
     {
         var verdicts = new List<Verdict>();
-        var fitting = new List<(Verdict Verdict, bool Together, int Preferred, Domain.Costs.Money? Price, double Free)>();
+        var fitting = new List<(Verdict Verdict, bool Together, int Preferred, double Rank, Domain.Costs.Money? Price, double Free)>();
         foreach (var pool in pools.OrderBy(pool => pool.Pool.Name, StringComparer.Ordinal))
         {
             if (WhyNotPool(question, pool) is { } no)
@@ -77,7 +81,7 @@ internal static class Placement
                 var verdict = Consider(question, pool, host);
                 verdicts.Add(verdict);
                 if (!verdict.Fits) continue;
-                fitting.Add((verdict, pool.Pool.Id == question.PoolOfLab, question.Rules.Prefer.Count(LabelsOf(pool.Pool, host).Contains),
+                fitting.Add((verdict, pool.Pool.Id == question.PoolOfLab, question.Rules.Prefer.Count(LabelsOf(pool.Pool, host).Contains), RankOf(question.Rules.Policy, pool),
                     pool.Pool.Prices?.Hour(question.Machine.Cpu, question.Machine.MemoryMiB, question.Machine.DiskGiB, running: true), FreeShare(question.Machine, pool.Pool, host)));
             }
         }
@@ -86,13 +90,14 @@ internal static class Placement
         var chosen = fitting
             .OrderByDescending(place => place.Together)
             .ThenByDescending(place => place.Preferred)
+            .ThenBy(place => place.Rank)
             .ThenBy(place => comparable ? place.Price?.Millionths ?? 0 : 0)
             .ThenByDescending(place => place.Free)
             .ThenBy(place => place.Verdict.Pool.Name, StringComparer.Ordinal)
             .ThenBy(place => place.Verdict.Host, StringComparer.Ordinal)
             .Select(place => place.Verdict)
             .FirstOrDefault();
-        return new PlacementDecision(chosen, verdicts);
+        return new PlacementDecision(chosen, verdicts, question.Rules.Policy);
     }
 
     /// <summary>
@@ -196,6 +201,14 @@ internal static class Placement
         Verdict Later(string code, params (string, string)[] arguments) => new(pool, name, new Reason(code, arguments), Fits: false, CanWait: true);
         Verdict Never(string code, params (string, string)[] arguments) => new(pool, name, new Reason(code, arguments), Fits: false, CanWait: false);
     }
+
+    /// <summary>The lower the better.</summary>
+    private static double RankOf(PlacementPolicy? policy, PoolNow pool) => policy switch
+    {
+        PlacementPolicy.OwnHardwareFirst => pool.Hosts.Count > 0 ? 0 : 1,
+        PlacementPolicy.FastestToReady => pool.Ready?.TotalSeconds ?? double.MaxValue,
+        _ => 0,
+    };
 
     private static HashSet<string> LabelsOf(Pool pool, HostNow? host)
     {

@@ -1,3 +1,4 @@
+using LabPortal.Domain.Blueprints;
 using LabPortal.Domain.Labs;
 
 namespace LabPortal.Operations.Pools;
@@ -41,7 +42,7 @@ internal static class PlacementText
         // What may still come to fit is what somebody who waits looks for first.
         var others = decision.Verdicts.Where(verdict => verdict != decision.Chosen).OrderByDescending(verdict => verdict.Fits || verdict.CanWait).Select(verdict
             => verdict.Fits ? $"{Place(verdict)} fits too and came after it" : $"{Place(verdict)} {Of(verdict.Why)}");
-        var lines = decision.Chosen is { } chosen ? others.Prepend($"Chosen: {Place(chosen)}") : others;
+        var lines = decision.Chosen is { } chosen ? others.Prepend($"Chosen{By(decision.Policy)}: {Place(chosen)}") : others;
         var text = string.Join("; ", lines);
         return text.Length == 0 ? "There is no pool." : text.EndsWith('.') ? text : text + ".";
     }
@@ -55,6 +56,13 @@ internal static class PlacementText
         var reasons = verdicts.GroupBy(verdict => Of(verdict.Why)).Select(group => group.First().Host is null ? group.Key : $"{string.Join(", ", group.Select(verdict => verdict.Host))} {group.Key}");
         return string.Join("; ", reasons);
     }
+
+    private static string By(PlacementPolicy? policy) => policy switch
+    {
+        PlacementPolicy.OwnHardwareFirst => " (own hardware first)",
+        PlacementPolicy.FastestToReady => " (fastest to ready)",
+        _ => "",
+    };
 
     private static string Place(Verdict verdict) => verdict.Host is null ? verdict.Pool.Name : $"{verdict.Pool.Name}/{verdict.Host}";
 }

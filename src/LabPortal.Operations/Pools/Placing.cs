@@ -32,7 +32,7 @@ public sealed class Placing
         var ground = await StandAsync(session, lab, [need]);
         var together = await CapacityStore.PoolOfLabAsync(session, lab.Id, machine.Id);
         var question = new PlacementQuestion(need, ground.Kinds[0], ground.Rules, lab.AskedPool, full, together, ground.LargestDisks, trial);
-        var pools = await PoolsNowAsync(session, need, ground.Held);
+        var pools = await PoolsNowAsync(session, need, ground.Held, ground.Rules);
         var bound = lab.Networks.Count > 0 ? await CapacityStore.PlaceOfLabAsync(session, lab.Id) : null;
         if (bound is not null) pools = Placement.Without(pools, (pool, host) => (pool, host) != (bound.Pool, bound.Host));
         var decision = Placement.Decide(question, pools);
@@ -55,7 +55,7 @@ public sealed class Placing
         var ground = await StandAsync(session, lab, needs);
         var asked = new List<(PlacementQuestion, IReadOnlyList<PoolNow>)>();
         foreach (var (need, kinds) in needs.Zip(ground.Kinds))
-            asked.Add((new PlacementQuestion(need, kinds, ground.Rules, lab.AskedPool, [], null, ground.LargestDisks), await PoolsNowAsync(session, need, ground.Held)));
+            asked.Add((new PlacementQuestion(need, kinds, ground.Rules, lab.AskedPool, [], null, ground.LargestDisks), await PoolsNowAsync(session, need, ground.Held, ground.Rules)));
         var decision = Placement.DecideTogether(asked);
         if (decision.Chosen is not { } chosen) return Nowhere(lab.Machines[0], decision, onOneHost: true);
         foreach (var machine in lab.Machines) await HoldAsync(session, machine, FirstGeneration, new StoredPlacement(chosen.Pool.Id, chosen.Host, decision.Why + OnOneHost), now);
@@ -123,7 +123,7 @@ public sealed class Placing
     {
         var asked = new List<(PlacementQuestion, IReadOnlyList<PoolNow>)>();
         foreach (var need in Together(machines))
-            asked.Add((new PlacementQuestion(need, await KindsOfAsync(session, need), rules, askedPool, [], together), await PoolsNowAsync(session, need, held)));
+            asked.Add((new PlacementQuestion(need, await KindsOfAsync(session, need), rules, askedPool, [], together), await PoolsNowAsync(session, need, held, rules)));
         return Placement.DecideTogether(asked);
     }
 
@@ -178,6 +178,7 @@ public sealed class Placing
         var held = await CapacityStore.ListHeldAsync(session);
         var presence = (await ImagePresenceStore.ListAsync(session)).ToLookup(row => (row.Image, row.Version));
         var kinds = (await ImageStore.ListAsync(session)).ToDictionary(image => (image.Name, image.Version), image => image.Bindings.Keys.ToHashSet());
+        var ready = await ReadyAsync(session, pools, [.. groups.Where(group => group.Rules.Policy == PlacementPolicy.FastestToReady).SelectMany(group => group.Machines).Select(machine => machine.Image).Distinct()]);
         return [.. groups.Select(group => PriceOf(group.Rules, group.Machines))];
 
         Money? PriceOf(PlacementRules rules, IReadOnlyList<MachineNeed> machines)
@@ -188,7 +189,7 @@ public sealed class Placing
             foreach (var need in machines)
             {
                 var question = new PlacementQuestion(need, kinds.GetValueOrDefault((need.Image, need.ImageVersion)) ?? [], rules, null, [], together);
-                if (Placement.Decide(question, PoolsNow(pools, hosts, presence[(need.Image, need.ImageVersion)], taken)).Chosen is not { } place || PricePerHour(place.Pool, [need]) is not { } price) return null;
+                if (Placement.Decide(question, [.. PoolsNow(pools, hosts, presence[(need.Image, need.ImageVersion)], taken).Select(pool => pool with { Ready = ready.TryGetValue((pool.Pool.Id, need.Image), out var time) ? time : null })]).Chosen is not { } place || PricePerHour(place.Pool, [need]) is not { } price) return null;
                 together ??= place.Pool.Id;
                 prices.Add(price);
                 taken.Add(new Held(place.Pool.Id, place.Host ?? "", need.Cpu, need.MemoryMiB, need.DiskGiB, 1));
@@ -218,8 +219,28 @@ public sealed class Placing
     private static async Task<IReadOnlyCollection<string>> KindsOfAsync(Session session, MachineNeed need)
         => (await ImageStore.FindAsync(session, need.Image, need.ImageVersion))?.Bindings.Keys.ToHashSet() ?? [];
 
-    private static async Task<IReadOnlyList<PoolNow>> PoolsNowAsync(Session session, MachineNeed need, IReadOnlyList<Held> held)
-        => PoolsNow(await PoolStore.ListAsync(session), await PoolStore.ListHostsAsync(session), await ImagePresenceStore.OfImageAsync(session, need.Image, need.ImageVersion), held);
+    private static async Task<IReadOnlyList<PoolNow>> PoolsNowAsync(Session session, MachineNeed need, IReadOnlyList<Held> held, PlacementRules rules)
+    {
+        var pools = await PoolStore.ListAsync(session);
+        var now = PoolsNow(pools, await PoolStore.ListHostsAsync(session), await ImagePresenceStore.OfImageAsync(session, need.Image, need.ImageVersion), held);
+        if (rules.Policy != PlacementPolicy.FastestToReady) return now;
+        var ready = await ReadyAsync(session, pools, [need.Image]);
+        return [.. now.Select(pool => pool with { Ready = ready.TryGetValue((pool.Pool.Id, need.Image), out var time) ? time : null })];
+    }
+
+    /// <summary>How long one more machine of each image would take on each pool, behind those that are being built there; only where there is a history.</summary>
+    private static async Task<Dictionary<(PoolId Pool, string Image), Duration>> ReadyAsync(Session session, IReadOnlyList<Pool> pools, IReadOnlyList<string> images)
+    {
+        var building = await BuildStore.BuildingAsync(session);
+        var ready = new Dictionary<(PoolId, string), Duration>();
+        foreach (var (pool, image) in pools.SelectMany(pool => images.Select(image => (pool, image))))
+        {
+            if (await BuildStore.MedianAsync(session, pool.Id, image) is { } median)
+                ready[(pool.Id, image)] = median * Math.Ceiling((building.GetValueOrDefault(pool.Id) + 1) / (double)Math.Max(1, pool.Limits.BootsAtOnce));
+        }
+
+        return ready;
+    }
 
     private static IReadOnlyList<PoolNow> PoolsNow(IReadOnlyList<Pool> pools, ILookup<PoolId, HostCapacity> hosts, IEnumerable<PresenceRow> ofImage, IEnumerable<Held> held)
     {

@@ -120,12 +120,24 @@ public sealed class ApplyTests(TestDatabases databases)
         Assert.Equal(RefusalKind.Forbidden, (await calls.ApplyAsync(member, Example, false, false, Cancellation)).Refusal!.Kind);
     }
 
+    [Fact]
+    public async Task The_policy_of_a_placement_is_one_of_its_words()
+    {
+        await using var database = await databases.CreateAsync(Engine.Sqlite);
+        var refusal = (await Calls(database).ApplyAsync(s_admin, Example.Replace("prefer: [fast]", "prefer: [fast], policy: quickest", StringComparison.Ordinal), false, false, Cancellation)).Refusal!;
+        var error = Assert.Single(refusal.Errors!);
+        Assert.Equal("yaml.one-of", error.Code);
+        Assert.EndsWith(": placement.policy", error.Field, StringComparison.Ordinal);
+        Assert.Contains("own-hardware-first", error.Arguments!.Single(argument => argument.Name == "allowed").Value.ToString(), StringComparison.Ordinal);
+    }
+
     [Theory, InlineData(Engine.Sqlite), InlineData(Engine.Postgres)]
     public async Task What_is_exported_and_applied_again_changes_nothing_and_makes_the_same_elsewhere_and_no_secret_is_in_it(Engine engine)
     {
         await using var database = await databases.CreateAsync(engine);
         var calls = Calls(database);
-        var rich = Example.Replace("settings: { hosts: [{ name: here, uri: \"qemu:///system\" }] }", "settings: { hosts: [{ name: here, uri: \"qemu:///system\" }], password: { env: POOL_PASSWORD } }", StringComparison.Ordinal) + """
+        var rich = Example.Replace("settings: { hosts: [{ name: here, uri: \"qemu:///system\" }] }", "settings: { hosts: [{ name: here, uri: \"qemu:///system\" }], password: { env: POOL_PASSWORD } }", StringComparison.Ordinal)
+            .Replace("limits: { operationsAtOnce: 4 }", "limits: { operationsAtOnce: 4, operationsPerHost: 2, operationsPerMinute: 60 }", StringComparison.Ordinal) + """
 
             ---
             kind: Size
@@ -143,6 +155,7 @@ public sealed class ApplyTests(TestDatabases databases)
             teams: [qa]
             retired: true
             snapshotAtReady: true
+            placement: { policy: fastest-to-ready }
             parameters: [{ name: level, type: integer, min: 1, max: 9, default: "3" }, { name: kind, type: choice, choices: ["on", "1e3"], default: "on" }]
             machines: [{ name: web, image: tiny, size: small, userData: { packages: [a, "true"], text: "${level}" } }]
             lease: { default: 90m, max: 3d, grace: 0, daily: { start: "08:30", stop: "18:00", days: [mon, fri] } }

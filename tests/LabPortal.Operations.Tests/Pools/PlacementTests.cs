@@ -89,6 +89,47 @@ public sealed class PlacementTests
         },
         iter: 20_000);
 
+    [Theory]
+    [InlineData(null, "cloud", "")]
+    [InlineData(PlacementPolicy.Cheapest, "cloud", "")]
+    [InlineData(PlacementPolicy.OwnHardwareFirst, "rack", " (own hardware first)")]
+    [InlineData(PlacementPolicy.FastestToReady, "shelf", " (fastest to ready)")]
+    public void The_policy_says_which_of_several_pools_and_the_decision_says_so(PlacementPolicy? policy, string chosen, string said)
+    {
+        var decision = Placement.Decide(AskedBy(policy, []), Three());
+        Assert.Equal(chosen, decision.Chosen?.Pool.Name);
+        Assert.StartsWith($"Chosen{said}: {chosen}", decision.Why, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void What_is_preferred_comes_before_the_policy_and_a_full_pool_hands_over_to_the_next_of_it()
+    {
+        Assert.Equal("cloud", Placement.Decide(AskedBy(PlacementPolicy.OwnHardwareFirst, ["far"]), Three()).Chosen?.Pool.Name);
+        var pools = Three();
+        var full = pools.Single(pool => pool.Pool.Name == "rack").Pool.Id;
+        Assert.Equal("shelf", Placement.Decide(AskedBy(PlacementPolicy.OwnHardwareFirst, []) with { Full = [(full, null)] }, pools).Chosen?.Pool.Name);
+    }
+
+    [Fact]
+    public void A_pool_without_a_history_is_not_the_fastest()
+    {
+        var pools = Three().Select(pool => pool.Pool.Name == "shelf" ? pool with { Ready = null } : pool).ToList();
+        Assert.Equal("rack", Placement.Decide(AskedBy(PlacementPolicy.FastestToReady, []), pools).Chosen?.Pool.Name);
+    }
+
+    private static PlacementQuestion AskedBy(PlacementPolicy? policy, string[] prefer)
+        => new(new MachineNeed("tiny", "1", 1, 1024, 1), ["simulated"], new PlacementRules([], prefer) { Policy = policy }, null, [], null);
+
+    /// <summary>A cloud is the cheapest, a shelf of our own the fastest, a rack of our own cheaper than that.</summary>
+    private static List<PoolNow> Three()
+    {
+        return [Of("cloud", 1, null, 90, "far"), Of("rack", 2, "h1", 60), Of("shelf", 3, "h1", 30)];
+
+        static PoolNow Of(string name, int price, string? host, int seconds, params string[] labels) => new(
+            new Pool { Id = new PoolId(Guid.NewGuid()), Name = name, Provider = "simulated", Labels = labels, CheckedAt = Instant.MinValue, Prices = new PriceList("EUR", price, 0, 0) },
+            host is null ? [] : [new HostNow(new HostCapacity(host, 64, 65536, 1000, 1000, null, null), 0, 0, 0, null)]) { Ready = Duration.FromSeconds(seconds) };
+    }
+
     [Fact]
     public void The_order_in_which_pools_and_hosts_are_named_changes_nothing() => s_asked.Sample(
         asked =>

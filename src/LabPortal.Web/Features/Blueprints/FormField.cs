@@ -77,6 +77,7 @@ internal static class BlueprintFields
     [
         new("require", FieldKind.List, Say.PlacementRequire, Say.PlacementRequireHelp),
         new("prefer", FieldKind.List, Say.PlacementPrefer, Say.PlacementPreferHelp),
+        new("policy", FieldKind.Choice, Say.PlacementPolicy, Say.PlacementPolicyHelp, Words: [.. Words.All<Domain.Blueprints.PlacementPolicy>()]),
     ]);
 
     public static IReadOnlyList<FormList> Lists =>
