@@ -460,8 +460,8 @@ public abstract partial class ProviderConformance : IAsyncLifetime
         foreach (var (_, verbAsync) in Verbs(machine).Append(("check", (each, cancellation) => each.CheckAsync(cancellation))))
         {
             using var soon = CancellationTokenSource.CreateLinkedTokenSource(Cancellation);
-            soon.CancelAfter(TimeSpan.FromMilliseconds(200));
             var watch = Stopwatch.StartNew();
+            soon.CancelAfter(TimeSpan.FromMilliseconds(200));
             await Assert.ThrowsAnyAsync<OperationCanceledException>(() => verbAsync(harmed, soon.Token));
             Assert.InRange(watch.Elapsed, TimeSpan.FromMilliseconds(150), TimeSpan.FromMilliseconds(200) + Prompt);
         }
