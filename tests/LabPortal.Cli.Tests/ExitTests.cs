@@ -70,6 +70,25 @@ public sealed class ExitTests(SharedPortal portal)
         }
     }
 
+    [Fact]
+    public async Task Interrupted_before_the_answer_to_a_request_came_it_says_how_to_hear_of_the_lab()
+    {
+        var asked = new TaskCompletionSource<string>(TaskCreationOptions.RunContinuationsAsynchronously);
+        await using var silent = await PretendedPortal.StartAsync(async context =>
+        {
+            asked.TrySetResult(context.Request.Headers["Idempotency-Key"].Single()!);
+            await Task.Delay(Timeout.Infinite, context.RequestAborted).ContinueWith(_ => { }, TaskScheduler.Default);
+        });
+        using var lab = new LabProcess(silent.Address);
+        using var asking = lab.Run("request", "slow", "--team", "qa");
+        var key = await asked.Task.WaitAsync(Cancellation);
+        asking.Signal("INT");
+
+        var left = (await asking.EndAsync()).Must(Exit.Interrupted);
+
+        Assert.Contains($"--idempotency-key {key}", left.Error, StringComparison.Ordinal);
+    }
+
     /// <summary>A command that ends like this.</summary>
     private async Task<Ran> GivenAsync(Exit exit, LabProcess lab)
     {
@@ -109,9 +128,10 @@ public sealed class ExitTests(SharedPortal portal)
                 lab.Environment["LAB_URL"] = "http://127.0.0.1:1/";
                 return await lab.RunAsync("list");
             case Exit.Interrupted:
-                using (var waiting = lab.Run("request", "slow", "--team", "qa", "--name", "only-the-wait", "--wait"))
+                using (var waiting = lab.Run("request", "slow", "--team", "qa", "--name", "only-the-wait", "--wait", "--verbose"))
                 {
                     await ProvisioningAsync("only-the-wait");
+                    await waiting.SaysAsync("/events");
                     waiting.Signal("INT");
                     var left = await waiting.EndAsync();
                     Assert.Contains("lab wait", left.Error, StringComparison.Ordinal);

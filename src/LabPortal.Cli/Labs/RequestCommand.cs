@@ -53,6 +53,12 @@ internal static class RequestCommand
                 throw;
             }
 
+            catch (OperationCanceledException) when (lab is null && cancellation.IsCancellationRequested)
+            {
+                Terminal.Say($"Its answer had not come: the lab may have been requested. The same request with \"--idempotency-key {asked}\" tells, and never makes a second one.");
+                throw;
+            }
+
             call.Write(lab, LabViews.One);
         });
     }
