@@ -9,6 +9,7 @@ public static class ProviderKinds
     [
         new Aws.AwsKind(),
         new Azure.AzureKind(),
+        new HyperV.HyperVKind(),
         new Libvirt.LibvirtKind(),
         new Simulated.SimulatedKind(),
     ];

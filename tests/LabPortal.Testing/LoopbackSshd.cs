@@ -31,6 +31,19 @@ public sealed class LoopbackSshd : IAsyncDisposable
     /// <summary>A key that this sshd does not know.</summary>
     public string StrangersKeyFile => _folder["stranger"];
 
+    /// <summary>The fingerprint of its host key, as <c>ssh-keygen -lf</c> prints it.</summary>
+    public async Task<string> FingerprintAsync(CancellationToken cancellation) => (await Tool.RunAsync(cancellation, "ssh-keygen", "-lf", _folder["host.pub"])).Split(' ')[1];
+
+    /// <summary>A new private key, with which nothing but this command may be run; what was asked for is in its <c>SSH_ORIGINAL_COMMAND</c>.</summary>
+    public async Task<string> NewKeyAsync(string command, CancellationToken cancellation)
+    {
+        var file = _folder[$"key-{Guid.NewGuid():n}"];
+        await Tool.RunAsync(cancellation, "ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "forced", "-f", file);
+        var line = $"command=\"{command}\",restrict {(await File.ReadAllTextAsync(file + ".pub", cancellation)).Trim()}\n";
+        lock (_folder) File.AppendAllText(_folder["more"], line);
+        return await File.ReadAllTextAsync(file, cancellation);
+    }
+
     public static async Task<LoopbackSshd> StartAsync(CancellationToken cancellation, int? seeAs = null)
     {
         var own = new TestFolder();
@@ -46,7 +59,7 @@ public sealed class LoopbackSshd : IAsyncDisposable
             ListenAddress 127.0.0.1
             HostKey {folder}/host
             PidFile none
-            AuthorizedKeysFile {folder}/key.pub
+            AuthorizedKeysFile {folder}/key.pub {folder}/more
             PasswordAuthentication no
             KbdInteractiveAuthentication no
             UsePAM no
