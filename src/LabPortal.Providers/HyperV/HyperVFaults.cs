@@ -1,3 +1,4 @@
+using System.Globalization;
 using System.Net.Sockets;
 using System.Text.Json.Nodes;
 using LabPortal.Domain.Pools;
@@ -23,7 +24,7 @@ internal static class HyperVFaults
         var (message, id, category) = (Text("message"), Text("id").Split(',')[0], Text("category"));
         if (message.StartsWith(Rejected, StringComparison.Ordinal)) return new ProviderFault(FaultKind.Rejected, message[Rejected.Length..]);
         if (s_full.Any(code => message.Contains(code, StringComparison.OrdinalIgnoreCase))) return new ProviderFault(FaultKind.NoCapacity, $"Host {host} says: {message.TrimEnd().TrimEnd('.')}.");
-        var code = error["hresult"] is { } number ? unchecked((uint)number.GetValue<long>()) & 0xffff_ffff : 0;
+        var code = error["hresult"] is { } number ? unchecked((uint)long.Parse(number.ToJsonString(), CultureInfo.InvariantCulture)) : 0;
         var kind = (id, category, code) switch
         {
             ("OutOfMemory", _, _) or (_, _, 0x8007_000e or 0x8007_0070 or 0x8007_0027 or 0x8007_05aa) => FaultKind.NoCapacity,
