@@ -6,6 +6,7 @@ using System.Text;
 using System.Text.Encodings.Web;
 using System.Text.Json;
 using System.Text.Json.Nodes;
+using System.Text.RegularExpressions;
 using LabPortal.Domain.Pools;
 using Renci.SshNet;
 using Renci.SshNet.Common;
@@ -17,7 +18,7 @@ namespace LabPortal.Providers.HyperV;
 /// One resident PowerShell on a host. It is sent frames (<c>Scripts/loop.ps1</c> says their form) and answers each; one call at a time. One that a call was cut off on is
 /// not used again. Input is data: no text of it ever becomes part of a command.
 /// </summary>
-internal sealed class HyperVShell : IAsyncDisposable
+internal sealed partial class HyperVShell : IAsyncDisposable
 {
     /// <summary>So long a command line <c>cmd.exe</c> takes, which is what Windows' sshd starts unless it is told otherwise.</summary>
     public const int LongestCommand = 8191;
@@ -159,13 +160,24 @@ internal sealed class HyperVShell : IAsyncDisposable
         if (settings.PrivateKey.Reveal() is not { Length: > 0 } key) return new PasswordAuthenticationMethod(settings.User, settings.Password.Reveal());
         try
         {
-            return new PrivateKeyAuthenticationMethod(settings.User, new PrivateKeyFile(new MemoryStream(Encoding.UTF8.GetBytes(key.Trim().ReplaceLineEndings("\n") + "\n"))));
+            return new PrivateKeyAuthenticationMethod(settings.User, new PrivateKeyFile(new MemoryStream(Encoding.UTF8.GetBytes(Lines(key)))));
         }
         catch (Exception fault) when (fault is SshException or FormatException or ArgumentException or InvalidOperationException)
         {
             throw new ProviderFault(FaultKind.Unauthorized, "The pool's private key cannot be read: it has to be as OpenSSH writes it, without a passphrase.", fault);
         }
     }
+
+    /// <summary>In lines again: a field of one line, as forms have it for a secret, takes them away.</summary>
+    private static string Lines(string key)
+    {
+        if (Armoured().Match(key) is not { Success: true } match) return key;
+        var body = string.Concat(match.Groups["body"].Value.Where(letter => !char.IsWhiteSpace(letter)));
+        return $"-----BEGIN {match.Groups["kind"].Value}-----\n{string.Join('\n', body.Chunk(64).Select(line => new string(line)))}\n-----END {match.Groups["kind"].Value}-----\n";
+    }
+
+    [GeneratedRegex("-----BEGIN (?<kind>[A-Z ]+)-----(?<body>[A-Za-z0-9+/=\\s]+)-----END \\k<kind>-----", RegexOptions.ExplicitCapture, 1000)]
+    private static partial Regex Armoured();
 
     private static string Read(string name)
     {

@@ -171,6 +171,29 @@ public sealed class HyperVLaws(HyperVPeer peer) : IClassFixture<HyperVPeer>, IDi
         Assert.True(problem.Blocks);
     }
 
+    [Theory]
+    [InlineData("\n", "")]
+    [InlineData("\n", " ")]
+    [InlineData("\n", "\r\n")]
+    public async Task A_private_key_may_have_lost_its_lines(string line, string instead)
+    {
+        var (_, key) = await peer.SettingsAsync(_host);
+        await using var provider = await peer.OpenAsync(_host, NewInstallation(), key: key.Replace(line, instead, StringComparison.Ordinal));
+
+        Assert.Empty((await provider.CheckAsync(Cancellation)).Problems);
+    }
+
+    [Fact]
+    public async Task What_is_no_private_key_is_said_to_be_none_and_not_shown()
+    {
+        await using var provider = await peer.OpenAsync(_host, NewInstallation(), key: "summer-7d1c");
+
+        var problem = Assert.Single((await provider.CheckAsync(Cancellation)).Problems);
+
+        Assert.Contains("private key cannot be read", problem.What, StringComparison.Ordinal);
+        Assert.DoesNotContain("summer", problem.ToString(), StringComparison.Ordinal);
+    }
+
     [Fact]
     public async Task A_check_names_all_that_is_wrong_at_once()
     {

@@ -52,14 +52,17 @@ public sealed class HyperVPeer : IAsyncLifetime
         return _folder[name];
     }
 
+    /// <summary>A pool's settings for this host, and beside them the private key that signs in to it.</summary>
+    public async Task<(JsonObject Settings, string Key)> SettingsAsync(HyperVFolder host, string wire = "well") => (new JsonObject
+    {
+        ["hosts"] = new JsonArray(new JsonObject { ["name"] = HyperVFolder.Name, ["address"] = "127.0.0.1", ["port"] = Sshd.Port, ["hostKey"] = _fingerprint }),
+        ["user"] = "root", ["images"] = host.Images, ["folder"] = host.Machines, ["callSeconds"] = 60,
+    }, await Sshd.NewKeyAsync($"{_folder.Path}/shell {host.Host} {wire}", CancellationToken.None));
+
     internal async Task<IProvider> OpenAsync(HyperVFolder host, InstallationId installation, string wire = "well", string more = "{}", string? key = null, TimeProvider? time = null)
     {
-        var settings = new JsonObject
-        {
-            ["hosts"] = new JsonArray(new JsonObject { ["name"] = HyperVFolder.Name, ["address"] = "127.0.0.1", ["port"] = _sshd!.Port, ["hostKey"] = _fingerprint }),
-            ["user"] = "root", ["password"] = "winter-7d1c", ["privateKey"] = key ?? await _sshd.NewKeyAsync($"{_folder.Path}/shell {host.Host} {wire}", CancellationToken.None),
-            ["images"] = host.Images, ["folder"] = host.Machines, ["callSeconds"] = 60,
-        };
+        var (settings, own) = await SettingsAsync(host, wire);
+        (settings["password"], settings["privateKey"]) = ("winter-7d1c", key ?? own);
         foreach (var (name, value) in JsonNode.Parse(more)!.AsObject())
         {
             if (name == "hosts") foreach (var other in value!.AsArray()) settings["hosts"]!.AsArray().Add(other!.DeepClone());
