@@ -127,7 +127,9 @@ public sealed class EmulatedHost(string folder)
                     break;
                 case "Stop-VM":
                     if (machine.State == "Off") break;
-                    if (Is("TurnOff")) Turn(machine, "Off");
+                    MustBe(machine, "Running");
+                    if (Is("Save")) Turn(machine, "Saved");
+                    else if (Is("TurnOff")) Turn(machine, "Off");
                     else (machine.IsShuttingDown, machine.ChangedAt) = (true, DateTime.UtcNow);
                     break;
                 case "Restart-VM":
@@ -137,7 +139,7 @@ public sealed class EmulatedHost(string folder)
                     break;
                 case "Remove-VM":
                     MustConfirm(Is("Force"));
-                    MustBe(machine, "Off");
+                    MustBe(machine, "Off", "Saved");
                     File.Delete(Path.Combine(host.Machines, $"{machine.Id}.json"));
                     Directory.Delete(Path.Combine(machine.Path, "Virtual Machines"), recursive: true);
                     foreach (var checkpoint in machine.Checkpoints) Forget(machine, checkpoint);
@@ -227,9 +229,9 @@ public sealed class EmulatedHost(string folder)
 
         private static void Forget(VirtualMachine machine, Checkpoint checkpoint) => File.Delete(Layer(machine, checkpoint));
 
-        private static void MustBe(VirtualMachine machine, string state)
+        private static void MustBe(VirtualMachine machine, params string[] states)
         {
-            if (machine.State != state) throw new HyperVError("InvalidState", ErrorCategory.InvalidOperation, $"The operation cannot be performed while the object is in its current state: '{machine.Name}' is {machine.State}.");
+            if (!states.Contains(machine.State)) throw new HyperVError("InvalidState", ErrorCategory.InvalidOperation, $"The operation cannot be performed while the object is in its current state: '{machine.Name}' is {machine.State}.");
         }
 
         private static void MustConfirm(bool isConfirmed)

@@ -46,7 +46,7 @@ internal static class HyperVFaults
     public static ProviderFault OfWay(string host, Exception fault) => fault switch
     {
         SshAuthenticationException => new ProviderFault(FaultKind.Unauthorized, $"Host {host} refuses the user's key or password.", fault),
-        SshConnectionException { DisconnectReason: Renci.SshNet.Messages.Transport.DisconnectReason.HostKeyNotVerifiable } => new ProviderFault(FaultKind.Unauthorized, $"Host {host} shows another key than the pool's settings say; see whether it is that host, and correct its fingerprint.", fault),
+        SshConnectionException { DisconnectReason: Renci.SshNet.Messages.Transport.DisconnectReason.HostKeyNotVerifiable } => new ProviderFault(FaultKind.Unauthorized, $"Host {host} shows the key {fault.Message}, and the pool's settings name another or none; see whether it is that host, and correct its fingerprint.", fault),
         _ => new ProviderFault(FaultKind.Transient, $"Host {host} cannot be reached: {fault.Message.TrimEnd().TrimEnd('.')}.", fault),
     };
 }

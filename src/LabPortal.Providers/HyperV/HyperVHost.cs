@@ -11,6 +11,7 @@ internal sealed class HyperVHost(HyperVHostSettings settings, HyperVSettings poo
 
     private readonly SemaphoreSlim _room = new(ShellsAtOnce);
     private readonly ConcurrentStack<HyperVShell> _idle = [];
+    private volatile bool _isClosed;
 
     public string Name => settings.Name;
 
@@ -47,8 +48,13 @@ internal sealed class HyperVHost(HyperVHostSettings settings, HyperVSettings poo
 
     public async ValueTask DisposeAsync()
     {
+        _isClosed = true;
+        await CloseIdleAsync();
+    }
+
+    private async Task CloseIdleAsync()
+    {
         while (_idle.TryPop(out var shell)) await shell.DisposeAsync();
-        _room.Dispose();
     }
 
     private async Task<JsonNode> OnAsync(string script, JsonObject input, CancellationToken cancellation)
@@ -75,6 +81,8 @@ internal sealed class HyperVHost(HyperVHostSettings settings, HyperVSettings poo
         {
             if (isWell) _idle.Push(shell);
             else await shell.DisposeAsync();
+            // The pool's settings may have changed meanwhile: nobody would take this one again.
+            if (_isClosed) await CloseIdleAsync();
         }
     }
 }

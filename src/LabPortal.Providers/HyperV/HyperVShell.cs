@@ -130,15 +130,21 @@ internal sealed partial class HyperVShell : IAsyncDisposable
         var client = new SshClient(new ConnectionInfo(host.Address, host.Port, settings.User, Proof(settings)) { Timeout = settings.CallDeadline });
         try
         {
-            var trusted = true;
-            client.HostKeyReceived += (_, shown) => shown.CanTrust = trusted = IsOf(host.HostKey, shown.HostKey);
+            // A way that forgets who is quiet would else be noticed by the next call, at its deadline.
+            client.KeepAliveInterval = TimeSpan.FromSeconds(30);
+            var (trusted, shownKey) = (true, "");
+            client.HostKeyReceived += (_, shown) =>
+            {
+                shownKey = Fingerprint(shown.HostKey);
+                shown.CanTrust = trusted = host.HostKey.Trim().TrimEnd('=') == shownKey;
+            };
             try
             {
                 await client.ConnectAsync(cancellation);
             }
             catch (SshException fault) when (!trusted)
             {
-                throw new SshConnectionException("The host key is another.", DisconnectReason.HostKeyNotVerifiable, fault);
+                throw new SshConnectionException(shownKey, DisconnectReason.HostKeyNotVerifiable, fault);
             }
 
             var command = client.CreateCommand(Command);
@@ -153,7 +159,8 @@ internal sealed partial class HyperVShell : IAsyncDisposable
         }
     }
 
-    private static bool IsOf(string fingerprint, byte[] key) => fingerprint.Trim().TrimEnd('=') == "SHA256:" + Convert.ToBase64String(SHA256.HashData(key)).TrimEnd('=');
+    /// <summary>As OpenSSH prints it.</summary>
+    private static string Fingerprint(byte[] key) => "SHA256:" + Convert.ToBase64String(SHA256.HashData(key)).TrimEnd('=');
 
     private static AuthenticationMethod Proof(HyperVSettings settings)
     {

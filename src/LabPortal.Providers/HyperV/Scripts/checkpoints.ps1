@@ -21,11 +21,11 @@ if ($in.order -eq 'take') {
 }
 elseif ($in.order -eq 'revert') {
     if (-not $wanted.Count) { throw ('Rejected: Machine ' + $in.name + ' has no checkpoint ' + $in.checkpoint + '.') }
-    if ([string]$vm[0].State -ne 'Off') { Stop-VM -Name $in.name -TurnOff -Force }
+    if ('Off', 'Saved' -notcontains [string]$vm[0].State) { Stop-VM -Name $in.name -TurnOff -Force }
     Restore-VMSnapshot -VMName $in.name -Name $in.checkpoint -Confirm:$false
     $state = [string]@(Get-VM -Name $in.name)[0].State
     if ([IO.File]::Exists($mark)) { if ($state -ne 'Running') { Start-VM -Name $in.name } }
-    elseif ($state -ne 'Off') { Stop-VM -Name $in.name -TurnOff -Force }
+    elseif ('Off', 'Saved' -notcontains $state) { Stop-VM -Name $in.name -TurnOff -Force }
 }
 elseif ($in.order -eq 'remove') {
     if ($wanted.Count) { Remove-VMSnapshot -VMName $in.name -Name $in.checkpoint -Confirm:$false }

@@ -10,7 +10,7 @@ try {
 
     # What a cut-off call left has never been anybody's: the notes are written last.
     foreach ($vm in $there) {
-        if ([string]$vm.State -ne 'Off') { Stop-VM -Name $vm.Name -TurnOff -Force }
+        if ('Off', 'Saved' -notcontains [string]$vm.State) { Stop-VM -Name $vm.Name -TurnOff -Force }
         Remove-VM -Name $vm.Name -Force
     }
     $own = [IO.Path]::Combine($in.folder, $in.name)

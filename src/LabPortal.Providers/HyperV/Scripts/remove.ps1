@@ -4,7 +4,7 @@ $lock = [IO.File]::Open([IO.Path]::Combine($in.folder, '.lock'), 'OpenOrCreate',
 try {
     $lock.Lock([long]$in.lock, 1)
     foreach ($vm in @(Get-VM -Name ($in.name + '*') | Where-Object { $_.Name -eq $in.name })) {
-        if ([string]$vm.State -ne 'Off') { Stop-VM -Name $vm.Name -TurnOff -Force }
+        if ('Off', 'Saved' -notcontains [string]$vm.State) { Stop-VM -Name $vm.Name -TurnOff -Force }
         Remove-VM -Name $vm.Name -Force
     }
     $own = [IO.Path]::Combine($in.folder, $in.name)
