@@ -1,4 +1,3 @@
-using System.Globalization;
 using System.Text.Json.Nodes;
 using LabPortal.Domain.Pools;
 
@@ -53,8 +52,7 @@ internal sealed record AwsSettings
         new Setting("volumeType", SettingKind.Text, "Volume type", "The kind of EBS volume that disks are.", Default: "gp3", OneOf: ["gp3", "gp2", "io1", "io2", "st1", "sc1", "standard"]),
         new Setting("kmsKey", SettingKind.Text, "KMS key", "The key that disks are encrypted with; empty for the account's own. They are always encrypted.", Default: ""),
         new Setting("publicAddress", SettingKind.Boolean, "Public address", "Gives each machine a public address, which goes with it.", Default: false),
-        new Setting("reach", SettingKind.Text, "Reach", "direct: the portal reaches machines by their address, and a machine is ready when SSH answers; none: it is ready when it runs.",
-            Default: "direct", OneOf: ["direct", "none"]),
+        CommonSettings.Reach,
         new Setting("callSeconds", SettingKind.Integer, "Deadline of a call", "After so many seconds a call that AWS does not answer is given up and tried again later.", Default: 30, Min: 2, Max: 600, Unit: "s"),
     ]);
 
@@ -63,27 +61,21 @@ internal sealed record AwsSettings
         var filled = Schema.WithDefaults(value);
         return new AwsSettings
         {
-            Region = Text("region"),
-            ServiceUrl = Text("serviceUrl"),
-            AccessKeyId = Text("accessKeyId"),
-            SecretAccessKey = Text("secretAccessKey"),
-            RoleArn = Text("roleArn"),
-            ExternalId = Text("externalId"),
-            Subnets = List("subnets", item => item["id"]!.GetValue<string>()),
-            SecurityGroups = List("securityGroups", item => item["id"]!.GetValue<string>()),
-            InstanceTypes = List("instanceTypes", item => new InstanceSize(item["type"]!.GetValue<string>(), (int)Number(item["cpu"]!), (int)Number(item["memoryMiB"]!))),
-            Spot = filled["spot"]!.GetValue<bool>(),
-            VolumeType = Text("volumeType"),
-            KmsKey = Text("kmsKey"),
-            PublicAddress = filled["publicAddress"]!.GetValue<bool>(),
-            CallDeadline = TimeSpan.FromSeconds(Number(filled["callSeconds"]!)),
+            Region = filled.Text("region"),
+            ServiceUrl = filled.Text("serviceUrl"),
+            AccessKeyId = filled.Text("accessKeyId"),
+            SecretAccessKey = filled.Text("secretAccessKey"),
+            RoleArn = filled.Text("roleArn"),
+            ExternalId = filled.Text("externalId"),
+            Subnets = filled.List("subnets", item => item.Text("id")),
+            SecurityGroups = filled.List("securityGroups", item => item.Text("id")),
+            InstanceTypes = filled.List("instanceTypes", item => new InstanceSize(item.Text("type"), item.Number("cpu"), item.Number("memoryMiB"))),
+            Spot = filled.Flag("spot"),
+            VolumeType = filled.Text("volumeType"),
+            KmsKey = filled.Text("kmsKey"),
+            PublicAddress = filled.Flag("publicAddress"),
+            CallDeadline = filled.Seconds("callSeconds"),
         };
-
-        string Text(string name) => filled[name]?.GetValue<string>() ?? "";
-
-        IReadOnlyList<T> List<T>(string name, Func<JsonNode, T> read) => [.. (filled[name] as JsonArray ?? []).Select(item => read(item!))];
-
-        static double Number(JsonNode node) => double.Parse(node.ToJsonString(), CultureInfo.InvariantCulture);
     }
 
     // Holds a secret.

@@ -1,4 +1,3 @@
-using System.Globalization;
 using System.Text.Json.Nodes;
 using LabPortal.Domain.Pools;
 
@@ -61,8 +60,7 @@ internal sealed record AzureSettings
         new Setting("security", SettingKind.Text, "Security", "trusted-launch: secure boot and a virtual TPM; confidential: a confidential machine; standard: neither. The image must be made for it.", Default: "standard",
             OneOf: ["standard", "trusted-launch", "confidential"]),
         new Setting("publicAddress", SettingKind.Boolean, "Public address", "Gives each machine a public address, which goes with it.", Default: false),
-        new Setting("reach", SettingKind.Text, "Reach", "direct: the portal reaches machines by their address, and a machine is ready when SSH answers; none: it is ready when it runs.",
-            Default: "direct", OneOf: ["direct", "none"]),
+        CommonSettings.Reach,
         new Setting("callSeconds", SettingKind.Integer, "Deadline of a call", "After so many seconds a call that Azure does not answer is given up and tried again later.", Default: 30, Min: 2, Max: 600, Unit: "s"),
     ]);
 
@@ -71,31 +69,27 @@ internal sealed record AzureSettings
         var filled = Schema.WithDefaults(value);
         return new AzureSettings
         {
-            Subscription = Text("subscription"),
-            Location = Text("location"),
-            ResourceGroup = Text("resourceGroup"),
-            Subnet = Text("subnet"),
-            SecurityGroup = Text("securityGroup"),
-            Sizes = [.. filled["sizes"]!.AsArray().Select(item => new VirtualMachineSize(item!["size"]!.GetValue<string>(), (int)Number(item["cpu"]!), (int)Number(item["memoryMiB"]!)))],
-            Credential = Text("credential"),
-            TenantId = Text("tenantId"),
-            ClientId = Text("clientId"),
-            ClientSecret = Text("clientSecret"),
-            CertificateFile = Text("certificateFile"),
-            Endpoint = Text("endpoint"),
-            Audience = Text("audience"),
-            AuthorityHost = Text("authorityHost"),
-            Spot = filled["spot"]!.GetValue<bool>(),
-            DiskType = Text("diskType"),
-            Zone = Text("zone"),
-            Security = Text("security"),
-            PublicAddress = filled["publicAddress"]!.GetValue<bool>(),
-            CallDeadline = TimeSpan.FromSeconds(Number(filled["callSeconds"]!)),
+            Subscription = filled.Text("subscription"),
+            Location = filled.Text("location"),
+            ResourceGroup = filled.Text("resourceGroup"),
+            Subnet = filled.Text("subnet"),
+            SecurityGroup = filled.Text("securityGroup"),
+            Sizes = filled.List("sizes", item => new VirtualMachineSize(item.Text("size"), item.Number("cpu"), item.Number("memoryMiB"))),
+            Credential = filled.Text("credential"),
+            TenantId = filled.Text("tenantId"),
+            ClientId = filled.Text("clientId"),
+            ClientSecret = filled.Text("clientSecret"),
+            CertificateFile = filled.Text("certificateFile"),
+            Endpoint = filled.Text("endpoint"),
+            Audience = filled.Text("audience"),
+            AuthorityHost = filled.Text("authorityHost"),
+            Spot = filled.Flag("spot"),
+            DiskType = filled.Text("diskType"),
+            Zone = filled.Text("zone"),
+            Security = filled.Text("security"),
+            PublicAddress = filled.Flag("publicAddress"),
+            CallDeadline = filled.Seconds("callSeconds"),
         };
-
-        string Text(string name) => filled[name]?.GetValue<string>() ?? "";
-
-        static double Number(JsonNode node) => double.Parse(node.ToJsonString(), CultureInfo.InvariantCulture);
     }
 
     // Holds a secret.

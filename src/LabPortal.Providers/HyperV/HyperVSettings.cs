@@ -1,4 +1,3 @@
-using System.Globalization;
 using System.Text.Json.Nodes;
 using LabPortal.Domain.Pools;
 
@@ -53,8 +52,7 @@ internal sealed record HyperVSettings
         new Setting("tpm", SettingKind.Boolean, "TPM", "Gives machines of generation 2 a virtual TPM.", Default: false),
         new Setting("nested", SettingKind.Boolean, "Nested virtualisation", "Lets guests run virtual machines of their own.", Default: false),
         new Setting("dynamicMemory", SettingKind.Boolean, "Dynamic memory", "A machine gets no more than it uses, down to a quarter of what was asked for.", Default: false),
-        new Setting("reach", SettingKind.Text, "Reach", "direct: the portal reaches machines by their address, and a machine is ready when SSH answers; none: it is ready when it runs.",
-            Default: "direct", OneOf: ["direct", "none"]),
+        CommonSettings.Reach,
         new Setting("callSeconds", SettingKind.Integer, "Deadline of a call", "After so many seconds a call that a host does not answer is given up and tried again later.", Default: 120, Min: 2, Max: 600, Unit: "s"),
     ]);
 
@@ -63,25 +61,20 @@ internal sealed record HyperVSettings
         var filled = Schema.WithDefaults(value);
         return new HyperVSettings
         {
-            Hosts = [.. filled["hosts"]!.AsArray().Select(host => new HyperVHostSettings(
-                host!["name"]!.GetValue<string>(), host["address"]!.GetValue<string>(), host["port"] is { } port ? Number(port) : 22,
-                host["hostKey"]?.GetValue<string>() ?? "", host["switch"]?.GetValue<string>() is { Length: > 0 } own ? own : Text("switch")))],
-            User = Text("user"),
-            Password = new Secret(Text("password")),
-            PrivateKey = new Secret(Text("privateKey")),
-            Images = Text("images"),
-            Folder = Text("folder"),
-            Vlan = Number(filled["vlan"]!),
-            Generation = Number(filled["generation"]!),
-            SecureBoot = Text("secureBoot") is Off ? "" : Text("secureBoot"),
-            Tpm = filled["tpm"]!.GetValue<bool>(),
-            Nested = filled["nested"]!.GetValue<bool>(),
-            DynamicMemory = filled["dynamicMemory"]!.GetValue<bool>(),
-            CallDeadline = TimeSpan.FromSeconds(Number(filled["callSeconds"]!)),
+            Hosts = filled.List("hosts", host => new HyperVHostSettings(host.Text("name"), host.Text("address"), host["port"] is not null ? host.Number("port") : 22, host.Text("hostKey"),
+                host.Text("switch") is { Length: > 0 } own ? own : filled.Text("switch"))),
+            User = filled.Text("user"),
+            Password = new Secret(filled.Text("password")),
+            PrivateKey = new Secret(filled.Text("privateKey")),
+            Images = filled.Text("images"),
+            Folder = filled.Text("folder"),
+            Vlan = filled.Number("vlan"),
+            Generation = filled.Number("generation"),
+            SecureBoot = filled.Text("secureBoot") is Off ? "" : filled.Text("secureBoot"),
+            Tpm = filled.Flag("tpm"),
+            Nested = filled.Flag("nested"),
+            DynamicMemory = filled.Flag("dynamicMemory"),
+            CallDeadline = filled.Seconds("callSeconds"),
         };
-
-        string Text(string name) => filled[name]?.GetValue<string>() ?? "";
-
-        static int Number(JsonNode node) => (int)double.Parse(node.ToJsonString(), CultureInfo.InvariantCulture);
     }
 }

@@ -19,8 +19,7 @@ internal sealed record LibvirtSettings(IReadOnlyList<LibvirtHostSettings> Hosts,
         ]),
         new Setting("storagePool", SettingKind.Text, "Storage pool", "The storage pool (a folder of files) for images, disks, seeds and logs.", Default: "default"),
         new Setting("network", SettingKind.Text, "Network", "The libvirt network that machines are joined to.", Default: "default"),
-        new Setting("reach", SettingKind.Text, "Reach", "direct: the portal reaches machines by their address, and a machine is ready when SSH answers; none: it is ready when it runs.",
-            Default: "direct", OneOf: ["direct", "none"]),
+        CommonSettings.Reach,
         new Setting("acceleration", SettingKind.Text, "Acceleration", "auto: KVM where a probe shows that guests really run with it; kvm or emulated: always so, without asking.",
             Default: Libvirt.Acceleration.Auto, OneOf: [Libvirt.Acceleration.Auto, Libvirt.Acceleration.Kvm, Libvirt.Acceleration.Emulated]),
         new Setting("callSeconds", SettingKind.Integer, "Deadline of a call", "After so many seconds a call that a host does not answer is given up and tried again later.",
@@ -32,14 +31,10 @@ internal sealed record LibvirtSettings(IReadOnlyList<LibvirtHostSettings> Hosts,
     public static LibvirtSettings Read(JsonObject value)
     {
         var filled = Schema.WithDefaults(value);
-        var pool = filled["storagePool"]!.GetValue<string>();
-        var network = filled["network"]!.GetValue<string>();
-        var hosts = filled["hosts"]!.AsArray().Select(host => new LibvirtHostSettings(
-            host!["name"]!.GetValue<string>(),
-            host["uri"]!.GetValue<string>(),
-            host["pool"]?.GetValue<string>() ?? pool,
-            host["network"]?.GetValue<string>() ?? network));
-        return new LibvirtSettings([.. hosts], filled["acceleration"]!.GetValue<string>(), TimeSpan.FromSeconds(double.Parse(filled["callSeconds"]!.ToJsonString(), System.Globalization.CultureInfo.InvariantCulture)),
-            (int)double.Parse(filled["warmStates"]!.ToJsonString(), System.Globalization.CultureInfo.InvariantCulture));
+        return new LibvirtSettings(
+            filled.List("hosts", host => new LibvirtHostSettings(host.Text("name"), host.Text("uri"), Own(host, "pool") ?? filled.Text("storagePool"), Own(host, "network") ?? filled.Text("network"))),
+            filled.Text("acceleration"), filled.Seconds("callSeconds"), filled.Number("warmStates"));
+
+        static string? Own(JsonObject host, string name) => host[name]?.GetValue<string>();
     }
 }
