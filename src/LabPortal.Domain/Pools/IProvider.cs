@@ -9,7 +9,7 @@ namespace LabPortal.Domain.Pools;
 /// One pool's way to its provider. Every call is safe to repeat, ends within the deadline of its token
 /// (<see cref="OperationCanceledException"/>), and reports a broken world as <see cref="ProviderFault"/>.
 /// What a pool can do beyond these verbs it shows by implementing one of the ability interfaces
-/// (<see cref="IPowerAbility"/>, <see cref="ISnapshotAbility"/>, <see cref="ICapacityAbility"/>, <see cref="IImagesAbility"/>, <see cref="ISerialLogAbility"/>,
+/// (<see cref="IPowerAbility"/>, <see cref="ISnapshotAbility"/>, <see cref="ICapacityAbility"/>, <see cref="IImagesAbility"/>, <see cref="IImportAbility"/>, <see cref="ISerialLogAbility"/>,
 /// <see cref="ISerialConsoleAbility"/>, <see cref="INetworkAbility"/>, <see cref="IWarmStartAbility"/>, <see cref="IScreenAbility"/>).
 /// </summary>
 public interface IProvider : IAsyncDisposable
@@ -156,12 +156,16 @@ public sealed record HostCapacity(string Host, int Cpu, long MemoryMiB, long Dis
     public string? Problem { get; init; } = ForeignText.OrNone(Problem);
 }
 
-/// <summary>Which images the pool has, and how they get there.</summary>
+/// <summary>Which images the pool has.</summary>
 public interface IImagesAbility
 {
-    /// <summary>Is the image of this binding on each host of the pool? One answer for each host.</summary>
+    /// <summary>Is the image of this binding on each host of the pool? One answer for each host; one with an empty host where the pool is a single place.</summary>
     Task<IReadOnlyList<ImagePresence>> FindAsync(ImageBinding image, CancellationToken cancellation);
+}
 
+/// <summary>Images that the portal itself can bring to a pool's hosts.</summary>
+public interface IImportAbility : IImagesAbility
+{
     /// <summary>
     /// Copies an image file to one host under the name that the binding gives it. Progress is in bytes.
     /// A cut-off import leaves nothing under that name, nor does one of a file with another digest than the binding says

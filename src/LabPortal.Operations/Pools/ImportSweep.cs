@@ -130,7 +130,7 @@ public sealed class ImportSweep(Database database, OpenPools pools, ImageFolders
             : throw new ProviderFault(FaultKind.Broken, $"The pool took the image and does not show it on {row.Host}.");
     }
 
-    private static IImagesAbility Imaging(OpenPool open) => open.Provider as IImagesAbility
+    private static IImportAbility Imaging(OpenPool open) => open.Provider as IImportAbility
         ?? throw new ProviderFault(FaultKind.Rejected, $"Pool \"{open.Pool.Name}\" takes no imports.");
 
     private sealed class Progress : IProgress<long>

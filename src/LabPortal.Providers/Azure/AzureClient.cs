@@ -13,8 +13,9 @@ using LabPortal.Domain.Pools;
 
 namespace LabPortal.Providers.Azure;
 
-/// <summary>A virtual machine as Azure shows it. <paramref name="Failure"/> is the code and the sentence of what went wrong.</summary>
-internal sealed record VirtualMachineView(string Id, string Name, string Provisioning, string Power, IReadOnlyDictionary<string, string> Tags, IReadOnlyList<string> Cards, (string Code, string Message)? Failure);
+/// <summary>A virtual machine as Azure shows it. <paramref name="Failure"/> is the code and the sentence of what went wrong; <paramref name="Disk"/> the id of its disk.</summary>
+internal sealed record VirtualMachineView(
+    string Id, string Name, string Provisioning, string Power, IReadOnlyDictionary<string, string> Tags, IReadOnlyList<string> Cards, (string Code, string Message)? Failure, string? Disk, IReadOnlyList<string> Zones);
 
 internal sealed record ResourceView(string Id, string Type, string Name, IReadOnlyDictionary<string, string> Tags);
 
@@ -22,14 +23,24 @@ internal sealed record ResourceView(string Id, string Type, string Name, IReadOn
 /// Resource Manager's calls, one method each; with <see cref="AzureRequests"/> the only file that names the SDK. Nothing long is awaited. A call that fails is a
 /// <see cref="ProviderFault"/>. The SDK repeats nothing by itself: the runner does, and counts.
 /// </summary>
-internal sealed class AzureClient
+internal sealed partial class AzureClient
 {
     // Of those that the SDK has no types of: without these it asks for them first.
     private const string NetworkVersion = "2023-09-01";
     private const string DiskVersion = "2023-04-02";
+    private const string PermissionsVersion = "2022-04-01";
+
+    private const string ImageVersion = "2023-09-01";
+    private const string GalleryVersion = "2022-08-03";
 
     private readonly AzureSettings _settings;
     private readonly ArmClient _arm;
+
+    /// <summary>For what the SDK has no method for.</summary>
+    private readonly HttpPipeline _signed;
+
+    /// <summary>For what is fetched with a signed address and must not have the token.</summary>
+    private readonly HttpPipeline _plain;
 
     /// <param name="settings">The pool's.</param>
     /// <param name="credential">Other than the settings say.</param>
@@ -43,28 +54,94 @@ internal sealed class AzureClient
         options.SetApiVersion(new ResourceType("Microsoft.Network/networkInterfaces"), NetworkVersion);
         options.SetApiVersion(new ResourceType("Microsoft.Network/publicIPAddresses"), NetworkVersion);
         options.SetApiVersion(new ResourceType("Microsoft.Compute/disks"), DiskVersion);
+        options.SetApiVersion(new ResourceType("Microsoft.Compute/snapshots"), DiskVersion);
         options.SetApiVersion(new ResourceType("Microsoft.Network/virtualNetworks/subnets"), NetworkVersion);
-        _arm = new ArmClient(credential ?? Credential(settings), settings.Subscription, options);
+        options.SetApiVersion(new ResourceType("Microsoft.Compute/images"), ImageVersion);
+        options.SetApiVersion(new ResourceType("Microsoft.Compute/galleries/images"), GalleryVersion);
+        options.SetApiVersion(new ResourceType("Microsoft.Compute/galleries/images/versions"), GalleryVersion);
+        credential ??= Credential(settings, transport);
+        _arm = new ArmClient(credential, settings.Subscription, options);
+        _signed = HttpPipelineBuilder.Build(options, new BearerTokenAuthenticationPolicy(credential, (options.Environment ?? ArmEnvironment.AzurePublicCloud).DefaultScope));
+        _plain = HttpPipelineBuilder.Build(options);
     }
+
+    private Uri Endpoint => _settings.Endpoint.Length > 0 ? new Uri(_settings.Endpoint) : ArmEnvironment.AzurePublicCloud.Endpoint;
 
     private SubscriptionResource Subscription => _arm.GetSubscriptionResource(SubscriptionResource.CreateResourceIdentifier(_settings.Subscription));
 
-    private static TokenCredential Credential(AzureSettings settings)
+    private static TokenCredential Credential(AzureSettings settings, HttpPipelineTransport? transport)
     {
-        var authority = settings.AuthorityHost.Length > 0 ? new Uri(settings.AuthorityHost) : AzureAuthorityHosts.AzurePublicCloud;
+        // Which authorities there are the public cloud tells; of a private cloud's it knows nothing.
+        var (authority, isOwn) = settings.AuthorityHost.Length > 0 ? (new Uri(settings.AuthorityHost), true) : (AzureAuthorityHosts.AzurePublicCloud, false);
         var client = settings.ClientId.Length > 0 ? settings.ClientId : null;
         return settings.Credential switch
         {
             "managed-identity" => new ManagedIdentityCredential(client is null ? ManagedIdentityId.SystemAssigned : ManagedIdentityId.FromUserAssignedClientId(client)),
-            "workload-identity" => new WorkloadIdentityCredential(new WorkloadIdentityCredentialOptions { ClientId = client, AuthorityHost = authority }),
-            "client-secret" => new ClientSecretCredential(settings.TenantId, settings.ClientId, settings.ClientSecret, new ClientSecretCredentialOptions { AuthorityHost = authority }),
-            "client-certificate" => new ClientCertificateCredential(settings.TenantId, settings.ClientId, settings.CertificateFile, new ClientCertificateCredentialOptions { AuthorityHost = authority }),
+            "workload-identity" => new WorkloadIdentityCredential(With(new WorkloadIdentityCredentialOptions { ClientId = client, DisableInstanceDiscovery = isOwn })),
+            "client-secret" => new ClientSecretCredential(settings.TenantId, settings.ClientId, settings.ClientSecret, With(new ClientSecretCredentialOptions { DisableInstanceDiscovery = isOwn })),
+            "client-certificate" => new ClientCertificateCredential(settings.TenantId, settings.ClientId, settings.CertificateFile, With(new ClientCertificateCredentialOptions { DisableInstanceDiscovery = isOwn })),
             "developer" => new ChainedTokenCredential(new AzureCliCredential(), new AzureDeveloperCliCredential(), new AzurePowerShellCredential()),
-            _ => new DefaultAzureCredential(new DefaultAzureCredentialOptions { AuthorityHost = authority, ManagedIdentityClientId = client }),
+            _ => new DefaultAzureCredential(With(new DefaultAzureCredentialOptions { ManagedIdentityClientId = client, DisableInstanceDiscovery = isOwn })),
         };
+
+        T With<T>(T options) where T : TokenCredentialOptions
+        {
+            options.AuthorityHost = authority;
+            options.Retry.MaxRetries = 0;
+            if (transport is not null) options.Transport = transport;
+            return options;
+        }
     }
 
-    public Task LookAtSubscriptionAsync(CancellationToken cancellation) => CallAsync("read the subscription", async ct => await Subscription.GetAsync(ct), cancellation);
+    /// <summary>When Azure says that it answered.</summary>
+    public Task<DateTimeOffset?> LookAtSubscriptionAsync(CancellationToken cancellation)
+        => CallAsync("read the subscription", async ct => (await Subscription.GetAsync(ct)).GetRawResponse().Headers.Date, cancellation);
+
+    /// <summary>What the portal may do in the group that the pool names, or in the subscription.</summary>
+    public Task<IReadOnlyList<AzureGrant>> GrantsAsync(CancellationToken cancellation) => CallAsync<IReadOnlyList<AzureGrant>>("read its own permissions", async ct =>
+    {
+        var found = new List<AzureGrant>();
+        var scope = _settings.ResourceGroup.Length > 0 ? $"/subscriptions/{_settings.Subscription}/resourceGroups/{_settings.ResourceGroup}" : $"/subscriptions/{_settings.Subscription}";
+        for (var page = new Uri(Endpoint, $"{scope}/providers/Microsoft.Authorization/permissions?api-version={PermissionsVersion}"); page is not null;)
+        {
+            var answer = JsonNode.Parse(await GetAsync(_signed, page, ct))!;
+            found.AddRange((answer["value"] as JsonArray ?? []).Select(grant => new AzureGrant(Texts(grant!["actions"]), Texts(grant["notActions"]))));
+            page = Uri.TryCreate(answer["nextLink"]?.ToString(), UriKind.Absolute, out var next) ? next : null;
+        }
+
+        return found;
+
+        static IReadOnlyList<string> Texts(JsonNode? list) => [.. (list as JsonArray ?? []).Select(item => item!.ToString())];
+    }, cancellation);
+
+    /// <summary>How much of each thing the subscription may have in the pool's location, and has.</summary>
+    public Task<IReadOnlyList<Allowance>> AllowancesAsync(CancellationToken cancellation) => CallAsync<IReadOnlyList<Allowance>>("read the subscription's usage", async ct =>
+    {
+        var found = new List<Allowance>();
+        await foreach (var usage in Subscription.GetUsagesAsync(new AzureLocation(_settings.Location), ct))
+            found.Add(new Allowance(usage.Name.Value, usage.Name.LocalizedValue ?? usage.Name.Value, usage.CurrentValue, usage.Limit));
+        return found;
+    }, cancellation);
+
+    /// <summary>Is it there: <c>publisher:offer:sku:version</c> of the marketplace, or a resource?</summary>
+    public Task<bool> HasImageAsync(string image, CancellationToken cancellation) => CallAsync("look for the image", async ct =>
+    {
+        if (image.Split(':') is not [var publisher, var offer, var sku, var version])
+            return await UnlessMissingAsync(async () => await _arm.GetGenericResource(new ResourceIdentifier(image)).GetAsync(ct)) is not null;
+        try
+        {
+            await foreach (var found in Subscription.GetVirtualMachineImagesAsync(new SubscriptionResourceGetVirtualMachineImagesOptions(new AzureLocation(_settings.Location), publisher, offer, sku), ct))
+            {
+                if (version is "latest" || found.Name == version) return true;
+            }
+        }
+        catch (RequestFailedException missing) when (missing.Status == 404)
+        {
+            // Publisher, offer or SKU.
+        }
+
+        return false;
+    }, cancellation);
 
     public Task<bool> HasSubnetAsync(CancellationToken cancellation) => CallAsync("read the subnet", async ct => await UnlessMissingAsync(
         async () => await _arm.GetGenericResource(new ResourceIdentifier(_settings.Subnet)).GetAsync(ct)) is not null, cancellation);
@@ -210,7 +287,8 @@ internal sealed class AzureClient
             machine.Id.ToString(), machine.Name, machine.ProvisioningState ?? "",
             statuses.Select(status => status.Code).FirstOrDefault(code => code.StartsWith("PowerState/", StringComparison.Ordinal))?["PowerState/".Length..] ?? "", Tags(machine.Tags),
             [.. (machine.NetworkProfile?.NetworkInterfaces ?? []).Select(card => card.Id.ToString())],
-            failed is null ? null : (failed.Code.Split('/')[^1], failed.Message ?? failed.DisplayStatus ?? ""));
+            failed is null ? null : (failed.Code.Split('/')[^1], failed.Message ?? failed.DisplayStatus ?? ""),
+            machine.StorageProfile?.OSDisk?.ManagedDisk?.Id?.ToString(), [.. machine.Zones]);
     }
 
     private static Dictionary<string, string> Tags(IDictionary<string, string> tags) => new(tags, StringComparer.OrdinalIgnoreCase);

@@ -19,6 +19,6 @@ public sealed class AzureKind : IProviderKind
     public IProvider Open(PoolContext pool)
     {
         var settings = AzureSettings.Read(pool.Settings);
-        return new AzureProvider(pool, settings, new AzureClient(settings), AzureProvider.RealSettling);
+        return new AzureProvider(pool, settings, new AzureClient(settings), AzureTimes.Real);
     }
 }

@@ -1,4 +1,6 @@
 using System.Globalization;
+using System.Security.Cryptography;
+using System.Text;
 using LabPortal.Domain;
 using LabPortal.Domain.Machines;
 using LabPortal.Domain.Pools;
@@ -14,6 +16,12 @@ internal static class AzureMapping
     public const string MachineTag = "labportal-machine";
     public const string GenerationTag = "labportal-generation";
     public const string TitleTag = "labportal-title";
+
+    /// <summary>Of a snapshot: which it is.</summary>
+    public const string SnapshotTag = "labportal-snapshot";
+
+    /// <summary>Of a snapshot: whether its machine ran.</summary>
+    public const string RunsTag = "labportal-runs";
 
     public const string DiskSuffix = ".disk";
     public const string CardSuffix = ".card";
@@ -38,6 +46,23 @@ internal static class AzureMapping
     };
 
     public static IReadOnlyDictionary<string, string> MachineTags(MachineSpec machine) => new Dictionary<string, string>(Tags(machine.Owner)) { [TitleTag] = Title(machine.Title) };
+
+    /// <summary>A snapshot's name has 80 characters at the most, which a whole id is too long for: the end of it, which is its random part.</summary>
+    public static string SnapshotName(Owner owner, SnapshotId snapshot) => $"{owner.ResourceName}{Owner.SnapshotSuffix}{snapshot.Value.ToString("n")[^16..]}";
+
+    public static IReadOnlyDictionary<string, string> SnapshotTags(Owner owner, SnapshotId snapshot, bool runs)
+        => new Dictionary<string, string>(Tags(owner)) { [SnapshotTag] = snapshot.Value.ToString("n"), [RunsTag] = runs ? "true" : "false" };
+
+    /// <summary>Which snapshot of this machine it is; empty where its tag and its name do not agree.</summary>
+    public static SnapshotId? ReadSnapshot(Owner owner, string name, IReadOnlyDictionary<string, string> tags)
+        => Guid.TryParseExact(tags.GetValueOrDefault(SnapshotTag), "n", out var id) && SnapshotName(owner, new SnapshotId(id)) == name ? new SnapshotId(id) : null;
+
+    /// <summary>
+    /// The disk that a revert gives the machine: the same for the same snapshot and the disk that it has now, so that a repeated revert goes on, and never one that
+    /// the guest has written on since an earlier revert.
+    /// </summary>
+    public static string DiskName(Owner owner, SnapshotId snapshot, string now)
+        => $"{owner.ResourceName}{DiskSuffix}-{Convert.ToHexStringLower(SHA256.HashData(Encoding.UTF8.GetBytes($"{snapshot.Value:n}/{now.Split('/')[^1]}")))[..12]}";
 
     public static string CustomData(MachineSpec machine)
     {

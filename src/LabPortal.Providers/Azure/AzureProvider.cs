@@ -9,18 +9,18 @@ using NodaTime;
 namespace LabPortal.Providers.Azure;
 
 /// <summary>The flow: what Resource Manager is asked, in which order, and what its answers mean. No operation is kept: the next look reads the resource itself.</summary>
-internal sealed class AzureProvider(PoolContext pool, AzureSettings settings, AzureClient client, Duration settling) : IProvider, IPowerAbility
+internal sealed partial class AzureProvider(PoolContext pool, AzureSettings settings, AzureClient client, AzureTimes times) : IProvider, IPowerAbility, ISnapshotAbility, ISerialLogAbility, IImagesAbility
 {
-    /// <summary>How long reads of Resource Manager may lag: other regions' caches are behind for some seconds.</summary>
-    public static readonly Duration RealSettling = Duration.FromSeconds(20);
-
     /// <summary>So many machines are looked at side by side.</summary>
     private const int LooksAtOnce = 8;
+
+    /// <summary>What Azure calls the allowance of all vCPUs of a subscription in a location.</summary>
+    private const string AllCores = "cores";
 
     /// <summary>What this process has just ordered: Azure may not show it yet, and that is not to be taken for its absence.</summary>
     private readonly ConcurrentDictionary<string, (string Group, Instant At)> _justMade = new();
 
-    public Duration SettlingTime => settling;
+    public Duration SettlingTime => Duration.FromTimeSpan(times.Settling);
 
     private Instant Now => pool.Time.Now();
 
@@ -29,8 +29,24 @@ internal sealed class AzureProvider(PoolContext pool, AzureSettings settings, Az
     public async Task<PoolCheck> CheckAsync(CancellationToken cancellation)
     {
         var problems = new List<PoolProblem>();
-        await LookAsync(() => client.LookAtSubscriptionAsync(cancellation));
+        DateTimeOffset? answered = null;
+        await LookAsync(async () => answered = await client.LookAtSubscriptionAsync(cancellation));
         if (problems.Count > 0) return new PoolCheck(problems);
+        if (ClockSkew.Problem("Azure", answered, pool.Time.GetUtcNow()) is { } skew) problems.Add(skew);
+        await LookAsync(async () =>
+        {
+            var grants = await client.GrantsAsync(cancellation);
+            var missing = AzurePermissions.Needed.Where(permission => AzurePermissions.MattersTo(permission, settings) && !AzurePermissions.Allows(grants, permission)).ToList();
+            if (missing.Count > 0)
+                problems.Add(new PoolProblem($"The portal's role lacks {string.Join(", ", missing)}.", null, "Give it the role of infra/azure/role-definition.json, which names each permission that is needed."));
+        });
+        IReadOnlyList<Allowance> allowances = [];
+        await LookAsync(async () =>
+        {
+            allowances = await client.AllowancesAsync(cancellation);
+            if (allowances.FirstOrDefault(allowance => allowance.Name == AllCores) is { Left: 0 } cores)
+                problems.Add(new PoolProblem($"The subscription's allowance of {cores.Title} in {settings.Location} is used up: {cores.Used} of {cores.Limit}.", null, "End labs, deallocate other machines of the subscription, or ask Azure for more (Usage + quotas)."));
+        });
         await LookAsync(async () =>
         {
             if (!await client.HasSubnetAsync(cancellation)) problems.Add(new PoolProblem($"Subnet {settings.Subnet} is not there.", null, "Correct its resource id, or make it."));
@@ -113,10 +129,13 @@ internal sealed class AzureProvider(PoolContext pool, AzureSettings settings, Az
             // One call takes all that is in it, whatever a cut-off create left.
             await client.DeleteGroupAsync(group, cancellation);
         }
-        else if (!await client.DeleteAsync(group, name, cancellation))
+        else
         {
-            foreach (var (type, suffix) in new[] { ("Microsoft.Compute/disks", AzureMapping.DiskSuffix), ("Microsoft.Network/networkInterfaces", AzureMapping.CardSuffix) })
-                await client.DeleteRestAsync($"/subscriptions/{settings.Subscription}/resourceGroups/{group}/providers/{type}/{name}{suffix}", cancellation);
+            // What is the machine's and does not go with it: snapshots, and disks that a half-done revert left.
+            foreach (var snapshot in (await client.SnapshotsAsync(group, cancellation)).Where(view => view.Name.StartsWith(name + Owner.SnapshotSuffix, StringComparison.Ordinal))) await client.DeleteRestAsync(snapshot.Id, cancellation);
+            var ordered = await client.DeleteAsync(group, name, cancellation);
+            await RemoveDisksAsync(group, reference.Owner, but: null, cancellation);
+            if (!ordered) await client.DeleteRestAsync($"/subscriptions/{settings.Subscription}/resourceGroups/{group}/providers/Microsoft.Network/networkInterfaces/{name}{AzureMapping.CardSuffix}", cancellation);
         }
 
         _justMade.TryRemove(name, out _);
@@ -129,7 +148,9 @@ internal sealed class AzureProvider(PoolContext pool, AzureSettings settings, Az
         return [.. found.Where(resource => Owner.TryReadName(pool.Installation, resource.Name, out _)).Select(resource =>
         {
             Owner.TryReadName(pool.Installation, resource.Name, out var owned);
-            return new OwnedResource(KindOf(resource), resource.Id, resource.Name, owned!.Id, owned.Generation, null);
+            // A snapshot's own name is too short for its whole id: that is in its tag.
+            var name = KindOf(resource) == ResourceKind.Snapshot && resource.Tags.GetValueOrDefault(AzureMapping.SnapshotTag) is { } snapshot ? resource.Name.Split(Owner.SnapshotSuffix)[0] + Owner.SnapshotSuffix + snapshot : resource.Name;
+            return new OwnedResource(KindOf(resource), resource.Id, name, owned!.Id, owned.Generation, null);
         })];
     }
 
@@ -150,6 +171,19 @@ internal sealed class AzureProvider(PoolContext pool, AzureSettings settings, Az
     {
         var (group, found) = await MustFindAsync(machine.Owner, cancellation);
         await client.RestartAsync(group, found.Name, cancellation);
+    }
+
+    public async Task<byte[]> ReadSerialLogAsync(ResourceRef machine, int maxBytes, CancellationToken cancellation)
+    {
+        var (group, found) = await MustFindAsync(machine.Owner, cancellation);
+        return await client.SerialLogAsync(group, found.Name, maxBytes, cancellation);
+    }
+
+    public async Task<IReadOnlyList<ImagePresence>> FindAsync(ImageBinding image, CancellationToken cancellation)
+    {
+        var wanted = image.Require("image");
+        var there = await client.HasImageAsync(AzureRequests.Known(wanted), cancellation);
+        return [new ImagePresence("", there, null, 0, there ? null : $"{wanted} is not in {settings.Location} of subscription {settings.Subscription} ({(wanted.StartsWith('/') ? "looked for by its resource id" : "looked for in the marketplace")}): correct the image's binding, or make it there.")];
     }
 
     public ValueTask DisposeAsync() => ValueTask.CompletedTask;
@@ -186,7 +220,7 @@ internal sealed class AzureProvider(PoolContext pool, AzureSettings settings, Az
     private bool WasJustMade(string name)
     {
         if (!_justMade.TryGetValue(name, out var made)) return false;
-        if (Now - made.At < settling) return true;
+        if (Now - made.At < SettlingTime) return true;
         _justMade.TryRemove(name, out _);
         return false;
     }
@@ -216,4 +250,16 @@ internal sealed class AzureProvider(PoolContext pool, AzureSettings settings, Az
     {
         if (owner.Installation != pool.Installation) throw new ProviderFault(FaultKind.Rejected, $"Machine {owner.ResourceName} belongs to another installation.");
     }
+}
+
+/// <summary>How long reads of Resource Manager may lag (other regions' caches are behind for some seconds), and how often a long change is looked at.</summary>
+internal sealed record AzureTimes(TimeSpan Settling, TimeSpan Look)
+{
+    public static readonly AzureTimes Real = new(TimeSpan.FromSeconds(20), TimeSpan.FromSeconds(3));
+}
+
+/// <summary>So much of something the subscription may have in a location, and has (<c>Usage</c> of Compute).</summary>
+internal sealed record Allowance(string Name, string Title, long Used, long Limit)
+{
+    public long Left => Math.Max(0, Limit - Used);
 }

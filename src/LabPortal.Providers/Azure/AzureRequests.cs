@@ -62,6 +62,33 @@ internal static class AzureRequests
         return data;
     }
 
+    /// <summary>Incremental: it keeps, and costs, only what is another than in the one before.</summary>
+    public static SnapshotData Snapshot(AzureSettings settings, string disk, IReadOnlyDictionary<string, string> tags)
+    {
+        var data = new SnapshotData(new AzureLocation(settings.Location)) { CreationData = new DiskCreationData(DiskCreateOption.Copy) { SourceResourceId = new ResourceIdentifier(disk) }, Incremental = true };
+        foreach (var (key, value) in tags) data.Tags[key] = value;
+        return data;
+    }
+
+    public static ManagedDiskData Disk(AzureSettings settings, string snapshot, IReadOnlyList<string> zones, IReadOnlyDictionary<string, string> tags)
+    {
+        var data = new ManagedDiskData(new AzureLocation(settings.Location))
+        {
+            Sku = new DiskSku { Name = new DiskStorageAccountType(settings.DiskType) }, CreationData = new DiskCreationData(DiskCreateOption.Copy) { SourceResourceId = new ResourceIdentifier(snapshot) },
+        };
+        foreach (var zone in zones) data.Zones.Add(zone);
+        foreach (var (key, value) in tags) data.Tags[key] = value;
+        return data;
+    }
+
+    public static VirtualMachinePatch Exchange(string name, string disk) => new()
+    {
+        StorageProfile = new VirtualMachineStorageProfile
+        {
+            OSDisk = new VirtualMachineOSDisk(DiskCreateOptionType.FromImage) { Name = name, ManagedDisk = new VirtualMachineManagedDisk { Id = new ResourceIdentifier(disk) }, DeleteOption = DiskDeleteOptionType.Delete },
+        },
+    };
+
     private static VirtualMachineNetworkInterfaceConfiguration Card(string name, AzureSettings settings)
     {
         var address = new VirtualMachineNetworkInterfaceIPConfiguration("first") { SubnetId = new ResourceIdentifier(settings.Subnet), Primary = true };
@@ -72,13 +99,13 @@ internal static class AzureRequests
         return card;
     }
 
-    private static ImageReference Image(string image)
-    {
-        if (image.StartsWith('/')) return new ImageReference { Id = new ResourceIdentifier(image) };
-        return image.Split(':') is [var publisher, var offer, var sku, var version]
-            ? new ImageReference { Publisher = publisher, Offer = offer, Sku = sku, Version = version }
-            : throw new ProviderFault(FaultKind.Rejected, $"Image {image} is neither publisher:offer:sku:version nor a resource id that begins with a slash.");
-    }
+    /// <summary>The same, where Azure can know such an image.</summary>
+    public static string Known(string image) => image.StartsWith('/') || image.Split(':').Length == 4 ? image
+        : throw new ProviderFault(FaultKind.Rejected, $"Image {image} is neither publisher:offer:sku:version nor a resource id that begins with a slash.");
+
+    private static ImageReference Image(string image) => Known(image).Split(':') is [var publisher, var offer, var sku, var version]
+        ? new ImageReference { Publisher = publisher, Offer = offer, Sku = sku, Version = version }
+        : new ImageReference { Id = new ResourceIdentifier(image) };
 
     private static string Unknown(MachineSpec machine) => machine.Seed is { Password: null, HostKey: null }
         ? throw new ProviderFault(FaultKind.Rejected, "Azure needs a first user that can sign in: add an SSH key to your profile, or have the blueprint ask for a password.")

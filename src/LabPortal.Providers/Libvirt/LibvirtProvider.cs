@@ -10,7 +10,7 @@ namespace LabPortal.Providers.Libvirt;
 
 /// <summary>The flow over a pool's hosts: what is asked of which, and what their answers mean. What is done on one host is in its calls.</summary>
 internal sealed partial class LibvirtProvider
-    : IProvider, IPowerAbility, ISnapshotAbility, ICapacityAbility, IImagesAbility, ISerialLogAbility, ISerialConsoleAbility, INetworkAbility, IWarmStartAbility, IScreenAbility
+    : IProvider, IPowerAbility, ISnapshotAbility, ICapacityAbility, IImportAbility, ISerialLogAbility, ISerialConsoleAbility, INetworkAbility, IWarmStartAbility, IScreenAbility
 {
     private const string Others = "It belongs to another installation, which alone may look after it.";
     private const int PausedByError = 5;

@@ -10,7 +10,7 @@ namespace LabPortal.Providers.Simulated;
 
 /// <summary>The flow: which calls over the simulated wire each verb of the contract makes, and what each does to the world.</summary>
 internal sealed partial class SimulatedProvider(PoolContext pool, SimulatedSettings settings, SimulatedWorld world)
-    : IProvider, IPowerAbility, ISnapshotAbility, ICapacityAbility, IImagesAbility, ISerialLogAbility, ISerialConsoleAbility, INetworkAbility, IWarmStartAbility, IScreenAbility
+    : IProvider, IPowerAbility, ISnapshotAbility, ICapacityAbility, IImportAbility, ISerialLogAbility, ISerialConsoleAbility, INetworkAbility, IWarmStartAbility, IScreenAbility
 {
     private readonly SimulatedHosts _hosts = new(pool.PoolName, settings, world);
 

@@ -24,6 +24,9 @@ public sealed class ArmPeer : IAsyncLifetime
     private readonly ConcurrentDictionary<string, Wire> _wires = new();
     private readonly ConcurrentDictionary<string, int> _versions = new();
     private readonly ConcurrentDictionary<string, int> _actions = new();
+    private readonly ConcurrentDictionary<string, (string Secret, string Token)> _applications = new();
+    private readonly ConcurrentDictionary<string, ArmWorld> _logs = new();
+    private readonly ConcurrentQueue<string> _violations = new();
     private WebApplication? _server;
     private X509Certificate2? _certificate;
     private int _lastToken;
@@ -33,6 +36,12 @@ public sealed class ArmPeer : IAsyncLifetime
 
     /// <summary>How many calls came.</summary>
     public int Calls => _calls;
+
+    /// <summary>What neither the published definitions nor the peer's own rules have: see <see cref="ArmDefinitions"/>.</summary>
+    public IReadOnlyCollection<string> Violations => _violations;
+
+    /// <summary>The peer's certificate, which clients in other processes are to believe.</summary>
+    public string CertificatePem => _certificate!.ExportCertificatePem();
 
     /// <summary>The API versions that were spoken.</summary>
     public IReadOnlyCollection<string> Versions => [.. _versions.Keys.Order()];
@@ -61,10 +70,25 @@ public sealed class ArmPeer : IAsyncLifetime
         Url = _server.Urls.Single();
     }
 
-    internal TokenCredential NewToken(ArmWorld subscription, WireFault? fault = null)
+    /// <summary>An application of the tenant <c>tenant</c> that may sign in to this subscription by its secret.</summary>
+    internal (string Client, string Secret) NewApplication(ArmWorld subscription)
+    {
+        var client = Guid.NewGuid().ToString();
+        var secret = $"secret-{Guid.NewGuid():n}-9b3e";
+        _applications[client] = (secret, NewWire(subscription, null));
+        return (client, secret);
+    }
+
+    private string NewWire(ArmWorld subscription, WireFault? fault)
     {
         var token = string.Create(CultureInfo.InvariantCulture, $"token-{Interlocked.Increment(ref _lastToken)}-9b3e");
         _wires[token] = new Wire(subscription, fault);
+        return token;
+    }
+
+    internal TokenCredential NewToken(ArmWorld subscription, WireFault? fault = null)
+    {
+        var token = NewWire(subscription, fault);
         return DelegatedTokenCredential.Create((_, _) => new AccessToken(token, DateTimeOffset.UtcNow.AddHours(1)));
     }
 
@@ -85,6 +109,18 @@ public sealed class ArmPeer : IAsyncLifetime
         var lost = false;
         try
         {
+            if (request.Path.Value!.EndsWith("/oauth2/v2.0/token", StringComparison.Ordinal))
+            {
+                await SignInAsync(context);
+                return;
+            }
+
+            if (request.Path.StartsWithSegments("/serial", out var of))
+            {
+                await PrintAsync(context, of);
+                return;
+            }
+
             if (!_wires.TryGetValue(request.Headers.Authorization.ToString().Split(' ')[^1], out var wire) || wire.Fault is WireFault.RefusedLogin)
                 throw new ArmRefusal(401, "InvalidAuthenticationToken", "The access token is invalid.");
             var call = wire.Count();
@@ -105,10 +141,26 @@ public sealed class ArmPeer : IAsyncLifetime
 
             if (!request.Query.TryGetValue("api-version", out var version)) throw new ArmRefusal(400, "MissingApiVersionParameter", "The api-version query parameter (?api-version=) is required for all requests.");
             _versions[version.ToString()] = 1;
-            _actions[ActionOf(request.Method, request.Path.Value!)] = 1;
+            var action = ActionOf(request.Method, request.Path.Value!);
+            _actions[action] = 1;
+            if (wire.Subscription.Denied.Contains(action)) throw new ArmRefusal(403, "AuthorizationFailed", $"The client does not have authorization to perform action '{action}' over scope '{request.Path}'.");
             var query = request.Query.ToDictionary(pair => pair.Key, pair => pair.Value.ToString());
-            var body = request.Method == "PUT" ? (JsonObject)(await JsonNode.ParseAsync(request.Body, cancellationToken: context.RequestAborted))! : null;
+            var body = request.Method is "PUT" or "PATCH" ? (JsonObject)(await JsonNode.ParseAsync(request.Body, cancellationToken: context.RequestAborted))! : null;
+            var type = action[..action.LastIndexOf('/')].Replace("subscriptions/resourceGroups", "resourceGroups", StringComparison.OrdinalIgnoreCase);
+            if (body is not null) Hold(type, version.ToString(), body, request.Method == "PUT" ? ArmWay.Put : ArmWay.Patch);
             var (status, answer) = wire.Subscription.Answer(request.Method, request.Path.Value!, query, body, wire.Fault is WireFault.Full);
+            if (request.Method is "GET" or "PUT" or "PATCH" && !s_noResources.Contains(type))
+            {
+                foreach (var told in answer is JsonObject { Count: <= 2 } many && many["value"] is JsonArray items ? items.Select(item => (JsonObject)item!) : [(JsonObject)answer!]) Hold(type, version.ToString(), told, ArmWay.Answer);
+            }
+
+            if (answer is JsonObject boot && boot["serialConsoleLogBlobUri"]?.ToString() is { } log)
+            {
+                var signature = Guid.NewGuid().ToString("n");
+                _logs[signature] = wire.Subscription;
+                boot["serialConsoleLogBlobUri"] = $"{Url}{log}?sig={signature}";
+            }
+
             if (answer is JsonObject page && page["nextLink"] is { } next) page["nextLink"] = $"{Url}{request.Path}{Microsoft.AspNetCore.WebUtilities.QueryHelpers.AddQueryString("", query.Where(pair => pair.Key != "$skiptoken").Append(new("$skiptoken", next.ToString()))!)}";
             if (lost)
             {
@@ -135,6 +187,39 @@ public sealed class ArmPeer : IAsyncLifetime
         }
     }
 
+    /// <summary>What the definitions of resources do not have.</summary>
+    private static readonly HashSet<string> s_noResources = new(StringComparer.OrdinalIgnoreCase)
+    {
+        "Microsoft.Resources/subscriptions", "Microsoft.Resources/subscriptions/resources", "Microsoft.Compute/locations/vmSizes", "Microsoft.Compute/locations/usages", "Microsoft.Authorization/permissions",
+        "Microsoft.Compute/locations/publishers/artifacttypes/offers/skus/versions",
+    };
+
+    private void Hold(string type, string version, JsonObject body, ArmWay way)
+    {
+        foreach (var wrong in ArmDefinitions.Shared.Check(type, version, body, way)) _violations.Enqueue($"{way} {version} {wrong}");
+    }
+
+    /// <summary>OAuth 2.0 client credentials, as Microsoft Entra has them ("Microsoft identity platform and the OAuth 2.0 client credentials flow").</summary>
+    private async Task SignInAsync(HttpContext context)
+    {
+        var form = await context.Request.ReadFormAsync(context.RequestAborted);
+        var known = _applications.TryGetValue(form["client_id"].ToString(), out var application) && application.Secret == form["client_secret"].ToString();
+        if (!context.Request.Path.StartsWithSegments("/tenant") || form["grant_type"] != "client_credentials" || !form["scope"].ToString().StartsWith($"{Url}/.default", StringComparison.Ordinal)) _violations.Enqueue($"sign-in: {context.Request.Path} {form["grant_type"]} {form["scope"]}");
+        context.Response.StatusCode = known ? 200 : 401;
+        await WriteAsync(context, known
+            ? new JsonObject { ["token_type"] = "Bearer", ["expires_in"] = 3599, ["ext_expires_in"] = 3599, ["access_token"] = application.Token }
+            : new JsonObject { ["error"] = "invalid_client", ["error_description"] = "AADSTS7000215: Invalid client secret provided." });
+    }
+
+    /// <summary>A blob behind a signed address, which gets no token.</summary>
+    private async Task PrintAsync(HttpContext context, string of)
+    {
+        if (context.Request.Headers.Authorization.Count > 0) _violations.Enqueue("a token was sent to a signed address");
+        if (!_logs.TryGetValue(context.Request.Query["sig"].ToString(), out var world)) context.Response.StatusCode = 403;
+        else if (world.Find(of) is null) context.Response.StatusCode = 404;
+        else await context.Response.WriteAsync(world.PrintedBy(of), context.RequestAborted);
+    }
+
     /// <summary>learn.microsoft.com, "Azure permissions": the type of the resource, and what is done to it.</summary>
     private static string ActionOf(string method, string path)
     {
@@ -147,7 +232,7 @@ public sealed class ArmPeer : IAsyncLifetime
             _ when parts[2] == "resources" => ("Microsoft.Resources/subscriptions/resources", ""),
             _ => ("Microsoft.Resources/subscriptions/resourceGroups", ""),
         };
-        return method switch { "GET" => $"{type}/read", "PUT" => $"{type}/write", "DELETE" => $"{type}/delete", _ => $"{type}/{verb}/action" };
+        return method switch { "GET" => $"{type}/read", "PUT" or "PATCH" => $"{type}/write", "DELETE" => $"{type}/delete", _ => $"{type}/{verb}/action" };
     }
 
     private static Task WriteAsync(HttpContext context, JsonNode answer)

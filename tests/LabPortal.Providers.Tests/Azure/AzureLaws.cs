@@ -5,6 +5,7 @@ using LabPortal.Domain.Machines;
 using LabPortal.Domain.Pools;
 using LabPortal.Providers.Azure;
 using LabPortal.Testing;
+using Microsoft.Extensions.Time.Testing;
 using Xunit;
 
 namespace LabPortal.Providers.Tests.Azure;
@@ -118,7 +119,98 @@ public sealed class AzureLaws(ArmPeer peer) : IClassFixture<ArmPeer>, IDisposabl
         var check = await provider.CheckAsync(Cancellation);
         Assert.Equal([$"Subnet {ArmWorld.Subnet}-lost is not there.", "Size Standard_Vast is not in testwest."], check.Problems.Select(problem => problem.What));
         Assert.Equal([true, false], check.Problems.Select(problem => problem.Blocks));
+
+        foreach (var action in new[] { "Microsoft.Compute/virtualMachines/write", "Microsoft.Compute/disks/delete", "Microsoft.Network/publicIPAddresses/write" }) _subscription.Denied.Add(action);
+        _subscription.CoresUsed = 20;
+        var clock = new FakeTimeProvider(DateTimeOffset.UtcNow.AddMinutes(-3));
+        await using var second = AzurePools.Open(peer, _subscription, _installation, _folder.Path, time: clock);
+        check = await second.CheckAsync(Cancellation);
+        Assert.Equal(
+            [
+                "The portal's clock is 3 minutes behind that of Azure.", "The portal's role lacks Microsoft.Compute/disks/delete, Microsoft.Compute/virtualMachines/write.",
+                "The subscription's allowance of Total Regional vCPUs in testwest is used up: 20 of 20.",
+            ], check.Problems.Select(problem => problem.What));
+        Assert.Equal([false, true, true], check.Problems.Select(problem => problem.Blocks));
     }
+
+    [Theory]
+    [InlineData("*", "", true)]
+    [InlineData("Microsoft.Compute/*", "", true)]
+    [InlineData("*/write", "", true)]
+    [InlineData("microsoft.compute/*/write", "", true)]
+    [InlineData("Microsoft.Compute/virtualMachines/write", "", true)]
+    [InlineData("Microsoft.Compute/*/read", "", false)]
+    [InlineData("Microsoft.Compute/virtualMachines/writ", "", false)]
+    [InlineData("*/virtualMachines/*/write", "", false)]
+    [InlineData("*", "Microsoft.Compute/virtualMachines/*", false)]
+    [InlineData("*", "Microsoft.Compute/disks/*", true)]
+    public void A_grant_allows_what_its_actions_match_and_its_exceptions_do_not(string action, string not, bool allows)
+        => Assert.Equal(allows, AzurePermissions.Allows([new AzureGrant([action], not.Length > 0 ? [not] : [])], "Microsoft.Compute/virtualMachines/write"));
+
+    [Fact]
+    public async Task A_serial_log_is_its_end_fetched_without_the_token()
+    {
+        await using var provider = Open();
+        var machine = NewMachine();
+        await RunAsync(provider, machine);
+        var log = (ISerialLogAbility)provider;
+        _subscription.Printed = "";
+        Assert.Empty(await log.ReadSerialLogAsync(machine.Reference, 100, Cancellation));
+        _subscription.Printed = string.Concat(Enumerable.Range(0, 100_000).Select(i => $"line {i}\n"));
+        Assert.Equal(_subscription.Printed[^500..], Encoding.UTF8.GetString(await log.ReadSerialLogAsync(machine.Reference, 500, Cancellation)));
+        _subscription.Printed = "short";
+        Assert.Equal("short", Encoding.UTF8.GetString(await log.ReadSerialLogAsync(machine.Reference, 500, Cancellation)));
+    }
+
+    [Fact]
+    public async Task A_revert_gives_the_machine_a_disk_of_the_snapshot_and_leaves_no_other()
+    {
+        await using var provider = Open(more: $$"""{"resourceGroup": "{{AzurePools.FixedGroup}}"}""");
+        _subscription.Answer("PUT", $"/subscriptions/{ArmWorld.Subscription}/resourceGroups/{AzurePools.FixedGroup}", new Dictionary<string, string>(), [], full: false);
+        var (machine, snapshots, snapshot) = (NewMachine(), (ISnapshotAbility)provider, new SnapshotId(Ids.New(TimeProvider.System)));
+        await RunAsync(provider, machine);
+        await snapshots.TakeSnapshotAsync(machine.Reference, snapshot, Cancellation);
+        var had = new HashSet<string> { Disk() };
+        for (var again = 0; again < 3; again++)
+        {
+            await snapshots.RevertAsync(machine.Reference, snapshot, Cancellation);
+            // Never one that the guest has written on.
+            Assert.True(had.Add(Disk()));
+            Assert.EndsWith($"/snapshots/{AzureMapping.SnapshotName(machine.Owner, snapshot)}", _subscription.Find(Disk())!.Body["properties"]!["creationData"]!["sourceResourceId"]!.ToString(), StringComparison.Ordinal);
+            await EventuallyAsync(() => Task.FromResult(Assert.Single(_subscription.Everything(), thing => thing.Type == "Microsoft.Compute/disks")));
+        }
+
+        await GoneAsync(provider, machine);
+        await EventuallyAsync(() => Task.FromResult(Assert.Single(_subscription.Everything())));
+
+        string Disk() => Machine()["properties"]!["storageProfile"]!["osDisk"]!["managedDisk"]!["id"]!.GetValue<string>();
+    }
+
+    /// <summary>As a pool of a private cloud is set up: its own authority, an application's secret.</summary>
+    [Fact]
+    public async Task A_client_secret_signs_in_at_the_pools_own_authority()
+    {
+        var (client, secret) = peer.NewApplication(_subscription);
+        var settings = AzurePools.Settings(peer, $$"""{"credential": "client-secret", "tenantId": "tenant", "clientId": "{{client}}", "clientSecret": "{{secret}}", "authorityHost": "{{peer.Url}}"}""");
+        foreach (var (given, problems) in new[] { (secret, 0), ("wrong", 1) })
+        {
+            settings["clientSecret"] = given;
+            var read = AzureSettings.Read(settings);
+            await using var provider = new AzureProvider(new PoolContext(_installation, "pool", settings, _folder.Path, TimeProvider.System), read, new AzureClient(read, transport: peer.NewTransport(harmed: false)), AzureTimes.Real);
+            var check = await provider.CheckAsync(Cancellation);
+            Assert.Equal(problems, check.Problems.Count);
+            Assert.All(check.Problems, problem => Assert.StartsWith("The portal cannot sign in to Azure: ", problem.What, StringComparison.Ordinal));
+        }
+    }
+
+    /// <summary>What holds the peer holds something: the definitions refuse what is none of theirs.</summary>
+    [Theory]
+    [InlineData("""{"location": "x", "properties": {"hardwareProfile": {"vmSize": "a"}, "sise": 1}}""", "Microsoft.Compute/virtualMachines: .properties.sise is unknown")]
+    [InlineData("""{"location": "x", "properties": {"provisioningState": "a"}}""", "Microsoft.Compute/virtualMachines: .properties.provisioningState is only read")]
+    [InlineData("""{"properties": {}}""", "Microsoft.Compute/virtualMachines: .location is missing")]
+    [InlineData("""{"location": "x", "zones": "1"}""", "Microsoft.Compute/virtualMachines: .zones is \"1\", not of ArrayType")]
+    public void The_definitions_refuse_what_is_none_of_theirs(string body, string wrong)
+        => Assert.Equal([wrong], ArmDefinitions.Shared.Check("Microsoft.Compute/virtualMachines", "2023-07-01", (JsonObject)JsonNode.Parse(body)!, ArmWay.Put));
 
     [Theory]
     [InlineData("SkuNotAvailable", "", 409, FaultKind.NoCapacity)]
@@ -153,6 +245,12 @@ public sealed class AzureLaws(ArmPeer peer) : IClassFixture<ArmPeer>, IDisposabl
             await EventuallyAsync(async () => Assert.Equal(PowerState.Stopped, Assert.IsType<Observation.Present>(Assert.Single(await provider.ObserveAsync([machine.Reference], Cancellation))).Power));
             await power.StartAsync(machine.Reference, Cancellation);
             await provider.CheckAsync(Cancellation);
+            var (snapshots, snapshot) = ((ISnapshotAbility)provider, new SnapshotId(Ids.New(TimeProvider.System)));
+            await snapshots.TakeSnapshotAsync(machine.Reference, snapshot, Cancellation);
+            await snapshots.RevertAsync(machine.Reference, snapshot, Cancellation);
+            await snapshots.DeleteSnapshotAsync(machine.Reference, snapshot, Cancellation);
+            await ((ISerialLogAbility)provider).ReadSerialLogAsync(machine.Reference, 100, Cancellation);
+            foreach (var image in new[] { ArmWorld.GoldenImage, "debian:debian-12:12-gen2:latest" }) await ((IImagesAbility)provider).FindAsync(machine.Image with { Settings = new Dictionary<string, string> { ["image"] = image } }, Cancellation);
             await GoneAsync(provider, machine);
         }
 
@@ -162,11 +260,12 @@ public sealed class AzureLaws(ArmPeer peer) : IClassFixture<ArmPeer>, IDisposabl
         // What Azure asks for itself when it makes a machine with its disk, card and address ("Deploy a virtual machine", permissions).
         string[] linked =
         [
-            "Microsoft.Compute/disks/write", "Microsoft.Network/networkInterfaces/join/action", "Microsoft.Network/networkInterfaces/write", "Microsoft.Network/networkSecurityGroups/join/action",
-            "Microsoft.Network/publicIPAddresses/delete", "Microsoft.Network/publicIPAddresses/join/action", "Microsoft.Network/publicIPAddresses/read", "Microsoft.Network/publicIPAddresses/write", "Microsoft.Network/virtualNetworks/subnets/join/action",
+            "Microsoft.Compute/disks/beginGetAccess/action", "Microsoft.Compute/snapshots/beginGetAccess/action", "Microsoft.Compute/galleries/images/read", "Microsoft.Compute/galleries/images/versions/read", "Microsoft.Network/networkInterfaces/join/action", "Microsoft.Network/networkInterfaces/write", "Microsoft.Network/networkSecurityGroups/join/action",
+            "Microsoft.Network/publicIPAddresses/delete", "Microsoft.Network/publicIPAddresses/join/action", "Microsoft.Network/publicIPAddresses/write", "Microsoft.Network/virtualNetworks/subnets/join/action",
         ];
         var role = JsonNode.Parse(await File.ReadAllTextAsync(Path.Combine(Repository.Root, "infra/azure/role-definition.json"), Cancellation))!;
         Assert.Equal(peer.Actions.Union(linked).Order(StringComparer.Ordinal), role["Actions"]!.AsArray().Select(action => action!.GetValue<string>()).Order(StringComparer.Ordinal));
+        Assert.Equal(AzurePermissions.Needed, role["Actions"]!.AsArray().Select(action => action!.GetValue<string>()));
         TestContext.Current.TestOutputHelper?.WriteLine($"API versions: {string.Join(", ", peer.Versions)}");
     }
 
@@ -236,5 +335,9 @@ public sealed class AzureLaws(ArmPeer peer) : IClassFixture<ArmPeer>, IDisposabl
         null, "web-1", "lab web", new ImageBinding("tiny", "1", new Dictionary<string, string> { ["image"] = "debian:debian-12:12-gen2:latest" }), Cpu: 1, MemoryMiB: 512, DiskGiB: 1,
         new GuestSeed("ada", ["ssh-ed25519 AAAA"], null, new Dictionary<string, object>()));
 
-    public void Dispose() => _folder.Dispose();
+    public void Dispose()
+    {
+        Assert.Empty(peer.Violations);
+        _folder.Dispose();
+    }
 }

@@ -32,7 +32,7 @@ public class LibvirtConformance(LibvirtPeer peer) : ProviderConformance
     protected override bool CutsBeforeEffect => false;
 
     protected override IReadOnlySet<Type> Abilities { get; } =
-        new HashSet<Type> { typeof(IPowerAbility), typeof(ISnapshotAbility), typeof(ICapacityAbility), typeof(IImagesAbility), typeof(ISerialLogAbility), typeof(ISerialConsoleAbility), typeof(INetworkAbility), typeof(IWarmStartAbility), typeof(IScreenAbility) };
+        new HashSet<Type> { typeof(IPowerAbility), typeof(ISnapshotAbility), typeof(ICapacityAbility), typeof(IImagesAbility), typeof(IImportAbility), typeof(ISerialLogAbility), typeof(ISerialConsoleAbility), typeof(INetworkAbility), typeof(IWarmStartAbility), typeof(IScreenAbility) };
 
     protected override IReadOnlyDictionary<Type, string> CannotHave { get; } = new Dictionary<Type, string>
     {

@@ -20,7 +20,7 @@ public class SimulatedConformance : ProviderConformance
     protected override int FewestWireCallsOfACreate => 4;
 
     protected override IReadOnlySet<Type> Abilities { get; } =
-        new HashSet<Type> { typeof(IPowerAbility), typeof(ISnapshotAbility), typeof(ICapacityAbility), typeof(IImagesAbility), typeof(ISerialLogAbility), typeof(ISerialConsoleAbility), typeof(INetworkAbility), typeof(IWarmStartAbility), typeof(IScreenAbility) };
+        new HashSet<Type> { typeof(IPowerAbility), typeof(ISnapshotAbility), typeof(ICapacityAbility), typeof(IImagesAbility), typeof(IImportAbility), typeof(ISerialLogAbility), typeof(ISerialConsoleAbility), typeof(INetworkAbility), typeof(IWarmStartAbility), typeof(IScreenAbility) };
 
     protected override ImageBinding Image => new("tiny", "1", new Dictionary<string, string>());
 
