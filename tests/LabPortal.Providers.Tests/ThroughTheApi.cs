@@ -4,6 +4,7 @@ using LabPortal.Domain;
 using LabPortal.Domain.Machines;
 using LabPortal.Domain.Pools;
 using LabPortal.Providers.Tests.Aws;
+using LabPortal.Providers.Tests.Azure;
 using LabPortal.Providers.Tests.HyperV;
 using LabPortal.Testing;
 using Xunit;
@@ -11,14 +12,15 @@ using Xunit;
 namespace LabPortal.Providers.Tests;
 
 /// <summary>The built portal, as its users have it, over peers of several kinds: people ask for the same blueprint on each, and do not see which it is.</summary>
-public sealed class ThroughTheApi(Ec2Peer ec2, HyperVPeer hyperV) : IClassFixture<Ec2Peer>, IClassFixture<HyperVPeer>, IDisposable
+public sealed class ThroughTheApi(Ec2Peer ec2, ArmPeer arm, HyperVPeer hyperV) : IClassFixture<Ec2Peer>, IClassFixture<ArmPeer>, IClassFixture<HyperVPeer>, IDisposable
 {
     private static readonly TimeSpan s_patience = TimeSpan.FromMinutes(5);
-    private static readonly string[] s_pools = ["aws", "hyper-v", "simulated"];
+    private static readonly string[] s_pools = ["aws", "azure", "hyper-v", "simulated"];
 
     private readonly TestFolder _folder = new();
     private readonly HyperVFolder _host = new();
     private readonly Ec2World _account = new();
+    private readonly ArmWorld _subscription = new();
 
     private static CancellationToken Cancellation => TestContext.Current.CancellationToken;
 
@@ -32,7 +34,9 @@ public sealed class ThroughTheApi(Ec2Peer ec2, HyperVPeer hyperV) : IClassFixtur
     public async Task One_blueprint_lives_on_each_kind_of_pool_and_leaves_only_what_others_put_there()
     {
         var before = await NeighboursAsync();
-        await using var portal = await PortalProcess.StartAsync(_folder["data"]);
+        // The machine believes the peer's certificate as it would that of a private cloud.
+        await File.WriteAllTextAsync(_folder["azure.pem"], arm.CertificatePem, Cancellation);
+        await using var portal = await PortalProcess.StartAsync(_folder["data"], more: new Dictionary<string, string> { ["SSL_CERT_FILE"] = _folder["azure.pem"] });
         using var client = portal.Client();
         (await client.ApplyAsync(await YamlAsync(), cancellation: Cancellation)).Must(200);
         foreach (var pool in s_pools)
@@ -45,6 +49,7 @@ public sealed class ThroughTheApi(Ec2Peer ec2, HyperVPeer hyperV) : IClassFixtur
 
         Assert.Equal(before.Order(), Everything().Order());
         Assert.Empty(ec2.Violations);
+        Assert.Empty(arm.Violations);
     }
 
     private static async Task LiveAsync(PortalClient client, string pool)
@@ -82,8 +87,9 @@ public sealed class ThroughTheApi(Ec2Peer ec2, HyperVPeer hyperV) : IClassFixtur
     {
         var theirs = new InstallationId(Ids.New(TimeProvider.System));
         await using var aws = AwsPools.Open(ec2.Url, ec2.NewKey(_account), theirs, _folder.Path);
+        await using var azure = AzurePools.Open(arm, _subscription, theirs, _folder.Path);
         await using var windows = await hyperV.OpenAsync(_host, theirs);
-        foreach (var (provider, key, value) in new[] { (aws, "ami", "ami-00000001"), (windows, "vhdx", "tiny.vhdx") })
+        foreach (var (provider, key, value) in new[] { (aws, "ami", "ami-00000001"), (azure, "image", ArmWorld.GoldenImage), (windows, "vhdx", "tiny.vhdx") })
         {
             var machine = new MachineSpec(new Owner(theirs, new LabId(Ids.New(TimeProvider.System)), new MachineId(Ids.New(TimeProvider.System)), 1), null, "theirs", "of others",
                 new ImageBinding("tiny", "1", new Dictionary<string, string> { [key] = value }), 1, 256, 1, new GuestSeed("ada", [], new Secret("of-others"), new Dictionary<string, object>()));
@@ -91,11 +97,11 @@ public sealed class ThroughTheApi(Ec2Peer ec2, HyperVPeer hyperV) : IClassFixtur
         }
 
         var all = Everything();
-        Assert.InRange(all.Count, 5, 20);
+        Assert.InRange(all.Count, 9, 20);
         return all;
     }
 
-    private IReadOnlyList<string> Everything() => [.. _account.Everything().Select(thing => $"{thing.Kind} {thing.Id} {thing.Name}"), .. _host.Everything().Select(thing => thing.ToString())];
+    private IReadOnlyList<string> Everything() => [.. _account.Everything().Select(thing => $"{thing.Kind} {thing.Id} {thing.Name}"), .. _subscription.Everything().Select(thing => thing.Id), .. _host.Everything().Select(thing => thing.ToString())];
 
     private async Task<string> YamlAsync()
     {
@@ -104,7 +110,14 @@ public sealed class ThroughTheApi(Ec2Peer ec2, HyperVPeer hyperV) : IClassFixtur
         (settings["privateKey"], settings["reach"]) = (new JsonObject { ["file"] = _folder["hyper-v.key"] }, "none");
         var access = ec2.NewKey(_account);
         await File.WriteAllTextAsync(_folder["aws.key"], access.Secret, Cancellation);
+        var (application, secret) = arm.NewApplication(_subscription);
+        await File.WriteAllTextAsync(_folder["azure.secret"], secret, Cancellation);
         return $$"""
+            kind: Pool
+            name: azure
+            provider: azure
+            settings: { subscription: {{ArmWorld.Subscription}}, location: {{ArmWorld.Location}}, subnet: {{ArmWorld.Subnet}}, endpoint: "{{arm.Url}}", authorityHost: "{{arm.Url}}", credential: client-secret, tenantId: tenant, clientId: {{application}}, clientSecret: { file: {{_folder["azure.secret"]}} }, sizes: [{ size: Standard_B1s, cpu: 1, memoryMiB: 1024 }], reach: none }
+            ---
             kind: Pool
             name: hyper-v
             provider: hyper-v
@@ -123,7 +136,7 @@ public sealed class ThroughTheApi(Ec2Peer ec2, HyperVPeer hyperV) : IClassFixtur
             kind: Image
             name: tiny
             os: linux
-            bindings: { simulated: {}, aws: { ami: ami-00000001 }, hyper-v: { vhdx: tiny.vhdx } }
+            bindings: { simulated: {}, azure: { image: "debian:debian-12:12-gen2:latest" }, aws: { ami: ami-00000001 }, hyper-v: { vhdx: tiny.vhdx } }
             ---
             kind: Blueprint
             name: one

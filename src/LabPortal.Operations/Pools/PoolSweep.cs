@@ -69,6 +69,12 @@ public sealed class PoolSweep(Database database, OpenPools pools, TimeProvider t
             }
 
             if (open.Provider is IImagesAbility imaging) images.AddRange(await FindImagesAsync(open.Pool, imaging, deadline.Token));
+            // Where the portal can bring an image, the page of images says what is missing, and has the button.
+            if (open.Provider is not IImportAbility)
+            {
+                problems.AddRange(images.Where(image => image.State == PresenceState.Missing)
+                    .Select(image => new PoolProblem($"Image {image.Image} {image.Version} is not there.", image.Host.Length > 0 ? image.Host : null, image.Note ?? "Correct the image's binding.", Blocks: false)));
+            }
         }
         catch (ProviderFault fault)
         {

@@ -31,7 +31,7 @@ internal sealed record ImageView(string Id, string RootDevice, int GiB);
 /// EC2's calls, one method each; with <see cref="AwsRequests"/> the only file that names the SDK. A call that fails is a <see cref="ProviderFault"/>. The SDK repeats
 /// nothing by itself: the runner does, and counts.
 /// </summary>
-internal sealed class AwsClient : IDisposable
+internal sealed partial class AwsClient : IDisposable
 {
     private readonly AmazonEC2Client _ec2;
     private readonly AwsSettings _settings;
@@ -43,7 +43,14 @@ internal sealed class AwsClient : IDisposable
         if (settings.ServiceUrl.Length > 0) config.ServiceURL = settings.ServiceUrl;
         else config.RegionEndpoint = RegionEndpoint.GetBySystemName(settings.Region);
         _ec2 = Credentials(settings) is { } credentials ? new AmazonEC2Client(credentials, config) : new AmazonEC2Client(config);
+        _ec2.AfterResponseEvent += (_, answer) =>
+        {
+            if (answer is WebServiceResponseEventArgs { ResponseHeaders: { } headers } && headers.TryGetValue("Date", out var date) && DateTimeOffset.TryParse(date, CultureInfo.InvariantCulture, out var at)) AnsweredAt = at;
+        };
     }
+
+    /// <summary>When EC2 says that it last answered.</summary>
+    public DateTimeOffset? AnsweredAt { get; private set; }
 
     /// <summary>Empty for the SDK's own chain.</summary>
     private static AWSCredentials? Credentials(AwsSettings settings)

@@ -1,9 +1,10 @@
+using System.Text.RegularExpressions;
 using LabPortal.Domain.Pools;
 
 namespace LabPortal.Providers.Aws;
 
 /// <summary>What EC2 says → a fault: its kind, and a sentence (Amazon EC2 API Reference, "Error codes").</summary>
-internal static class AwsFaults
+internal static partial class AwsFaults
 {
     public const string TokenTaken = "IdempotentParameterMismatch";
 
@@ -35,7 +36,7 @@ internal static class AwsFaults
         if (s_throttled.Contains(code))
             return new ProviderFault(FaultKind.Throttled, $"AWS asks to slow down ({action}): {said}", cause, retryAfter ?? TimeSpan.FromSeconds(5));
         if (code == "RequestExpired") return new ProviderFault(FaultKind.Unauthorized, $"The portal's clock is not that of AWS, which refuses {action}: {said} Set the clock of the portal's machine.", cause);
-        if (code == "UnauthorizedOperation") return new ProviderFault(FaultKind.Unauthorized, $"The credentials may not do ec2:{action}; give them that permission (infra/aws/iam-policy.json has all that are needed).", cause);
+        if (code == "UnauthorizedOperation") return new ProviderFault(FaultKind.Unauthorized, $"The credentials may not do {ActionOf(action, message)}; give them that permission (infra/aws/iam-policy.json has all that are needed).", cause);
         if (s_unauthorized.Contains(code)) return new ProviderFault(FaultKind.Unauthorized, $"AWS refuses the credentials for {action}: {said}", cause);
         if (s_noCapacity.Contains(code)) return new ProviderFault(FaultKind.NoCapacity, $"AWS has no room for it ({action}): {said}", cause);
         if (s_passing.Contains(code) || status >= 500) return new ProviderFault(FaultKind.Transient, $"AWS could not do {action} now: {said}", cause);
@@ -47,6 +48,12 @@ internal static class AwsFaults
     public static ProviderFault Late(string action, TimeSpan deadline, Exception cause) => new(FaultKind.Transient, $"AWS did not answer {action} within {deadline.TotalSeconds:0.#} s.", cause);
 
     public static ProviderFault NoCredentials(Exception cause) => new(FaultKind.Unauthorized, "The portal has no credentials for AWS. Give the pool an access key, or the portal's machine a profile or role.", cause);
+
+    /// <summary>The permission that was missing for this action: it may be that of another, which EC2 does along (<c>ec2:CreateTags</c>).</summary>
+    public static string ActionOf(string action, string message) => Permission().Match(message) is { Success: true } named ? named.Groups[1].Value : $"ec2:{action}";
+
+    [GeneratedRegex("to perform: ([a-z0-9]{1,20}:[A-Za-z]{1,60})", RegexOptions.CultureInvariant, 100)]
+    private static partial Regex Permission();
 
     private static string Clean(string message)
     {

@@ -8,7 +8,7 @@ using NodaTime;
 namespace LabPortal.Providers.Aws;
 
 /// <summary>The flow: what EC2 is asked, in which order, and what its answers mean.</summary>
-internal sealed partial class AwsProvider(PoolContext pool, AwsSettings settings, AwsTimes times) : IProvider, IPowerAbility, ISnapshotAbility, ISerialLogAbility
+internal sealed partial class AwsProvider(PoolContext pool, AwsSettings settings, AwsTimes times) : IProvider, IPowerAbility, ISnapshotAbility, ISerialLogAbility, IImagesAbility
 {
     /// <summary>So many values a filter takes (EC2 API reference, "Filter").</summary>
     private const int MostValues = 200;
@@ -25,14 +25,25 @@ internal sealed partial class AwsProvider(PoolContext pool, AwsSettings settings
     public async Task<PoolCheck> CheckAsync(CancellationToken cancellation)
     {
         var problems = new List<PoolProblem>();
-        await LookAsync(async () => await _client.InstancesAsync(AwsMapping.InstallationTag, [pool.Installation.ToString()], cancellation));
+        IReadOnlyList<InstanceView> ours = [];
+        await LookAsync(async () => ours = await _client.InstancesAsync(AwsMapping.InstallationTag, [pool.Installation.ToString()], cancellation));
         if (problems.Count > 0) return new PoolCheck(problems);
+        if (ClockSkew.Problem("AWS", _client.AnsweredAt, pool.Time.GetUtcNow()) is { } skew) problems.Add(skew);
         await LookAsync(async () => Missing("Subnet", settings.Subnets, await _client.SubnetsAsync(cancellation), "Correct its id, or the region."));
         await LookAsync(async () => Missing("Security group", settings.SecurityGroups, await _client.SecurityGroupsAsync(cancellation), "Correct its id, or the region."));
         await LookAsync(async () => Missing("Instance type", [.. settings.InstanceTypes.Select(size => size.Type).Distinct()], await _client.InstanceTypesAsync(cancellation), "Take it out of the list, or choose a region that has it.", blocks: false));
         await LookAsync(async () => await _client.VolumesAsync(AwsMapping.NameTag, "-", cancellation));
         await LookAsync(async () => await _client.SnapshotsAsync(AwsMapping.NameTag, "-", cancellation));
         await LookAsync(async () => await _client.CardsAsync(AwsMapping.NameTag, "-", cancellation));
+        if (!problems.Exists(problem => problem.Blocks))
+        {
+            await LookAsync(async () =>
+            {
+                var missing = await _client.MissingPermissionsAsync(pool.Installation, ours.FirstOrDefault(instance => !instance.IsLeaving), cancellation);
+                if (missing.Count > 0) problems.Add(new PoolProblem($"The credentials may not do {string.Join(", ", missing)}.", null, "Give them the policy of infra/aws/iam-policy.json, which names each permission that is needed."));
+            });
+        }
+
         return new PoolCheck(problems);
 
         async Task LookAsync(Func<Task> look)
@@ -77,9 +88,7 @@ internal sealed partial class AwsProvider(PoolContext pool, AwsSettings settings
         if (machine.Cards.Any(card => card.Network is not null)) throw new ProviderFault(FaultKind.Rejected, "An AWS pool has no networks of a lab's own.");
         var types = AwsMapping.TypesFor(machine, settings);
         if (await FindAsync(machine.Owner, cancellation) is not null) return;
-        var (ami, owner) = (machine.Image.Require("ami"), machine.Image.Settings.GetValueOrDefault("owner") ?? "self");
-        var image = await _client.ImageAsync(ami, owner, cancellation)
-            ?? throw new ProviderFault(FaultKind.Rejected, $"Image {ami} is not in {settings.Region} (looked for by {(ami.StartsWith("ami-", StringComparison.Ordinal) ? "id" : $"name among those of {owner}")}).");
+        var image = await ImageAsync(machine.Image, cancellation) ?? throw new ProviderFault(FaultKind.Rejected, Missing(machine.Image) + ".");
 
         // One token for all: where an earlier call made it with another type or subnet and its answer was lost, this one is told so, and goes on to that.
         ProviderFault? full = null;
@@ -163,6 +172,12 @@ internal sealed partial class AwsProvider(PoolContext pool, AwsSettings settings
         return log.Length <= maxBytes ? log : log[^maxBytes..];
     }
 
+    public async Task<IReadOnlyList<ImagePresence>> FindAsync(ImageBinding image, CancellationToken cancellation)
+    {
+        var there = await ImageAsync(image, cancellation) is not null;
+        return [new ImagePresence("", there, null, 0, there ? null : $"{Missing(image)}: correct the image's binding, or copy the image there.")];
+    }
+
     public ValueTask DisposeAsync()
     {
         _client.Dispose();
@@ -170,6 +185,13 @@ internal sealed partial class AwsProvider(PoolContext pool, AwsSettings settings
     }
 
     public override string ToString() => $"AWS pool {pool.PoolName} in {settings.Region}";
+
+    private Task<ImageView?> ImageAsync(ImageBinding image, CancellationToken cancellation) => _client.ImageAsync(image.Require("ami"), OwnerOf(image), cancellation);
+
+    private string Missing(ImageBinding image) => image.Require("ami") is var ami && ami.StartsWith("ami-", StringComparison.Ordinal)
+        ? $"Image {ami} is not in {settings.Region} (looked for by id)" : $"Image {ami} is not in {settings.Region} (looked for by name among those of {OwnerOf(image)})";
+
+    private static string OwnerOf(ImageBinding image) => image.Settings.GetValueOrDefault("owner") ?? "self";
 
     private Observation Seen(ResourceRef reference, InstanceView? instance)
     {

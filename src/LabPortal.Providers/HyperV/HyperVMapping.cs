@@ -24,16 +24,22 @@ internal static class HyperVMapping
         ["lock"] = BinaryPrimitives.ReadUInt32BigEndian(SHA256.HashData(Encoding.UTF8.GetBytes(owner.ResourceName))),
     };
 
+    /// <summary>Where the image's file is on each host.</summary>
+    public static string ImageFile(ImageBinding image, HyperVSettings settings)
+    {
+        var file = image.Require("vhdx");
+        if (file.Length == 0 || file[0] is '/' or '\\' || file.Contains(':', StringComparison.Ordinal) || file.Split('/', '\\').Contains(".."))
+            throw new ProviderFault(FaultKind.Rejected, $"Image \"{image.Image}\" is bound to \"{file}\", which is no file below the pool's folder of images.");
+        return Join(settings.Images, file);
+    }
+
     public static JsonObject Create(MachineSpec machine, HyperVSettings settings, string toSwitch)
     {
-        var file = machine.Image.Require("vhdx");
-        if (file.Length == 0 || file[0] is '/' or '\\' || file.Contains(':', StringComparison.Ordinal) || file.Split('/', '\\').Contains(".."))
-            throw new ProviderFault(FaultKind.Rejected, $"Image \"{machine.Image.Image}\" is bound to \"{file}\", which is no file below the pool's folder of images.");
         var memory = (long)machine.MemoryMiB << 20;
         var wanted = Name(machine.Owner, settings);
         wanted["notes"] = Notes(machine);
         wanted["image"] = machine.Image.Image;
-        wanted["parent"] = Join(settings.Images, file);
+        wanted["parent"] = ImageFile(machine.Image, settings);
         wanted["seed"] = Convert.ToBase64String(CloudConfig.NoCloud(machine));
         wanted["cpu"] = machine.Cpu;
         wanted["memoryBytes"] = memory;

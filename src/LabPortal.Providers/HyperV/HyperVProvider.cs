@@ -7,7 +7,7 @@ using NodaTime;
 namespace LabPortal.Providers.HyperV;
 
 /// <summary>The flow: which host is asked what. What is done there stands in <c>Scripts</c>.</summary>
-internal sealed class HyperVProvider(PoolContext pool, HyperVSettings settings) : IProvider, IPowerAbility, ISnapshotAbility, ICapacityAbility
+internal sealed class HyperVProvider(PoolContext pool, HyperVSettings settings) : IProvider, IPowerAbility, ISnapshotAbility, ICapacityAbility, IImagesAbility
 {
     private static readonly TimeSpan s_mostSkew = TimeSpan.FromMinutes(5);
 
@@ -95,6 +95,27 @@ internal sealed class HyperVProvider(PoolContext pool, HyperVSettings settings) 
             return new HostCapacity(host.Name, 0, 0, 0, 0, null, fault.Message);
         }
     }));
+
+    public async Task<IReadOnlyList<ImagePresence>> FindAsync(ImageBinding image, CancellationToken cancellation)
+    {
+        var file = HyperVMapping.ImageFile(image, settings);
+        return [.. (await Task.WhenAll(_hosts.Select(FindOnAsync))).OfType<ImagePresence>()];
+
+        // Of a host that does not answer nothing is known; that it does not the check says.
+        async Task<ImagePresence?> FindOnAsync(HyperVHost host)
+        {
+            try
+            {
+                var found = await host.CallAsync("image", new JsonObject { ["file"] = file }, cancellation);
+                var there = found["present"]!.GetValue<bool>();
+                return new ImagePresence(host.Name, there, null, found["bytes"]!.GetValue<long>(), there ? null : $"Put {file} on host {host.Name}, or correct the image's binding.");
+            }
+            catch (ProviderFault)
+            {
+                return null;
+            }
+        }
+    }
 
     public async ValueTask DisposeAsync()
     {

@@ -21,7 +21,9 @@ public sealed class AwsConformance(Ec2Peer peer) : ProviderConformance, IClassFi
 
     protected override string DataFolder => _folder.Path;
 
-    protected override IReadOnlySet<Type> Abilities { get; } = new HashSet<Type> { typeof(IPowerAbility), typeof(ISnapshotAbility), typeof(ISerialLogAbility) };
+    protected override IReadOnlySet<Type> Abilities { get; } = new HashSet<Type> { typeof(IPowerAbility), typeof(ISnapshotAbility), typeof(ISerialLogAbility), typeof(IImagesAbility) };
+
+    protected override IReadOnlyList<string> ImageHosts => [""];
 
     protected override int FewestWireCallsOfACreate => 3;
 
@@ -58,7 +60,7 @@ internal static class AwsPools
 {
     private static readonly AwsTimes s_quick = new(TimeSpan.FromMilliseconds(60), TimeSpan.FromMilliseconds(10));
 
-    public static IProvider Open(string url, (string Id, string Secret) key, InstallationId installation, string folder, string more = "{}")
+    public static IProvider Open(string url, (string Id, string Secret) key, InstallationId installation, string folder, string more = "{}", TimeProvider? time = null)
     {
         var settings = new JsonObject
         {
@@ -67,7 +69,7 @@ internal static class AwsPools
         };
         foreach (var (name, value) in JsonNode.Parse(more)!.AsObject()) settings[name] = value?.DeepClone();
         Assert.Empty(AwsSettings.Schema.Validate(settings));
-        return new AwsProvider(new PoolContext(installation, "pool", settings, folder, TimeProvider.System), AwsSettings.Read(settings), s_quick);
+        return new AwsProvider(new PoolContext(installation, "pool", settings, folder, time ?? TimeProvider.System), AwsSettings.Read(settings), s_quick);
     }
 
     private static JsonArray Ids(params string[] ids) => [.. ids.Select(id => new JsonObject { ["id"] = id })];

@@ -8,6 +8,7 @@ using LabPortal.Domain.Machines;
 using LabPortal.Domain.Pools;
 using LabPortal.Providers.Aws;
 using LabPortal.Testing;
+using Microsoft.Extensions.Time.Testing;
 using Xunit;
 
 namespace LabPortal.Providers.Tests.Aws;
@@ -131,6 +132,27 @@ public sealed partial class AwsLaws(Ec2Peer peer) : IClassFixture<Ec2Peer>, IDis
         Assert.Equal([true, true, false], check.Problems.Select(problem => problem.Blocks));
     }
 
+    [Fact]
+    public async Task A_check_names_each_permission_that_is_missing_and_a_clock_that_is_wrong_before_a_call_fails_for_it()
+    {
+        await using var provider = Open();
+        Assert.Empty((await provider.CheckAsync(Cancellation)).Problems);
+        foreach (var action in new[] { "CreateTags", "StopInstances", "DeleteVolume" }) _account.Denied.Add(action);
+        Assert.Equal("The credentials may not do ec2:CreateTags.", Assert.Single((await provider.CheckAsync(Cancellation)).Problems).What);
+        _account.Denied.Clear();
+
+        // What is done to machines can be asked of one that is there.
+        var machine = NewMachine();
+        await provider.EnsureExistsAsync(machine, Cancellation);
+        await EventuallyAsync(async () => Assert.Equal(PowerState.Running, Assert.IsType<Observation.Present>(Assert.Single(await provider.ObserveAsync([machine.Reference], Cancellation))).Power));
+        foreach (var action in new[] { "StopInstances", "DeleteVolume" }) _account.Denied.Add(action);
+        await using var late = AwsPools.Open(peer.Url, peer.NewKey(_account), _installation, _folder.Path, time: new FakeTimeProvider(DateTimeOffset.UtcNow.AddMinutes(4)));
+        var check = await late.CheckAsync(Cancellation);
+        Assert.Equal(["The portal's clock is 4 minutes ahead of that of AWS.", "The credentials may not do ec2:DeleteVolume, ec2:StopInstances."], check.Problems.Select(problem => problem.What));
+        Assert.Equal([false, true], check.Problems.Select(problem => problem.Blocks));
+        Assert.Equal(PowerState.Running, Assert.IsType<Observation.Present>(Assert.Single(await provider.ObserveAsync([machine.Reference], Cancellation))).Power);
+    }
+
     [Theory]
     [InlineData("InsufficientInstanceCapacity", 500, FaultKind.NoCapacity)]
     [InlineData("VcpuLimitExceeded", 400, FaultKind.NoCapacity)]
@@ -211,6 +233,22 @@ public sealed partial class AwsLaws(Ec2Peer peer) : IClassFixture<Ec2Peer>, IDis
         var (said, complained) = (process.StandardOutput.ReadToEndAsync(Cancellation), process.StandardError.ReadToEndAsync(Cancellation));
         await process.WaitForExitAsync(Cancellation);
         return process.ExitCode == 0 ? JsonDocument.Parse(await said) : throw new InvalidOperationException(await complained);
+    }
+
+    private static async Task EventuallyAsync(Func<Task> assertionAsync)
+    {
+        for (var tries = 0; ; tries++)
+        {
+            try
+            {
+                await assertionAsync();
+                return;
+            }
+            catch (Xunit.Sdk.XunitException) when (tries < 300)
+            {
+                await Task.Delay(20, Cancellation);
+            }
+        }
     }
 
     private IProvider Open(WireFault? fault = null, string more = "{}") => AwsPools.Open(peer.Url, peer.NewKey(_account, fault), _installation, _folder.Path, more);

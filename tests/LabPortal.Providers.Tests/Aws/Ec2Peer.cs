@@ -79,6 +79,8 @@ public sealed class Ec2Peer : IAsyncLifetime
             _actions.AddOrUpdate(action, 1, (_, times) => times + 1);
             foreach (var wrong in Ec2Model.Shared.CheckRequest(action, form)) _violations.Enqueue($"request: {wrong}");
             var given = new Parameters(form.Where(pair => pair.Key is not ("Action" or "Version")).ToDictionary(pair => pair.Key, pair => pair.Value));
+            if (wire.Account.DeniedOf(action, given) is { } denied)
+                throw new Ec2Refusal("UnauthorizedOperation", $"You are not authorized to perform this operation. User: arn:aws:iam::123456789012:user/labs is not authorized to perform: ec2:{denied} on resource: arn:aws:ec2:{Region}:123456789012:*/* because no identity-based policy allows the ec2:{denied} action", 403);
             if (given["DryRun"] == "true") throw new Ec2Refusal("DryRunOperation", "Request would have succeeded, but DryRun flag is set.", 412);
             XNamespace space = Ec2Model.Shared.Namespace;
             var answer = new XElement($"{action}Response", new XElement("requestId", Guid.NewGuid().ToString()), wire.Account.Answer(action, given, wire.Fault is WireFault.Full));

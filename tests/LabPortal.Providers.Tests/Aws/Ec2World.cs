@@ -40,6 +40,12 @@ internal sealed class Ec2World
     /// <summary>At most so many things in one answer, whatever was asked for.</summary>
     public int Page { get; set; } = 5;
 
+    /// <summary>Permissions that the caller's policy does not give.</summary>
+    public HashSet<string> Denied { get; } = [];
+
+    /// <summary>The permission that is missing for this request: its own, or that for the tags which are put on along.</summary>
+    public string? DeniedOf(string action, Parameters given) => Denied.Contains(action) ? action : given.First("TagSpecification") is not null && Denied.Contains("CreateTags") ? "CreateTags" : null;
+
     public IReadOnlyList<(string Kind, string Id, string Name, IReadOnlyDictionary<string, string> Tags)> Everything()
     {
         lock (_gate)

@@ -20,7 +20,7 @@ public sealed class HyperVConformance(HyperVPeer peer) : ProviderConformance, IC
 
     protected override string DataFolder => _host.Data;
 
-    protected override IReadOnlySet<Type> Abilities { get; } = new HashSet<Type> { typeof(IPowerAbility), typeof(ISnapshotAbility), typeof(ICapacityAbility) };
+    protected override IReadOnlySet<Type> Abilities { get; } = new HashSet<Type> { typeof(IPowerAbility), typeof(ISnapshotAbility), typeof(ICapacityAbility), typeof(IImagesAbility) };
 
     protected override int FewestWireCallsOfACreate => 10;
 
