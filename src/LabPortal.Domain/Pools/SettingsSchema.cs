@@ -23,6 +23,7 @@ public enum SettingKind
 /// <paramref name="Min"/> and <paramref name="Max"/> bound a number's value, or a list's length; <paramref name="Unit"/> is what a number is counted in.
 /// <paramref name="IsName"/>: a text that becomes a word elsewhere (machines, logs, metrics), and has only letters that are harmless in all of them.
 /// <paramref name="HasParts"/>: a text that lists parts with commas between, each of which is a line, so that people may break the whole between them.
+/// <paramref name="HasLines"/>: a text of several lines, like a key. <paramref name="IsRare"/>: most pools leave it as it is, and forms show it on demand.
 /// </summary>
 public sealed record Setting(
     string Name,
@@ -37,7 +38,9 @@ public sealed record Setting(
     IReadOnlyList<Setting>? Items = null,
     string? Unit = null,
     bool IsName = false,
-    bool HasParts = false);
+    bool HasParts = false,
+    bool HasLines = false,
+    bool IsRare = false);
 
 /// <summary>The settings of a kind of pool: the admin's form is drawn from it, and every value passes it before it is stored.</summary>
 public sealed partial record SettingsSchema(IReadOnlyList<Setting> Settings)

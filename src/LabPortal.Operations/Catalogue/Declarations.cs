@@ -200,10 +200,23 @@ internal sealed partial class Declarations(YamlReading reading, IReadOnlyDiction
         var currency = prices.Text("currency", required: true);
         if (currency is not null && !CurrencyForm().IsMatch(currency)) prices.Tell("currency", "currency.form");
         var running = prices.Map("running");
-        var list = new PriceList(currency ?? "", running?.Number("cpuHour", 0, Most) ?? 0, running?.Number("memoryGiBHour", 0, Most) ?? 0, prices.Number("diskGiBHour", 0, Most) ?? 0);
+        var list = new PriceList(currency ?? "", running?.Number("cpuHour", 0, Most) ?? 0, running?.Number("memoryGiBHour", 0, Most) ?? 0, prices.Number("diskGiBHour", 0, Most) ?? 0)
+        {
+            Sizes = [.. prices.Maps("sizes").Select(ReadSizePrice)],
+        };
         running?.Close();
         prices.Close();
         return list;
+    }
+
+    private static SizePrice ReadSizePrice(YamlFields size)
+    {
+        const decimal Most = 1_000_000;
+        var read = new SizePrice(
+            size.Text("size", required: true, longest: 100) ?? "", (int?)size.Integer("cpu", 1, 1_000_000, required: true) ?? 1, (int?)size.Integer("memoryMiB", 1, 1_000_000_000, required: true) ?? 1,
+            size.Number("runningHour", 0, Most) ?? 0, size.Number("stoppedHour", 0, Most) ?? 0);
+        size.Close();
+        return read;
     }
 
     /// <summary>A document is kept in repositories and mails: a secret in it is named by where it is, never written out.</summary>

@@ -61,7 +61,9 @@ internal static class YamlTree
                 ("operationsPerHost", Plain(pool.Limits.OperationsPerHost)), ("operationsPerMinute", Plain(pool.Limits.OperationsPerMinute)))),
             ("overcommit", Map(("cpu", Plain(pool.Overcommit.Cpu)), ("memory", Plain(pool.Overcommit.Memory)))),
             ("prices", pool.Prices is not { } prices ? null : Map(
-                ("currency", Text(prices.Currency)), ("running", Map(("cpuHour", Plain(prices.CpuHour)), ("memoryGiBHour", Plain(prices.MemoryGiBHour)))), ("diskGiBHour", Plain(prices.DiskGiBHour))))));
+                ("currency", Text(prices.Currency)), ("running", Map(("cpuHour", Plain(prices.CpuHour)), ("memoryGiBHour", Plain(prices.MemoryGiBHour)))), ("diskGiBHour", Plain(prices.DiskGiBHour)),
+                ("sizes", prices.Sizes.Count == 0 ? null : new YamlList(0, [.. prices.Sizes.Select(size => Map(
+                    ("size", Text(size.Size)), ("cpu", Plain(size.Cpu)), ("memoryMiB", Plain(size.MemoryMiB)), ("runningHour", Plain(size.RunningHour)), ("stoppedHour", Plain(size.StoppedHour))))]))))));
     }
 
     public static string Write(YamlMap root)

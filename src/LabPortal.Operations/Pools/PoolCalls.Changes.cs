@@ -1,3 +1,4 @@
+using LabPortal.Operations.Costs;
 using System.Text.Json.Nodes;
 using System.Text.RegularExpressions;
 using LabPortal.Data;
@@ -104,6 +105,15 @@ public sealed partial class PoolCalls
             Range("prices.running.cpuHour", (double)prices.CpuHour, 0, 1_000_000);
             Range("prices.running.memoryGiBHour", (double)prices.MemoryGiBHour, 0, 1_000_000);
             Range("prices.diskGiBHour", (double)prices.DiskGiBHour, 0, 1_000_000);
+            if (prices.Sizes.Count > PriceCsv.MostSizes) errors.Add(new FieldError("prices.sizes", "prices.too-many", [("most", PriceCsv.MostSizes)]));
+            foreach (var (size, i) in prices.Sizes.Select((size, i) => (size, i)))
+            {
+                if (size.Size.Length is 0 or > 100) errors.Add(new FieldError($"prices.sizes[{i}].size", "field.range", [("min", 1), ("max", 100)]));
+                Range($"prices.sizes[{i}].cpu", size.Cpu, 1, 1_000_000);
+                Range($"prices.sizes[{i}].memoryMiB", size.MemoryMiB, 1, 1_000_000_000);
+                Range($"prices.sizes[{i}].runningHour", (double)size.RunningHour, 0, 1_000_000);
+                Range($"prices.sizes[{i}].stoppedHour", (double)size.StoppedHour, 0, 1_000_000);
+            }
         }
 
         if (!_kinds.TryGetValue(draft.Provider, out var kind))

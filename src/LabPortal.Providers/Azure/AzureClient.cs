@@ -262,6 +262,10 @@ internal sealed partial class AzureClient
             cancellation.ThrowIfCancellationRequested();
             throw deadline.IsCancellationRequested ? AzureFaults.Late(deed, _settings.CallDeadline, cause) : AzureFaults.Away(deed, cause);
         }
+        catch (AuthenticationFailedException cause) when (cause.GetBaseException() is System.Net.Sockets.SocketException or HttpRequestException or IOException)
+        {
+            throw AzureFaults.Away("sign in", cause);
+        }
         catch (AuthenticationFailedException cause)
         {
             throw AzureFaults.NoCredentials(cause);

@@ -198,6 +198,15 @@ internal sealed class Body
         return inner;
     }
 
+    public IReadOnlyList<Body> Objects(string name)
+    {
+        if (Take(name) is not { } value) return [];
+        if (value.ValueKind != JsonValueKind.Array || value.EnumerateArray().Any(item => item.ValueKind != JsonValueKind.Object)) return Wrong<IReadOnlyList<Body>>(name, "field.not-objects") ?? [];
+        var inner = value.EnumerateArray().Select((item, i) => new Body(Fields(item, $"{Path(name)}[{i}]", _errors), $"{Path(name)}[{i}]", _errors)).ToList();
+        _inner.AddRange(inner);
+        return inner;
+    }
+
     /// <summary>Every mistake, once all fields were asked for; what nobody asked for is unknown.</summary>
     public IReadOnlyList<FieldError> Mistakes()
     {

@@ -69,7 +69,7 @@ internal sealed record PoolSettingsBody(string Provider, IReadOnlyList<string>? 
         pool.Provider, pool.Labels, pool.Settings,
         new PoolLimitsBody(pool.Limits.OperationsAtOnce, pool.Limits.BootsAtOnce, pool.Limits.OrphanDeletionsPerPass, pool.Limits.OperationsPerHost, pool.Limits.OperationsPerMinute),
         new OvercommitBody((decimal)pool.Overcommit.Cpu, (decimal)pool.Overcommit.Memory),
-        pool.Prices is { } prices ? new PricesBody(prices.Currency, new RunningPricesBody(prices.CpuHour, prices.MemoryGiBHour), prices.DiskGiBHour) : null);
+        pool.Prices is { } prices ? new PricesBody(prices.Currency, new RunningPricesBody(prices.CpuHour, prices.MemoryGiBHour), prices.DiskGiBHour, [.. prices.Sizes.Select(SizePriceBody.Of)]) : null);
 
     public static PoolDraft Read(Body body)
     {
@@ -80,7 +80,10 @@ internal sealed record PoolSettingsBody(string Provider, IReadOnlyList<string>? 
             new PoolLimits(limits?.Whole("operationsAtOnce") ?? normal.OperationsAtOnce, limits?.Whole("bootsAtOnce") ?? normal.BootsAtOnce, limits?.Whole("orphanDeletionsPerPass") ?? normal.OrphanDeletionsPerPass,
                 limits?.Whole("operationsPerHost") ?? normal.OperationsPerHost, limits?.Whole("operationsPerMinute") ?? normal.OperationsPerMinute),
             new Overcommit((double?)overcommit?.Number("cpu") ?? new Overcommit().Cpu, (double?)overcommit?.Number("memory") ?? new Overcommit().Memory),
-            prices is null ? null : new PriceList(prices.RequiredText("currency"), running?.Number("cpuHour") ?? 0, running?.Number("memoryGiBHour") ?? 0, prices.Number("diskGiBHour") ?? 0));
+            prices is null ? null : new PriceList(prices.RequiredText("currency"), running?.Number("cpuHour") ?? 0, running?.Number("memoryGiBHour") ?? 0, prices.Number("diskGiBHour") ?? 0)
+            {
+                Sizes = [.. prices.Objects("sizes").Select(SizePriceBody.Read)],
+            });
     }
 }
 
@@ -93,7 +96,16 @@ internal sealed record PoolLimitsBody(int? OperationsAtOnce, int? BootsAtOnce, i
 
 internal sealed record OvercommitBody(decimal? Cpu, decimal? Memory);
 
-internal sealed record PricesBody(string Currency, RunningPricesBody? Running, decimal? DiskGiBHour);
+/// <summary>Per hour. <paramref name="Sizes"/>: the first that is large enough for a machine counts, in the place of processor and memory.</summary>
+internal sealed record PricesBody(string Currency, RunningPricesBody? Running, decimal? DiskGiBHour, IReadOnlyList<SizePriceBody>? Sizes);
+
+/// <summary>What a machine of this size costs for an hour, running and stopped; its disk comes on top of both.</summary>
+internal sealed record SizePriceBody(string Size, int Cpu, int MemoryMiB, decimal? RunningHour, decimal? StoppedHour)
+{
+    public static SizePriceBody Of(SizePrice price) => new(price.Size, price.Cpu, price.MemoryMiB, price.RunningHour, price.StoppedHour);
+
+    public static SizePrice Read(Body body) => new(body.RequiredText("size"), body.Whole("cpu") ?? 0, body.Whole("memoryMiB") ?? 0, body.Number("runningHour") ?? 0, body.Number("stoppedHour") ?? 0);
+}
 
 internal sealed record RunningPricesBody(decimal? CpuHour, decimal? MemoryGiBHour);
 

@@ -26,7 +26,7 @@ public sealed class ApplyTests(TestDatabases databases)
         settings: { hosts: [{ name: here, uri: "qemu:///system" }] }
         limits: { operationsAtOnce: 4 }
         overcommit: { cpu: 4, memory: 1 }
-        prices: { currency: EUR, running: { cpuHour: 0.01, memoryGiBHour: 0.004 }, diskGiBHour: 0.0001 }
+        prices: { currency: EUR, running: { cpuHour: 0.01, memoryGiBHour: 0.004 }, diskGiBHour: 0.0001, sizes: [{ size: small, cpu: 1, memoryMiB: 1024, runningHour: 0.02, stoppedHour: 0.001 }] }
         ---
         kind: Pool
         name: pretend

@@ -44,6 +44,9 @@ public sealed class Ec2Peer : IAsyncLifetime
     }
 
     /// <summary>A new access key of this account: its id and its secret.</summary>
+    /// <summary>How many calls came with this key, and which of them was cut off.</summary>
+    internal (int Calls, string? Cut) Told(string key) => (_wires[key].Calls, _wires[key].Cut);
+
     internal (string Id, string Secret) NewKey(Ec2World account, WireFault? fault = null)
     {
         var id = string.Create(CultureInfo.InvariantCulture, $"AKIATEST{Interlocked.Increment(ref _lastKey):d12}");
@@ -61,7 +64,7 @@ public sealed class Ec2Peer : IAsyncLifetime
         try
         {
             var wire = Authenticate(context.Request, body);
-            var call = wire.Count();
+            var call = wire.Count(action);
             if (wire.Fault is WireFault.Silent) await Task.Delay(Timeout.Infinite, context.RequestAborted);
             if (wire.Fault is WireFault.CutOff { AfterEffect: false } before && before.Call == call)
             {
@@ -82,6 +85,7 @@ public sealed class Ec2Peer : IAsyncLifetime
             if (wire.Account.DeniedOf(action, given) is { } denied)
                 throw new Ec2Refusal("UnauthorizedOperation", $"You are not authorized to perform this operation. User: arn:aws:iam::123456789012:user/labs is not authorized to perform: ec2:{denied} on resource: arn:aws:ec2:{Region}:123456789012:*/* because no identity-based policy allows the ec2:{denied} action", 403);
             if (given["DryRun"] == "true") throw new Ec2Refusal("DryRunOperation", "Request would have succeeded, but DryRun flag is set.", 412);
+            using var busy = action == "RunInstances" ? await wire.Account.Creates.BeginAsync(context.RequestAborted) : null;
             XNamespace space = Ec2Model.Shared.Namespace;
             var answer = new XElement($"{action}Response", new XElement("requestId", Guid.NewGuid().ToString()), wire.Account.Answer(action, given, wire.Fault is WireFault.Full));
             foreach (var wrong in Ec2Model.Shared.CheckAnswer(action, answer)) _violations.Enqueue($"answer: {wrong}");
@@ -147,12 +151,21 @@ public sealed class Ec2Peer : IAsyncLifetime
     {
         private int _calls;
 
+        public int Calls => _calls;
+
+        public string? Cut { get; private set; }
+
         public Ec2World Account => account;
 
         public string Secret => secret;
 
         public WireFault? Fault => fault;
 
-        public int Count() => Interlocked.Increment(ref _calls);
+        public int Count(string action)
+        {
+            var call = Interlocked.Increment(ref _calls);
+            if (Fault is WireFault.CutOff cut && cut.Call == call) Cut = action;
+            return call;
+        }
     }
 }

@@ -40,6 +40,9 @@ internal sealed class Ec2World
     /// <summary>At most so many things in one answer, whatever was asked for.</summary>
     public int Page { get; set; } = 5;
 
+    /// <summary>How long a create takes, and how many came at once.</summary>
+    public Busy Creates { get; } = new();
+
     /// <summary>Permissions that the caller's policy does not give.</summary>
     public HashSet<string> Denied { get; } = [];
 

@@ -71,13 +71,16 @@ public sealed class ArmPeer : IAsyncLifetime
     }
 
     /// <summary>An application of the tenant <c>tenant</c> that may sign in to this subscription by its secret.</summary>
-    internal (string Client, string Secret) NewApplication(ArmWorld subscription)
+    internal (string Client, string Secret) NewApplication(ArmWorld subscription, WireFault? fault = null)
     {
         var client = Guid.NewGuid().ToString();
         var secret = $"secret-{Guid.NewGuid():n}-9b3e";
-        _applications[client] = (secret, NewWire(subscription, null));
+        _applications[client] = (secret, NewWire(subscription, fault));
         return (client, secret);
     }
+
+    /// <summary>How many calls came from this application, and which of them was cut off.</summary>
+    internal (int Calls, string? Cut) Told(string client) => _wires[_applications[client].Token] is var wire ? (wire.Calls, wire.Cut) : default;
 
     private string NewWire(ArmWorld subscription, WireFault? fault)
     {
@@ -123,7 +126,7 @@ public sealed class ArmPeer : IAsyncLifetime
 
             if (!_wires.TryGetValue(request.Headers.Authorization.ToString().Split(' ')[^1], out var wire) || wire.Fault is WireFault.RefusedLogin)
                 throw new ArmRefusal(401, "InvalidAuthenticationToken", "The access token is invalid.");
-            var call = wire.Count();
+            var call = wire.Count($"{request.Method} {ActionOf(request.Method, request.Path.Value!)}");
             Interlocked.Increment(ref _calls);
             if (wire.Fault is WireFault.Silent) await Task.Delay(Timeout.Infinite, context.RequestAborted);
             if (wire.Fault is WireFault.CutOff { AfterEffect: false } before && before.Call == call)
@@ -148,6 +151,7 @@ public sealed class ArmPeer : IAsyncLifetime
             var body = request.Method is "PUT" or "PATCH" ? (JsonObject)(await JsonNode.ParseAsync(request.Body, cancellationToken: context.RequestAborted))! : null;
             var type = action[..action.LastIndexOf('/')].Replace("subscriptions/resourceGroups", "resourceGroups", StringComparison.OrdinalIgnoreCase);
             if (body is not null) Hold(type, version.ToString(), body, request.Method == "PUT" ? ArmWay.Put : ArmWay.Patch);
+            using var busy = action == "Microsoft.Compute/virtualMachines/write" ? await wire.Subscription.Creates.BeginAsync(context.RequestAborted) : null;
             var (status, answer) = wire.Subscription.Answer(request.Method, request.Path.Value!, query, body, wire.Fault is WireFault.Full);
             if (request.Method is "GET" or "PUT" or "PATCH" && !s_noResources.Contains(type))
             {
@@ -251,10 +255,19 @@ public sealed class ArmPeer : IAsyncLifetime
     {
         private int _calls;
 
+        public int Calls => _calls;
+
+        public string? Cut { get; private set; }
+
         public ArmWorld Subscription => subscription;
 
         public WireFault? Fault => fault;
 
-        public int Count() => Interlocked.Increment(ref _calls);
+        public int Count(string action)
+        {
+            var call = Interlocked.Increment(ref _calls);
+            if (Fault is WireFault.CutOff cut && cut.Call == call) Cut = action;
+            return call;
+        }
     }
 }

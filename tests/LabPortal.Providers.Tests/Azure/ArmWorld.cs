@@ -59,6 +59,9 @@ internal sealed class ArmWorld
 
     public HashSet<string> FailLater { get; } = [];
 
+    /// <summary>How long a create takes, and how many came at once.</summary>
+    public Busy Creates { get; } = new();
+
     /// <summary>Actions that the caller's role lacks.</summary>
     public HashSet<string> Denied { get; } = new(StringComparer.OrdinalIgnoreCase);
 

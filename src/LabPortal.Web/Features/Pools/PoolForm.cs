@@ -2,6 +2,7 @@ using System.Globalization;
 using LabPortal.Domain;
 using LabPortal.Domain.Costs;
 using LabPortal.Domain.Pools;
+using LabPortal.Operations.Costs;
 using LabPortal.Operations.Pools;
 
 namespace LabPortal.Web.Features.Pools;
@@ -21,6 +22,7 @@ public sealed class PoolForm
         (PerHost, PerMinute) = (Text(limits.OperationsPerHost), Text(limits.OperationsPerMinute));
         (OvercommitCpu, OvercommitMemory) = (Text((decimal)overcommit.Cpu), Text((decimal)overcommit.Memory));
         (Currency, CpuHour, MemoryHour, DiskHour) = prices is null ? ("", "", "", "") : (prices.Currency, Text(prices.CpuHour), Text(prices.MemoryGiBHour), Text(prices.DiskGiBHour));
+        Sizes = PriceCsv.Write(prices?.Sizes ?? []);
     }
 
     public string Name { get; set; }
@@ -40,6 +42,9 @@ public sealed class PoolForm
     public string MemoryHour { get; set; }
     public string DiskHour { get; set; }
 
+    /// <summary>Prices of sizes, as CSV.</summary>
+    public string Sizes { get; set; }
+
     public IReadOnlyList<string> ReadLabels() => Labels.Split(',', StringSplitOptions.RemoveEmptyEntries | StringSplitOptions.TrimEntries);
 
     /// <summary>The pool as it is sent, and every text that is no number.</summary>
@@ -53,8 +58,8 @@ public sealed class PoolForm
             new PoolLimits(Whole("limits.operationsAtOnce", Operations), Whole("limits.bootsAtOnce", Boots), Whole("limits.orphanDeletionsPerPass", Orphans),
                 Whole("limits.operationsPerHost", PerHost), Whole("limits.operationsPerMinute", PerMinute)),
             new Overcommit((double)Number("overcommit.cpu", OvercommitCpu), (double)Number("overcommit.memory", OvercommitMemory)),
-            new[] { Currency, CpuHour, MemoryHour, DiskHour }.All(string.IsNullOrWhiteSpace) ? null : new PriceList(
-                Currency.Trim(), Number("prices.running.cpuHour", CpuHour), Number("prices.running.memoryGiBHour", MemoryHour), Number("prices.diskGiBHour", DiskHour)));
+            new[] { Currency, CpuHour, MemoryHour, DiskHour, Sizes }.All(string.IsNullOrWhiteSpace) ? null : new PriceList(
+                Currency.Trim(), Number("prices.running.cpuHour", CpuHour), Number("prices.running.memoryGiBHour", MemoryHour), Number("prices.diskGiBHour", DiskHour)) { Sizes = PriceCsv.Read(Sizes, "prices.sizes", errors) });
         mistakes = errors;
         return draft;
 

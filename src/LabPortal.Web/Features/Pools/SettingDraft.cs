@@ -42,8 +42,16 @@ public sealed class SettingDraft
         return read;
     }
 
-    /// <summary>What an absent value means, as it is shown.</summary>
-    public static string? Default(Setting setting) => setting.Default is JsonValue value ? Shown(value) : null;
+    /// <summary>It has another value than it would have by itself.</summary>
+    public bool IsSet => Text.Length > 0 || Kept is not null || Items.Count > 0;
+
+    /// <summary>What an absent value means, as it is shown; of a list's entries the first text of each.</summary>
+    public static string? Default(Setting setting) => setting.Default switch
+    {
+        JsonValue value => Shown(value) is { Length: > 0 } shown ? shown : null,
+        JsonArray { Count: > 0 } list => string.Join(", ", list.Select(item => item is JsonObject entry && entry.FirstOrDefault().Value is JsonValue first ? Shown(first) : item?.ToJsonString())),
+        _ => null,
+    };
 
     private JsonNode? Read() => Setting.Kind switch
     {
