@@ -12,12 +12,18 @@ internal sealed class Busy
 
     public int MostAtOnce { get; private set; }
 
+    /// <summary>When the first began and the last ended (<see cref="System.Diagnostics.Stopwatch"/>).</summary>
+    public long First { get; private set; }
+
+    public long Last { get; private set; }
+
     /// <summary>Ends when what it gives is disposed.</summary>
     public async Task<IDisposable> BeginAsync(CancellationToken cancellation)
     {
         lock (_gate)
         {
             All++;
+            if (All == 1) First = System.Diagnostics.Stopwatch.GetTimestamp();
             MostAtOnce = Math.Max(MostAtOnce, ++_now);
         }
 
@@ -30,7 +36,11 @@ internal sealed class Busy
     {
         public void Dispose()
         {
-            lock (busy._gate) busy._now--;
+            lock (busy._gate)
+            {
+                busy._now--;
+                busy.Last = System.Diagnostics.Stopwatch.GetTimestamp();
+            }
         }
     }
 }

@@ -13,7 +13,11 @@ internal sealed class ConformanceOfAttribute(Type kind) : Attribute
 public abstract record WireFault
 {
     /// <summary>The connection is lost at the N-th wire call (from 1, reads too) of the opened provider: before the call had its effect, or after it with the reply lost.</summary>
-    public sealed record CutOff(int Call, bool AfterEffect) : WireFault;
+    public sealed record CutOff(int Call, bool AfterEffect) : WireFault
+    {
+        /// <summary>Counts the calls of this action alone, as the peer names it.</summary>
+        public string? Of { get; init; }
+    }
 
     /// <summary>The peer answers every call with <i>slow down, and come back after this time</i>.</summary>
     public sealed record Throttled(TimeSpan RetryAfter) : WireFault;

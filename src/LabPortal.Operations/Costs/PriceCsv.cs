@@ -52,7 +52,7 @@ public static class PriceCsv
             var missing = Header.Split(',')[..4].Where(name => !(csv.HeaderRecord ?? []).Any(header => header.Trim().Equals(name, StringComparison.OrdinalIgnoreCase))).ToList();
             if (missing.Count > 0)
             {
-                errors.Add(new FieldError(field, "prices.headers", [("missing", string.Join(", ", missing)), ("headers", Header)]));
+                errors.Add(new FieldError(field, "csv.headers", [("missing", string.Join(", ", missing)), ("headers", Header)]));
                 return [];
             }
 
@@ -61,7 +61,7 @@ public static class PriceCsv
                 var line = csv.Parser.RawRow;
                 if (sizes.Count >= MostSizes)
                 {
-                    errors.Add(new FieldError(field, "prices.too-many", [("most", MostSizes)]));
+                    errors.Add(new FieldError(field, "csv.too-many", [("most", MostSizes)]));
                     break;
                 }
 
@@ -72,7 +72,7 @@ public static class PriceCsv
         }
         catch (CsvHelperException broken)
         {
-            errors.Add(new FieldError(field, "prices.line", [("line", broken.Context?.Parser?.RawRow ?? 1), ("column", "csv"), ("text", "")]));
+            errors.Add(new FieldError(field, "csv.line", [("line", broken.Context?.Parser?.RawRow ?? 1), ("column", "csv"), ("text", "")]));
         }
 
         return errors.Count == before ? sizes : [];
@@ -94,6 +94,6 @@ public static class PriceCsv
             return 0;
         }
 
-        void Wrong(int line, string column, string said) => errors.Add(new FieldError(field, "prices.line", [("line", line), ("column", column), ("text", said)]));
+        void Wrong(int line, string column, string said) => errors.Add(new FieldError(field, "csv.line", [("line", line), ("column", column), ("text", said)]));
     }
 }

@@ -105,7 +105,7 @@ public sealed partial class PoolCalls
             Range("prices.running.cpuHour", (double)prices.CpuHour, 0, 1_000_000);
             Range("prices.running.memoryGiBHour", (double)prices.MemoryGiBHour, 0, 1_000_000);
             Range("prices.diskGiBHour", (double)prices.DiskGiBHour, 0, 1_000_000);
-            if (prices.Sizes.Count > PriceCsv.MostSizes) errors.Add(new FieldError("prices.sizes", "prices.too-many", [("most", PriceCsv.MostSizes)]));
+            if (prices.Sizes.Count > PriceCsv.MostSizes) errors.Add(new FieldError($"{Prices}.sizes", "csv.too-many", [("most", PriceCsv.MostSizes)]));
             foreach (var (size, i) in prices.Sizes.Select((size, i) => (size, i)))
             {
                 if (size.Size.Length is 0 or > 100) errors.Add(new FieldError($"prices.sizes[{i}].size", "field.range", [("min", 1), ("max", 100)]));

@@ -28,7 +28,7 @@ public sealed class PriceCsvTests
         Assert.Equal(
             ["3 size ", "3 cpu 0", "3 memoryMiB x", "3 runningHour 1e5", "4 memoryMiB -1", "4 runningHour -0.1"],
             errors.Select(error => string.Join(' ', error.Arguments!.Select(argument => argument.Value))));
-        Assert.All(errors, error => Assert.Equal(("prices.sizes", "prices.line"), (error.Field, error.Code)));
+        Assert.All(errors, error => Assert.Equal(("prices.sizes", "csv.line"), (error.Field, error.Code)));
     }
 
     [Fact]
@@ -36,7 +36,7 @@ public sealed class PriceCsvTests
     {
         var errors = new List<FieldError>();
         Assert.Empty(PriceCsv.Read("a,2,1024,0.1\n", "prices.sizes", errors));
-        Assert.Equal("prices.headers", Assert.Single(errors).Code);
+        Assert.Equal("csv.headers", Assert.Single(errors).Code);
     }
 
     [Fact]

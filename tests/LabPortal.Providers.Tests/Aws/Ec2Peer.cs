@@ -44,8 +44,8 @@ public sealed class Ec2Peer : IAsyncLifetime
     }
 
     /// <summary>A new access key of this account: its id and its secret.</summary>
-    /// <summary>How many calls came with this key, and which of them was cut off.</summary>
-    internal (int Calls, string? Cut) Told(string key) => (_wires[key].Calls, _wires[key].Cut);
+    /// <summary>How often each action came with this key, and which of them was cut off.</summary>
+    internal (IReadOnlyDictionary<string, int> Actions, string? Cut) Told(string key) => (_wires[key].Actions, _wires[key].Cut);
 
     internal (string Id, string Secret) NewKey(Ec2World account, WireFault? fault = null)
     {
@@ -64,15 +64,15 @@ public sealed class Ec2Peer : IAsyncLifetime
         try
         {
             var wire = Authenticate(context.Request, body);
-            var call = wire.Count(action);
+            var isCut = wire.IsCut(action);
             if (wire.Fault is WireFault.Silent) await Task.Delay(Timeout.Infinite, context.RequestAborted);
-            if (wire.Fault is WireFault.CutOff { AfterEffect: false } before && before.Call == call)
+            if (isCut && wire.Fault is WireFault.CutOff { AfterEffect: false })
             {
                 await CutOffAsync(context);
                 return;
             }
 
-            lost = wire.Fault is WireFault.CutOff { AfterEffect: true } after && after.Call == call;
+            lost = isCut && wire.Fault is WireFault.CutOff { AfterEffect: true };
             if (wire.Fault is WireFault.Throttled throttled)
             {
                 context.Response.Headers.RetryAfter = throttled.RetryAfter.TotalSeconds.ToString(CultureInfo.InvariantCulture);
@@ -151,8 +151,6 @@ public sealed class Ec2Peer : IAsyncLifetime
     {
         private int _calls;
 
-        public int Calls => _calls;
-
         public string? Cut { get; private set; }
 
         public Ec2World Account => account;
@@ -161,11 +159,16 @@ public sealed class Ec2Peer : IAsyncLifetime
 
         public WireFault? Fault => fault;
 
-        public int Count(string action)
+        /// <summary>How often each action was asked for.</summary>
+        public ConcurrentDictionary<string, int> Actions { get; } = new();
+
+        /// <summary>Counts the call, and says whether it is the one that is cut off.</summary>
+        public bool IsCut(string action)
         {
-            var call = Interlocked.Increment(ref _calls);
-            if (Fault is WireFault.CutOff cut && cut.Call == call) Cut = action;
-            return call;
+            var (call, ofAction) = (Interlocked.Increment(ref _calls), Actions.AddOrUpdate(action, 1, (_, times) => times + 1));
+            if (Fault is not WireFault.CutOff cut || (cut.Of is null ? cut.Call != call : cut.Of != action || cut.Call != ofAction)) return false;
+            Cut = action;
+            return true;
         }
     }
 }

@@ -79,8 +79,8 @@ public sealed class ArmPeer : IAsyncLifetime
         return (client, secret);
     }
 
-    /// <summary>How many calls came from this application, and which of them was cut off.</summary>
-    internal (int Calls, string? Cut) Told(string client) => _wires[_applications[client].Token] is var wire ? (wire.Calls, wire.Cut) : default;
+    /// <summary>How often each action came from this application, and which of them was cut off.</summary>
+    internal (IReadOnlyDictionary<string, int> Actions, string? Cut) Told(string client) => _wires[_applications[client].Token] is var wire ? (wire.Actions, wire.Cut) : default;
 
     private string NewWire(ArmWorld subscription, WireFault? fault)
     {
@@ -126,16 +126,16 @@ public sealed class ArmPeer : IAsyncLifetime
 
             if (!_wires.TryGetValue(request.Headers.Authorization.ToString().Split(' ')[^1], out var wire) || wire.Fault is WireFault.RefusedLogin)
                 throw new ArmRefusal(401, "InvalidAuthenticationToken", "The access token is invalid.");
-            var call = wire.Count($"{request.Method} {ActionOf(request.Method, request.Path.Value!)}");
+            var isCut = wire.IsCut(ActionOf(request.Method, request.Path.Value!));
             Interlocked.Increment(ref _calls);
             if (wire.Fault is WireFault.Silent) await Task.Delay(Timeout.Infinite, context.RequestAborted);
-            if (wire.Fault is WireFault.CutOff { AfterEffect: false } before && before.Call == call)
+            if (isCut && wire.Fault is WireFault.CutOff { AfterEffect: false })
             {
                 context.Abort();
                 return;
             }
 
-            lost = wire.Fault is WireFault.CutOff { AfterEffect: true } after && after.Call == call;
+            lost = isCut && wire.Fault is WireFault.CutOff { AfterEffect: true };
             if (wire.Fault is WireFault.Throttled throttled)
             {
                 context.Response.Headers.RetryAfter = throttled.RetryAfter.TotalSeconds.ToString(CultureInfo.InvariantCulture);
@@ -255,19 +255,22 @@ public sealed class ArmPeer : IAsyncLifetime
     {
         private int _calls;
 
-        public int Calls => _calls;
-
         public string? Cut { get; private set; }
 
         public ArmWorld Subscription => subscription;
 
         public WireFault? Fault => fault;
 
-        public int Count(string action)
+        /// <summary>How often each action was asked for.</summary>
+        public ConcurrentDictionary<string, int> Actions { get; } = new();
+
+        /// <summary>Counts the call, and says whether it is the one that is cut off.</summary>
+        public bool IsCut(string action)
         {
-            var call = Interlocked.Increment(ref _calls);
-            if (Fault is WireFault.CutOff cut && cut.Call == call) Cut = action;
-            return call;
+            var (call, ofAction) = (Interlocked.Increment(ref _calls), Actions.AddOrUpdate(action, 1, (_, times) => times + 1));
+            if (Fault is not WireFault.CutOff cut || (cut.Of is null ? cut.Call != call : cut.Of != action || cut.Call != ofAction)) return false;
+            Cut = action;
+            return true;
         }
     }
 }
