@@ -907,18 +907,30 @@ public abstract partial class ProviderConformance : IAsyncLifetime
     }
 
     /// <summary>Cuts the first wire call, then the second, and so on (or the fourth, the eighth), before and after its effect, until a trial ends uncut.</summary>
-    private async Task ForEachCutAsync(int fewest, Func<WireFault.CutOff, Task<bool>> trialAsync)
+    private async Task ForEachCutAsync(int fewest, Func<WireFault.CutOff, Task<bool>> eachAsync)
     {
+        Tell("| kind of pool | what | call | lost | then |");
+        Tell("|---|---|---|---|---|");
         foreach (var afterEffect in CutsBeforeEffect ? new[] { false, true } : [true])
         {
             var call = 1;
-            while (await trialAsync(new WireFault.CutOff(call, afterEffect))) Assert.InRange(call = CutsEachCall ? call + 1 : 2 * call, 1, 500);
-            Assert.True(call > fewest && (CutsEachCall || await trialAsync(new WireFault.CutOff(fewest, afterEffect))), $"fewer than {fewest} wire calls are made");
+            while (await TrialAsync(new WireFault.CutOff(call, afterEffect))) Assert.InRange(call = CutsEachCall ? call + 1 : 2 * call, 1, 500);
+            Assert.True(call > fewest && (CutsEachCall || await TrialAsync(new WireFault.CutOff(fewest, afterEffect))), $"fewer than {fewest} wire calls are made");
         }
 
         // Before any other call it leaves what the one before left after its effect.
-        if (!CutsBeforeEffect) Assert.True(await trialAsync(new WireFault.CutOff(1, AfterEffect: false)));
+        if (!CutsBeforeEffect) Assert.True(await TrialAsync(new WireFault.CutOff(1, AfterEffect: false)));
+
+        // The fault matrix of this kind, a row for each cut that was mended.
+        async Task<bool> TrialAsync(WireFault.CutOff cut)
+        {
+            var wasCut = await eachAsync(cut);
+            Tell($"| {GetType().Name} | {TestContext.Current.TestMethod?.MethodName} | {cut.Call} | {(cut.AfterEffect ? "after" : "before")} its effect | {(wasCut ? "whole again, nothing left over" : "not reached: done")} |");
+            return wasCut;
+        }
     }
+
+    private static void Tell(string row) => TestContext.Current.TestOutputHelper?.WriteLine(row);
 
     /// <summary>One deed over a wire that is cut off; false where the deed was done before the cut.</summary>
     private async Task<bool> CutAsync(InstallationId installation, WireFault.CutOff cut, Func<IProvider, Task> deedAsync)

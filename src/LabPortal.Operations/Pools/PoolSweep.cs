@@ -68,7 +68,8 @@ public sealed class PoolSweep(Database database, OpenPools pools, TimeProvider t
                     problems.Add(new PoolProblem("None of its hosts takes machines.", null, "Mend at least one host; the pool is looked at again by itself."));
             }
 
-            if (open.Provider is IImagesAbility imaging) images.AddRange(await FindImagesAsync(open.Pool, imaging, deadline.Token));
+            // Whoever does not answer at all says nothing of images either, and would say the same again.
+            if (open.Provider is IImagesAbility imaging && !problems.Exists(problem => problem is { Blocks: true, Host: null })) images.AddRange(await FindImagesAsync(open.Pool, imaging, deadline.Token));
             // Where the portal can bring an image, the page of images says what is missing, and has the button.
             if (open.Provider is not IImportAbility)
             {

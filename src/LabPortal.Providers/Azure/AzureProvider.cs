@@ -135,7 +135,11 @@ internal sealed partial class AzureProvider(PoolContext pool, AzureSettings sett
             foreach (var snapshot in (await client.SnapshotsAsync(group, cancellation)).Where(view => view.Name.StartsWith(name + Owner.SnapshotSuffix, StringComparison.Ordinal))) await client.DeleteRestAsync(snapshot.Id, cancellation);
             var ordered = await client.DeleteAsync(group, name, cancellation);
             await RemoveDisksAsync(group, reference.Owner, but: null, cancellation);
-            if (!ordered) await client.DeleteRestAsync($"/subscriptions/{settings.Subscription}/resourceGroups/{group}/providers/Microsoft.Network/networkInterfaces/{name}{AzureMapping.CardSuffix}", cancellation);
+            if (!ordered)
+            {
+                string[] left = [$"networkInterfaces/{name}{AzureMapping.CardSuffix}", .. settings.PublicAddress ? new[] { $"publicIPAddresses/{name}{AzureMapping.AddressSuffix}" } : []];
+                foreach (var rest in left) await client.DeleteRestAsync($"/subscriptions/{settings.Subscription}/resourceGroups/{group}/providers/Microsoft.Network/{rest}", cancellation);
+            }
         }
 
         _justMade.TryRemove(name, out _);
