@@ -1,4 +1,3 @@
-using LabPortal.Operations.Costs;
 using System.Text.Json.Nodes;
 using System.Text.RegularExpressions;
 using LabPortal.Data;
@@ -9,6 +8,7 @@ using LabPortal.Data.Workflows;
 using LabPortal.Domain;
 using LabPortal.Domain.People;
 using LabPortal.Domain.Pools;
+using LabPortal.Operations.Costs;
 using LabPortal.Operations.Audit;
 using LabPortal.Operations.Catalogue;
 using LabPortal.Operations.People;

@@ -19,7 +19,7 @@ internal sealed partial class AwsClient
     public async Task<IReadOnlyList<string>> MissingPermissionsAsync(InstallationId installation, InstanceView? machine, CancellationToken cancellation)
     {
         var missing = new SortedSet<string>(StringComparer.Ordinal);
-        var image = await ImageAsync("*", "self", cancellation) ?? await ImageAsync(AnybodysImages, "amazon", cancellation);
+        var image = await ImageAsync(AnybodysImages, "amazon", cancellation) ?? await ImageAsync("*", "self", cancellation);
         if (image is not null)
         {
             var spec = new MachineSpec(new Owner(installation, new LabId(Guid.Empty), new MachineId(Guid.Empty), 0), null, "nobody", "nobody", new ImageBinding("", "", new Dictionary<string, string>()), 1, 1, 1,
