@@ -8,9 +8,9 @@ using LabPortal.Data.Workflows;
 using LabPortal.Domain;
 using LabPortal.Domain.People;
 using LabPortal.Domain.Pools;
-using LabPortal.Operations.Costs;
 using LabPortal.Operations.Audit;
 using LabPortal.Operations.Catalogue;
+using LabPortal.Operations.Costs;
 using LabPortal.Operations.People;
 using NodaTime;
 
