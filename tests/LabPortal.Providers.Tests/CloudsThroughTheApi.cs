@@ -42,7 +42,7 @@ public sealed class CloudsThroughTheApi(Ec2Peer ec2, ArmPeer arm) : IClassFixtur
         Assert.All(lives, life => Assert.Equal(("ready", "ended"), (life.Became, life.Ended)));
         Assert.All(lives, life => Assert.Empty(life.Account.Left()));
         // The changes are among them, before and after; of RunInstances the first only asks.
-        foreach (var (cut, call) in new[] { ("RunInstances", 2), ("TerminateInstances", 1), ("Microsoft.Resources/subscriptions/resourceGroups/write", 1), ("Microsoft.Compute/virtualMachines/write", 1), ("Microsoft.Resources/subscriptions/resourceGroups/delete", 1) })
+        foreach (var (cut, call) in new[] { ("RunInstances", 2), ("TerminateInstances", 1), ("CreateSecurityGroup", 1), ("AuthorizeSecurityGroupIngress", 1), ("DeleteSecurityGroup", 1), ("Microsoft.Resources/subscriptions/resourceGroups/write", 1), ("Microsoft.Compute/virtualMachines/write", 1), ("Microsoft.Resources/subscriptions/resourceGroups/delete", 1) })
             Assert.Equal(2, lives.Count(life => life.Account.Told().Cut == cut && life.Account.Cut!.Call == call));
         Assert.Empty(ec2.Violations);
         Assert.Empty(arm.Violations);

@@ -24,7 +24,7 @@ internal sealed partial class AwsClient
         {
             var spec = new MachineSpec(new Owner(installation, new LabId(Guid.Empty), new MachineId(Guid.Empty), 0), null, "nobody", "nobody", new ImageBinding("", "", new Dictionary<string, string>()), 1, 1, 1,
                 new GuestSeed("nobody", [], null, new Dictionary<string, object>()));
-            var run = AwsRequests.Run(spec, _settings, image, _settings.InstanceTypes[0].Type, _settings.Subnets[0]);
+            var run = AwsRequests.Run(spec, _settings, image, _settings.InstanceTypes[0].Type, _settings.Subnets[0], null);
             run.DryRun = true;
             await AskAsync("RunInstances", _ec2.RunInstancesAsync, run);
         }

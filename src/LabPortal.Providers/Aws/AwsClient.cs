@@ -169,9 +169,9 @@ internal sealed partial class AwsClient : IDisposable
     }
 
     /// <summary>The instance that was made, or that an earlier call with the same token made.</summary>
-    public async Task<InstanceView> RunAsync(MachineSpec machine, ImageView image, string type, string subnet, CancellationToken cancellation)
+    public async Task<InstanceView> RunAsync(MachineSpec machine, ImageView image, string type, string subnet, string? labGroup, CancellationToken cancellation)
     {
-        var answer = await CallAsync("RunInstances", _ec2.RunInstancesAsync, AwsRequests.Run(machine, _settings, image, type, subnet), cancellation);
+        var answer = await CallAsync("RunInstances", _ec2.RunInstancesAsync, AwsRequests.Run(machine, _settings, image, type, subnet, labGroup), cancellation);
         return View(answer.Reservation.Instances.Single());
     }
 

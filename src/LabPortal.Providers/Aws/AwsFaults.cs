@@ -27,7 +27,7 @@ internal static partial class AwsFaults
     private static readonly HashSet<string> s_passing = new(StringComparer.Ordinal)
     {
         "IncorrectState", "IncorrectInstanceState", "IncorrectSpotRequestState", "VolumeInUse", "DependencyViolation", "ResourceCountExceeded", "InternalError", "InternalFailure", "Unavailable", "ServiceUnavailable",
-        "Server.InternalError", "InvalidInstanceID.NotFound", "InvalidVolume.NotFound", "InvalidNetworkInterfaceID.NotFound", "RequestTimeout", TokenTaken,
+        "Server.InternalError", "InvalidInstanceID.NotFound", "InvalidVolume.NotFound", "InvalidNetworkInterfaceID.NotFound", "InvalidGroup.NotFound", "InvalidGroup.InUse", "RequestTimeout", TokenTaken,
     };
 
     public static ProviderFault Of(string action, string code, string message, int status, TimeSpan? retryAfter, Exception cause)

@@ -23,11 +23,17 @@ internal static class AwsMapping
     public const string NameTag = "Name";
     public const string DiskSuffix = ".disk";
     public const string CardSuffix = ".card";
+    public const string GroupSuffix = ".group";
 
     /// <summary>What <c>RunInstances</c> takes, before it is written in base64 (EC2 User Guide, "Instance user data").</summary>
     public const int MostUserData = 16 * 1024;
 
     private const int LongestTag = 256;
+
+    /// <summary>The lab's own group: there is one, whatever the generations of its machines.</summary>
+    public static Owner GroupOf(Owner machine) => machine with { Machine = null, Generation = 1 };
+
+    public static string GroupName(Owner owner) => GroupOf(owner).ResourceName + GroupSuffix;
 
     public static IReadOnlyDictionary<string, string> Tags(Owner owner, string suffix) => new Dictionary<string, string>
     {

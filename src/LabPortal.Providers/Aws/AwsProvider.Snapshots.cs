@@ -83,11 +83,13 @@ internal sealed partial class AwsProvider
 
     private async Task<T> UntilAsync<T>(Func<Task<T>> look, Func<T, bool> isSo, CancellationToken cancellation)
     {
-        while (true)
+        // What was made shows soon as a rule; what changes takes long.
+        for (var pause = TimeSpan.FromMilliseconds(100); ; pause *= 2)
         {
             var seen = await look();
             if (isSo(seen)) return seen;
-            await Task.Delay(times.Look, pool.Time, cancellation);
+            if (pause > times.Look) pause = times.Look;
+            await Task.Delay(pause, pool.Time, cancellation);
         }
     }
 

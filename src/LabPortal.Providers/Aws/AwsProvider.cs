@@ -31,6 +31,9 @@ internal sealed partial class AwsProvider(PoolContext pool, AwsSettings settings
         if (ClockSkew.Problem("AWS", _client.AnsweredAt, pool.Time.GetUtcNow()) is { } skew) problems.Add(skew);
         await LookAsync(async () => Missing("Subnet", settings.Subnets, await _client.SubnetsAsync(cancellation), "Correct its id, or the region."));
         await LookAsync(async () => Missing("Security group", settings.SecurityGroups, await _client.SecurityGroupsAsync(cancellation), "Correct its id, or the region."));
+        problems.AddRange(settings.ReachedFrom.Where(network => !System.Net.IPNetwork.TryParse(network, out _)).Select(network => new PoolProblem($"{network} is no network.", null, "Write it like 10.0.0.0/8, with no bit set behind its length.")));
+        if (settings is { LabGroups: true, Reaches: true, ReachedFrom.Count: 0, SecurityGroups.Count: 0 })
+            problems.Add(new PoolProblem("Nothing lets the portal reach machines.", null, "Say in \"Reached from\" which network the portal is in, or name a security group that lets its SSH in.", Blocks: false));
         await LookAsync(async () => Missing("Instance type", [.. settings.InstanceTypes.Select(size => size.Type).Distinct()], await _client.InstanceTypesAsync(cancellation), "Take it out of the list, or choose a region that has it.", blocks: false));
         await LookAsync(async () => await _client.VolumesAsync(AwsMapping.NameTag, "-", cancellation));
         await LookAsync(async () => await _client.SnapshotsAsync(AwsMapping.NameTag, "-", cancellation));
@@ -90,6 +93,10 @@ internal sealed partial class AwsProvider(PoolContext pool, AwsSettings settings
         if (await FindAsync(machine.Owner, cancellation) is not null) return;
         var image = await ImageAsync(machine.Image, cancellation) ?? throw new ProviderFault(FaultKind.Rejected, Missing(machine.Image) + ".");
 
+        // What EC2 would refuse is refused before anything is made.
+        _ = AwsMapping.UserData(machine);
+        var group = await EnsureGroupAsync(machine.Owner, cancellation);
+
         // One token for all: where an earlier call made it with another type or subnet and its answer was lost, this one is told so, and goes on to that.
         ProviderFault? full = null;
         var taken = false;
@@ -99,7 +106,7 @@ internal sealed partial class AwsProvider(PoolContext pool, AwsSettings settings
             {
                 try
                 {
-                    _justMade[machine.Owner.ResourceName] = (await _client.RunAsync(machine, image, type, subnet, cancellation), Now);
+                    _justMade[machine.Owner.ResourceName] = (await _client.RunAsync(machine, image, type, subnet, group, cancellation), Now);
                     return;
                 }
                 catch (ProviderFault fault) when (fault.Kind == FaultKind.NoCapacity)
@@ -119,6 +126,12 @@ internal sealed partial class AwsProvider(PoolContext pool, AwsSettings settings
     public async Task EnsureGoneAsync(ResourceRef reference, CancellationToken cancellation)
     {
         Require(reference.Owner);
+        if (reference.Owner.Machine is null)
+        {
+            await RemoveGroupAsync(reference.Owner, cancellation);
+            return;
+        }
+
         var name = reference.Owner.ResourceName;
         foreach (var snapshot in await _client.SnapshotsAsync(AwsMapping.OfTag, name, cancellation)) await _client.DeleteSnapshotAsync(snapshot.Id, cancellation);
         var instances = (await _client.InstancesAsync(AwsMapping.NameTag, [name], cancellation)).Where(instance => IsOurs(instance) && !instance.IsLeaving).Select(instance => instance.Id).ToList();
@@ -130,6 +143,7 @@ internal sealed partial class AwsProvider(PoolContext pool, AwsSettings settings
             await _client.DeleteVolumeAsync(volume.Id, cancellation);
         foreach (var card in (await _client.CardsAsync(AwsMapping.NameTag, name + AwsMapping.CardSuffix, cancellation)).Where(card => card.State == "available"))
             await _client.DeleteCardAsync(card.Id, cancellation);
+        await RemoveGroupAsync(reference.Owner, cancellation);
     }
 
     public async Task<IReadOnlyList<OwnedResource>> ListOwnedAsync(CancellationToken cancellation)
@@ -140,13 +154,14 @@ internal sealed partial class AwsProvider(PoolContext pool, AwsSettings settings
         foreach (var volume in (await _client.VolumesAsync(tag, ours, cancellation)).Where(volume => volume.State != "deleting")) Add(ResourceKind.Disk, volume.Id, volume.Tags, volume.Zone);
         foreach (var card in await _client.CardsAsync(tag, ours, cancellation)) Add(ResourceKind.Card, card.Id, card.Tags, null);
         foreach (var snapshot in await _client.SnapshotsAsync(tag, ours, cancellation)) Add(ResourceKind.Snapshot, snapshot.Id, snapshot.Tags, null);
+        foreach (var group in await _client.GroupsAsync(tag, ours, cancellation)) Add(ResourceKind.Group, group.Id, group.Tags, null);
         return owned;
 
         void Add(ResourceKind kind, string id, IReadOnlyDictionary<string, string> tags, string? host)
         {
             // Tags that somebody has changed say no more whose it is: it carries our installation, and is shown as nobody's.
             var name = tags.GetValueOrDefault(AwsMapping.NameTag) ?? id;
-            var of = Guid.TryParse(tags.GetValueOrDefault(AwsMapping.MachineTag), out var machine) ? machine : Guid.Empty;
+            var of = Guid.TryParse(tags.GetValueOrDefault(kind == ResourceKind.Group ? AwsMapping.LabTag : AwsMapping.MachineTag), out var whose) ? whose : Guid.Empty;
             var generation = int.TryParse(tags.GetValueOrDefault(AwsMapping.GenerationTag), NumberStyles.None, CultureInfo.InvariantCulture, out var number) ? number : 0;
             owned.Add(new OwnedResource(kind, id, name, of, generation, host));
         }

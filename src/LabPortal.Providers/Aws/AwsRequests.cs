@@ -7,7 +7,7 @@ namespace LabPortal.Providers.Aws;
 /// <summary>The larger requests, written out. Pure.</summary>
 internal static class AwsRequests
 {
-    public static RunInstancesRequest Run(MachineSpec machine, AwsSettings settings, ImageView image, string type, string subnet) => new()
+    public static RunInstancesRequest Run(MachineSpec machine, AwsSettings settings, ImageView image, string type, string subnet, string? labGroup) => new()
     {
         ClientToken = AwsMapping.ClientToken(machine.Owner, "instance"),
         ImageId = image.Id,
@@ -37,7 +37,7 @@ internal static class AwsRequests
         [
             new InstanceNetworkInterfaceSpecification
             {
-                DeviceIndex = 0, SubnetId = subnet, AssociatePublicIpAddress = settings.PublicAddress, DeleteOnTermination = true, Groups = settings.SecurityGroups.Count > 0 ? [.. settings.SecurityGroups] : null,
+                DeviceIndex = 0, SubnetId = subnet, AssociatePublicIpAddress = settings.PublicAddress, DeleteOnTermination = true, Groups = settings.SecurityGroups.Count > 0 || labGroup is not null ? [.. settings.SecurityGroups, .. labGroup is null ? Array.Empty<string>() : [labGroup]] : null,
             },
         ],
         TagSpecifications =
@@ -47,6 +47,22 @@ internal static class AwsRequests
             Tagged(ResourceType.NetworkInterface, AwsMapping.Tags(machine.Owner, AwsMapping.CardSuffix)),
         ],
     };
+
+    public static AuthorizeSecurityGroupIngressRequest LetIn(string group, IReadOnlyList<string> networks)
+    {
+        List<IpPermission> let = [new IpPermission { IpProtocol = "-1", UserIdGroupPairs = [new UserIdGroupPair { GroupId = group }] }];
+        if (networks.Count > 0)
+        {
+            let.Add(new IpPermission
+            {
+                IpProtocol = "tcp", FromPort = 22, ToPort = 22,
+                Ipv4Ranges = [.. networks.Where(network => !network.Contains(':')).Select(network => new IpRange { CidrIp = network })],
+                Ipv6Ranges = [.. networks.Where(network => network.Contains(':')).Select(network => new Ipv6Range { CidrIpv6 = network })],
+            });
+        }
+
+        return new AuthorizeSecurityGroupIngressRequest { GroupId = group, IpPermissions = let };
+    }
 
     public static CreateVolumeRequest Volume(AwsSettings settings, string snapshot, string zone, string token, IReadOnlyDictionary<string, string> tags) => new()
     {

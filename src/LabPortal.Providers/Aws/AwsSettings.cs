@@ -16,11 +16,16 @@ internal sealed record AwsSettings
     public required string ExternalId { get; init; }
     public required IReadOnlyList<string> Subnets { get; init; }
     public required IReadOnlyList<string> SecurityGroups { get; init; }
+    public required bool LabGroups { get; init; }
+    public required IReadOnlyList<string> ReachedFrom { get; init; }
     public required IReadOnlyList<InstanceSize> InstanceTypes { get; init; }
     public required bool Spot { get; init; }
     public required string VolumeType { get; init; }
     public required string KmsKey { get; init; }
     public required bool PublicAddress { get; init; }
+
+    /// <summary>The portal opens connections to machines.</summary>
+    public required bool Reaches { get; init; }
     public required TimeSpan CallDeadline { get; init; }
 
     public static readonly SettingsSchema Schema = new(
@@ -30,9 +35,14 @@ internal sealed record AwsSettings
         [
             new Setting("id", SettingKind.Text, "Id", "The subnet's id, subnet-….", Required: true, IsName: true),
         ]),
-        new Setting("securityGroups", SettingKind.List, "Security groups", "What may reach the machines; none: the VPC's default group.", Min: 0, Max: 16, Items:
+        new Setting("securityGroups", SettingKind.List, "Security groups", "What may reach machines, beside the group of their lab. Without any and without that it is the VPC's default group.", Min: 0, Max: 16, Items:
         [
             new Setting("id", SettingKind.Text, "Id", "The group's id, sg-….", Required: true, IsName: true),
+        ]),
+        new Setting("labGroups", SettingKind.Boolean, "A group for each lab", "Each lab has a security group of its own, which goes with its last machine: its machines reach each other, and those named next reach them.", Default: true),
+        new Setting("reachedFrom", SettingKind.List, "Reached from", "Networks from which the lab's group lets SSH in: that of the portal, at least.", Min: 0, Max: 50, Items:
+        [
+            new Setting("network", SettingKind.Text, "Network", "Like 10.0.0.0/8 or fd00::/8.", Required: true),
         ]),
         new Setting("instanceTypes", SettingKind.List, "Instance types", "The first that is large enough is taken; where AWS has no room for it, the next that is.", Min: 1, Max: 100,
             Default: new JsonArray([.. new[] { ("t3.micro", 2, 1024), ("t3.small", 2, 2048), ("t3.medium", 2, 4096), ("t3.large", 2, 8192), ("m6i.large", 2, 8192), ("t3.xlarge", 4, 16384), ("m6i.xlarge", 4, 16384), ("m6i.2xlarge", 8, 32768), ("m6i.4xlarge", 16, 65536) }
@@ -69,11 +79,14 @@ internal sealed record AwsSettings
             ExternalId = filled.Text("externalId"),
             Subnets = filled.List("subnets", item => item.Text("id")),
             SecurityGroups = filled.List("securityGroups", item => item.Text("id")),
+            LabGroups = filled.Flag("labGroups"),
+            ReachedFrom = filled.List("reachedFrom", item => item.Text("network")),
             InstanceTypes = filled.List("instanceTypes", item => new InstanceSize(item.Text("type"), item.Number("cpu"), item.Number("memoryMiB"))),
             Spot = filled.Flag("spot"),
             VolumeType = filled.Text("volumeType"),
             KmsKey = filled.Text("kmsKey"),
             PublicAddress = filled.Flag("publicAddress"),
+            Reaches = filled.Text("reach") == "direct",
             CallDeadline = filled.Seconds("callSeconds"),
         };
     }

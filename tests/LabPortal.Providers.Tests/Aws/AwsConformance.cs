@@ -44,7 +44,7 @@ public sealed class AwsConformance(Ec2Peer peer) : ProviderConformance, IClassFi
     protected override Task MendWireAsync(CancellationToken cancellation) => Task.CompletedTask;
 
     protected override Task<IReadOnlyList<PeerResource>> ListEverythingAsync(CancellationToken cancellation) => Task.FromResult<IReadOnlyList<PeerResource>>([.. _account.Everything().Select(thing => new PeerResource(
-        thing.Kind switch { "instance" => ResourceKind.Machine, "volume" => ResourceKind.Disk, "card" => ResourceKind.Card, _ => ResourceKind.Snapshot }, thing.Id, thing.Name))]);
+        thing.Kind switch { "instance" => ResourceKind.Machine, "volume" => ResourceKind.Disk, "card" => ResourceKind.Card, "group" => ResourceKind.Group, _ => ResourceKind.Snapshot }, thing.Id, thing.Name))]);
 
     protected override Task RemoveImageAsync(ImageBinding image, CancellationToken cancellation) => Task.CompletedTask;
 

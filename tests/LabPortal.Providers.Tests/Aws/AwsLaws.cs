@@ -47,8 +47,8 @@ public sealed partial class AwsLaws(Ec2Peer peer) : IClassFixture<Ec2Peer>, IDis
     {
         var machine = NewMachine();
         _account.Short.Add("t3.micro");
-        // Look, image, micro in two subnets, then small.
-        await using (var harmed = Open(new WireFault.CutOff(5, AfterEffect: true)))
+        // Micro in two subnets, then small.
+        await using (var harmed = Open(new WireFault.CutOff(3, AfterEffect: true) { Of = "RunInstances" }))
             Assert.Equal(FaultKind.Transient, (await Assert.ThrowsAsync<ProviderFault>(() => harmed.EnsureExistsAsync(machine, Cancellation))).Kind);
         _account.Short.Clear();
         await using var provider = Open();
@@ -67,12 +67,40 @@ public sealed partial class AwsLaws(Ec2Peer peer) : IClassFixture<Ec2Peer>, IDis
         var disk = given.First("BlockDeviceMapping")!.At("Ebs");
         Assert.Equal(("true", "true", "2"), (disk["Encrypted"], disk["DeleteOnTermination"], disk["VolumeSize"]));
         Assert.Equal("true", given.First("NetworkInterface")!["DeleteOnTermination"]);
-        Assert.Equal("sg-0a", given.First("NetworkInterface")!.Texts("SecurityGroupId").Single());
+        Assert.Equal(["sg-0a", _account.Everything().Single(thing => thing.Kind == "group").Id], given.First("NetworkInterface")!.Texts("SecurityGroupId"));
         Assert.Matches("^[0-9a-f]{48}$", given["ClientToken"]);
         Assert.Equal(["instance", "network-interface", "volume"], given.List("TagSpecification").Select(tags => tags["ResourceType"]).Order());
         Assert.All(_account.Everything(), thing => Assert.Equal(_installation.ToString(), thing.Tags[AwsMapping.InstallationTag]));
         Assert.StartsWith("#cloud-config\n{", Encoding.UTF8.GetString(Convert.FromBase64String(given["UserData"]!)), StringComparison.Ordinal);
         Assert.Contains("\"hostname\":\"web-1\"", Encoding.UTF8.GetString(Convert.FromBase64String(given["UserData"]!)), StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task A_lab_has_a_group_of_its_own_that_goes_with_its_last_machine()
+    {
+        await using var provider = Open(more: """{"reachedFrom": [{"network": "10.0.0.0/8"}, {"network": "fd00::/8"}]}""");
+        var first = NewMachine();
+        var second = first with { Owner = first.Owner with { Machine = new MachineId(Ids.New(TimeProvider.System)) } };
+        var other = NewMachine();
+        foreach (var machine in new[] { first, second, other }) await EventuallyAsync(async () => Assert.Null(await Record.ExceptionAsync(() => provider.EnsureExistsAsync(machine, Cancellation))));
+        var groups = _account.Everything().Where(thing => thing.Kind == "group").ToDictionary(thing => thing.Name, thing => thing.Id);
+        Assert.Equal(2, groups.Count);
+        var own = groups[AwsMapping.GroupName(first.Owner)];
+        foreach (var machine in new[] { first, second })
+        {
+            var instance = _account.Find(_account.Everything().Single(thing => thing.Kind == "instance" && thing.Name == machine.Owner.ResourceName).Id);
+            Assert.Equal(["sg-0a", own], instance.Given.First("NetworkInterface")!.Texts("SecurityGroupId"));
+        }
+
+        var rules = _account.Find(own).Rules;
+        Assert.Equal([("-1", null), ("tcp", "22")], rules.Select(rule => (rule["IpProtocol"], rule["FromPort"])));
+        Assert.Equal(own, rules[0].First("Groups")!["GroupId"]);
+        Assert.Equal(("10.0.0.0/8", "fd00::/8"), (rules[1].First("IpRanges")!["CidrIp"], rules[1].First("Ipv6Ranges")!["CidrIpv6"]));
+
+        await provider.EnsureGoneAsync(first.Reference, Cancellation);
+        Assert.Contains(_account.Everything(), thing => thing.Id == own);
+        await EventuallyAsync(async () => Assert.Null(await Record.ExceptionAsync(() => provider.EnsureGoneAsync(second.Reference, Cancellation))));
+        Assert.Equal(groups[AwsMapping.GroupName(other.Owner)], Assert.Single(_account.Everything(), thing => thing.Kind == "group").Id);
     }
 
     [Fact]
@@ -201,7 +229,7 @@ public sealed partial class AwsLaws(Ec2Peer peer) : IClassFixture<Ec2Peer>, IDis
     [Fact]
     public async Task The_policy_names_each_action_that_is_called_and_no_other()
     {
-        var called = Called().Matches(await File.ReadAllTextAsync(Path.Combine(Repository.Root, "src/LabPortal.Providers/Aws/AwsClient.cs"), Cancellation)).Select(match => $"ec2:{match.Groups[1].Value}");
+        var called = Directory.GetFiles(Path.Combine(Repository.Root, "src/LabPortal.Providers/Aws"), "AwsClient*.cs").SelectMany(file => Called().Matches(File.ReadAllText(file))).Select(match => $"ec2:{match.Groups[1].Value}");
         var policy = JsonNode.Parse(await File.ReadAllTextAsync(Path.Combine(Repository.Root, "infra/aws/iam-policy.json"), Cancellation))!;
         var allowed = policy["Statement"]!.AsArray().SelectMany(statement => statement!["Action"] is JsonArray many ? many.Select(one => one!.GetValue<string>()) : [statement["Action"]!.GetValue<string>()]);
         // Tags are set by the calls that make things, and are a permission of their own.

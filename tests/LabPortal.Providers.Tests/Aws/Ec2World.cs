@@ -90,7 +90,11 @@ internal sealed class Ec2World
                     "DescribeNetworkInterfaces" => Describe("card", "NetworkInterfaceId", given, CardOf, list => [new XElement("networkInterfaceSet", list)]),
                     "DeleteNetworkInterface" => Delete("card", given["NetworkInterfaceId"]!, "InvalidNetworkInterfaceID.NotFound"),
                     "DescribeImages" => Images(given),
-                    "DescribeSubnets" => [new XElement("subnetSet", Subnets.Where(subnet => Filtered(given, "subnet-id", subnet.Key)).Select(subnet => new XElement("item", new XElement("subnetId", subnet.Key), new XElement("availabilityZone", subnet.Value))))],
+                    "DescribeSubnets" => [new XElement("subnetSet", Subnets.Where(subnet => Filtered(given, "subnet-id", subnet.Key)).Select(subnet => new XElement("item", new XElement("subnetId", subnet.Key), new XElement("vpcId", "vpc-0a"), new XElement("availabilityZone", subnet.Value))))],
+                    "DescribeSecurityGroups" when given.List("Filter").All(filter => filter["Name"]!.StartsWith("tag:", StringComparison.Ordinal)) => Describe("group", "GroupId", given, GroupOf, list => [new XElement("securityGroupInfo", list)]),
+                    "CreateSecurityGroup" => CreateGroup(given),
+                    "AuthorizeSecurityGroupIngress" => LetIn(given),
+                    "DeleteSecurityGroup" => DeleteGroup(given),
                     "DescribeSecurityGroups" => [new XElement("securityGroupInfo", new[] { "sg-0a" }.Where(group => Filtered(given, "group-id", group)).Select(group => new XElement("item", new XElement("groupId", group))))],
                     "DescribeInstanceTypeOfferings" => [new XElement("instanceTypeOfferingSet", Types.Where(type => Filtered(given, "instance-type", type)).Select(type => new XElement("item", new XElement("instanceType", type))))],
                     "GetConsoleOutput" => ConsoleOutput(given),
@@ -117,6 +121,7 @@ internal sealed class Ec2World
         var nic = given.First("NetworkInterface");
         var subnet = nic?["SubnetId"] ?? "subnet-0a";
         if (!Subnets.TryGetValue(subnet, out var zone)) throw new Ec2Refusal("InvalidSubnetID.NotFound", $"The subnet ID '{subnet}' does not exist");
+        foreach (var group in (nic?.Texts("SecurityGroupId") ?? []).Where(group => group != "sg-0a")) Seen("group", group, "InvalidGroup.NotFound");
         if (full || Short.Contains(type) || Short.Contains(zone)) throw new Ec2Refusal("InsufficientInstanceCapacity", $"We currently do not have sufficient {type} capacity in the Availability Zone you requested ({zone}).", 500);
 
         var instance = Make("instance", "i", "pending", given, "instance", then: "running");
@@ -201,6 +206,33 @@ internal sealed class Ec2World
     {
         var instance = Seen("instance", given["InstanceId"]!, "InvalidInstanceID.NotFound");
         instance.DiskGoesWithIt = given.List("BlockDeviceMapping").Single().At("Ebs")["DeleteOnTermination"] == "true";
+        return [new XElement("return", "true")];
+    }
+
+    private IEnumerable<object> CreateGroup(Parameters given)
+    {
+        var name = given["GroupName"]!;
+        if (_things.Values.Any(other => other.Kind == "group" && other.Type == name)) throw new Ec2Refusal("InvalidGroup.Duplicate", $"The security group '{name}' already exists for VPC '{given["VpcId"]}'");
+        if (given["VpcId"] != "vpc-0a") throw new Ec2Refusal("InvalidVpcID.NotFound", $"The vpc ID '{given["VpcId"]}' does not exist");
+        var group = Make("group", "sg", "available", given, "security-group");
+        group.Type = name;
+        return [new XElement("groupId", group.Id)];
+    }
+
+    private IEnumerable<object> LetIn(Parameters given)
+    {
+        var group = Seen("group", given["GroupId"]!, "InvalidGroup.NotFound");
+        if (group.Rules.Count > 0) throw new Ec2Refusal("InvalidPermission.Duplicate", "the specified rule already exists");
+        group.Rules.AddRange(given.List("IpPermissions"));
+        return [new XElement("return", "true")];
+    }
+
+    private IEnumerable<object> DeleteGroup(Parameters given)
+    {
+        var group = Seen("group", given["GroupId"]!, "InvalidGroup.NotFound");
+        if (_things.Values.Any(thing => thing is { Kind: "instance", State: not "terminated" } && (thing.Given.First("NetworkInterface")?.Texts("SecurityGroupId") ?? []).Contains(group.Id)))
+            throw new Ec2Refusal("DependencyViolation", $"resource {group.Id} has a dependent object");
+        _things.Remove(group.Id);
         return [new XElement("return", "true")];
     }
 
@@ -307,6 +339,11 @@ internal sealed class Ec2World
 
     private static XElement CardOf(Thing card) => new("item", new XElement("networkInterfaceId", card.Id), new XElement("status", card.State), TagsOf(card));
 
+    private static XElement GroupOf(Thing group) => new("item",
+        new XElement("groupId", group.Id), new XElement("groupName", group.Type),
+        new XElement("ipPermissions", group.Rules.Select(rule => new XElement("item", new XElement("ipProtocol", rule["IpProtocol"]), rule["FromPort"] is { } from ? new XElement("fromPort", from) : null, rule["ToPort"] is { } to ? new XElement("toPort", to) : null))),
+        TagsOf(group));
+
     private static XElement TagsOf(Thing thing) => new("tagSet", thing.Tags.Select(tag => new XElement("item", new XElement("key", tag.Key), new XElement("value", tag.Value))));
 
     private static XElement[] StateOf(string state) => [new("code", state switch { "pending" => 0, "running" => 16, "shutting-down" => 32, "terminated" => 48, "stopping" => 64, _ => 80 }), new("name", state)];
@@ -335,6 +372,7 @@ internal sealed class Thing
     public bool DiskGoesWithIt { get; set; }
     public Thing? Card { get; set; }
     public Thing? Instance { get; set; }
+    public List<Parameters> Rules { get; } = [];
     public Parameters Given { get; set; } = new(new Dictionary<string, string>());
 
     public void Turn(string state, string next, TimeSpan at) => (State, Next, NextAt) = (state, next, at);
