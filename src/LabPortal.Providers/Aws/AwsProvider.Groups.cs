@@ -66,7 +66,7 @@ internal sealed partial class AwsProvider
         if (_withoutGroup.Count >= MostRemembered) _withoutGroup.Clear();
         _withoutGroup[owner.Lab] = true;
 
-        bool IsAnother(InstanceView machine) => !machine.IsLeaving && machine.Tags[AwsMapping.NameTag] != name;
+        bool IsAnother(InstanceView machine) => !machine.IsLeaving && machine.Tags.GetValueOrDefault(AwsMapping.NameTag) != name;
 
         async Task<IReadOnlyList<InstanceView>> OfLabAsync() => [.. (await _client.InstancesAsync(AwsMapping.LabTag, [lab], cancellation)).Where(IsOurs)];
     }
