@@ -1,3 +1,4 @@
+using System.Collections.Concurrent;
 using LabPortal.Domain.Pools;
 
 namespace LabPortal.Providers.Tests;
@@ -40,3 +41,26 @@ public abstract record WireFault
 /// (<c>lp-INSTALLATION-ID-gN</c> and a suffix).
 /// </summary>
 public sealed record PeerResource(ResourceKind Kind, string ExternalId, string Name);
+
+/// <summary>One caller's wire at a peer of many: its calls are counted, and one of them may be cut off.</summary>
+internal abstract class CountedWire(WireFault? fault)
+{
+    private int _calls;
+
+    public WireFault? Fault => fault;
+
+    /// <summary>How often each action was asked for.</summary>
+    public ConcurrentDictionary<string, int> Actions { get; } = new();
+
+    /// <summary>The action whose call was cut off.</summary>
+    public string? Cut { get; private set; }
+
+    /// <summary>Counts the call, and says whether it is the one that is cut off.</summary>
+    public bool IsCut(string action)
+    {
+        var (call, ofAction) = (Interlocked.Increment(ref _calls), Actions.AddOrUpdate(action, 1, (_, times) => times + 1));
+        if (fault is not WireFault.CutOff cut || (cut.Of is null ? cut.Call != call : cut.Of != action || cut.Call != ofAction)) return false;
+        Cut = action;
+        return true;
+    }
+}

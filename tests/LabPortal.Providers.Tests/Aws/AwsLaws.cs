@@ -10,6 +10,7 @@ using LabPortal.Providers.Aws;
 using LabPortal.Testing;
 using Microsoft.Extensions.Time.Testing;
 using Xunit;
+using static LabPortal.Providers.Tests.Eventually;
 
 namespace LabPortal.Providers.Tests.Aws;
 
@@ -261,22 +262,6 @@ public sealed partial class AwsLaws(Ec2Peer peer) : IClassFixture<Ec2Peer>, IDis
         var (said, complained) = (process.StandardOutput.ReadToEndAsync(Cancellation), process.StandardError.ReadToEndAsync(Cancellation));
         await process.WaitForExitAsync(Cancellation);
         return process.ExitCode == 0 ? JsonDocument.Parse(await said) : throw new InvalidOperationException(await complained);
-    }
-
-    private static async Task EventuallyAsync(Func<Task> assertionAsync)
-    {
-        for (var tries = 0; ; tries++)
-        {
-            try
-            {
-                await assertionAsync();
-                return;
-            }
-            catch (Xunit.Sdk.XunitException) when (tries < 300)
-            {
-                await Task.Delay(20, Cancellation);
-            }
-        }
     }
 
     private IProvider Open(WireFault? fault = null, string more = "{}") => AwsPools.Open(peer.Url, peer.NewKey(_account, fault), _installation, _folder.Path, more);

@@ -147,28 +147,10 @@ public sealed class Ec2Peer : IAsyncLifetime
         Assert.Empty(_violations.Distinct());
     }
 
-    private sealed class Wire(Ec2World account, string secret, WireFault? fault)
+    private sealed class Wire(Ec2World account, string secret, WireFault? fault) : CountedWire(fault)
     {
-        private int _calls;
-
-        public string? Cut { get; private set; }
-
         public Ec2World Account => account;
 
         public string Secret => secret;
-
-        public WireFault? Fault => fault;
-
-        /// <summary>How often each action was asked for.</summary>
-        public ConcurrentDictionary<string, int> Actions { get; } = new();
-
-        /// <summary>Counts the call, and says whether it is the one that is cut off.</summary>
-        public bool IsCut(string action)
-        {
-            var (call, ofAction) = (Interlocked.Increment(ref _calls), Actions.AddOrUpdate(action, 1, (_, times) => times + 1));
-            if (Fault is not WireFault.CutOff cut || (cut.Of is null ? cut.Call != call : cut.Of != action || cut.Call != ofAction)) return false;
-            Cut = action;
-            return true;
-        }
     }
 }

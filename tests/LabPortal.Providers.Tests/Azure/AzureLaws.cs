@@ -7,6 +7,7 @@ using LabPortal.Providers.Azure;
 using LabPortal.Testing;
 using Microsoft.Extensions.Time.Testing;
 using Xunit;
+using static LabPortal.Providers.Tests.Eventually;
 
 namespace LabPortal.Providers.Tests.Azure;
 
@@ -308,22 +309,6 @@ public sealed class AzureLaws(ArmPeer peer) : IClassFixture<ArmPeer>, IDisposabl
     {
         await provider.EnsureGoneAsync(machine.Reference, Cancellation);
         await EventuallyAsync(async () => Assert.IsType<Observation.Absent>(Assert.Single(await provider.ObserveAsync([machine.Reference], Cancellation))));
-    }
-
-    private static async Task EventuallyAsync(Func<Task> assertionAsync)
-    {
-        for (var tries = 0; ; tries++)
-        {
-            try
-            {
-                await assertionAsync();
-                return;
-            }
-            catch (Xunit.Sdk.XunitException) when (tries < 300)
-            {
-                await Task.Delay(20, Cancellation);
-            }
-        }
     }
 
     private IProvider Open(WireFault? fault = null, string more = "{}") => AzurePools.Open(peer, _subscription, _installation, _folder.Path, fault, more);
