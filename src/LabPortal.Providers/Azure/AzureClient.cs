@@ -127,7 +127,7 @@ internal sealed partial class AzureClient
     public Task<bool> HasImageAsync(string image, CancellationToken cancellation) => CallAsync("look for the image", async ct =>
     {
         if (image.Split(':') is not [var publisher, var offer, var sku, var version])
-            return await UnlessMissingAsync(async () => await _arm.GetGenericResource(new ResourceIdentifier(image)).GetAsync(ct)) is not null;
+            return await UnlessMissingAsync(async () => await _arm.GetGenericResource(AzureRequests.Id("image", image)).GetAsync(ct)) is not null;
         try
         {
             await foreach (var found in Subscription.GetVirtualMachineImagesAsync(new SubscriptionResourceGetVirtualMachineImagesOptions(new AzureLocation(_settings.Location), publisher, offer, sku), ct))
@@ -144,7 +144,7 @@ internal sealed partial class AzureClient
     }, cancellation);
 
     public Task<bool> HasSubnetAsync(CancellationToken cancellation) => CallAsync("read the subnet", async ct => await UnlessMissingAsync(
-        async () => await _arm.GetGenericResource(new ResourceIdentifier(_settings.Subnet)).GetAsync(ct)) is not null, cancellation);
+        async () => await _arm.GetGenericResource(AzureRequests.Id("subnet", _settings.Subnet)).GetAsync(ct)) is not null, cancellation);
 
     public Task<IReadOnlySet<string>> SizesAsync(CancellationToken cancellation) => CallAsync<IReadOnlySet<string>>("list sizes", async ct =>
     {

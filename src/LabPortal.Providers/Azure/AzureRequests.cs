@@ -91,12 +91,20 @@ internal static class AzureRequests
 
     private static VirtualMachineNetworkInterfaceConfiguration Card(string name, AzureSettings settings)
     {
-        var address = new VirtualMachineNetworkInterfaceIPConfiguration("first") { SubnetId = new ResourceIdentifier(settings.Subnet), Primary = true };
+        var address = new VirtualMachineNetworkInterfaceIPConfiguration("first") { SubnetId = Id("subnet", settings.Subnet), Primary = true };
         if (settings.PublicAddress) address.PublicIPAddressConfiguration = new VirtualMachinePublicIPAddressConfiguration(name + AzureMapping.AddressSuffix) { DeleteOption = ComputeDeleteOption.Delete };
         var card = new VirtualMachineNetworkInterfaceConfiguration(name + AzureMapping.CardSuffix) { Primary = true, DeleteOption = ComputeDeleteOption.Delete };
-        if (settings.SecurityGroup.Length > 0) card.NetworkSecurityGroupId = new ResourceIdentifier(settings.SecurityGroup);
+        if (settings.SecurityGroup.Length > 0) card.NetworkSecurityGroupId = Id("network security group", settings.SecurityGroup);
         card.IPConfigurations.Add(address);
         return card;
+    }
+
+    /// <summary>What somebody typed, as a resource id.</summary>
+    public static ResourceIdentifier Id(string what, string text)
+    {
+        // Parsed when it is looked into, and not before.
+        if (ResourceIdentifier.TryParse(text, out var id) && id is { SubscriptionId: not null, ResourceGroupName: not null }) return id;
+        throw new ProviderFault(FaultKind.Rejected, $"The {what} {text} is no resource id: it has to be like /subscriptions/ID/resourceGroups/GROUP/providers/….");
     }
 
     /// <summary>The same, where Azure can know such an image.</summary>
@@ -105,7 +113,7 @@ internal static class AzureRequests
 
     private static ImageReference Image(string image) => Known(image).Split(':') is [var publisher, var offer, var sku, var version]
         ? new ImageReference { Publisher = publisher, Offer = offer, Sku = sku, Version = version }
-        : new ImageReference { Id = new ResourceIdentifier(image) };
+        : new ImageReference { Id = Id("image", image) };
 
     private static string Unknown(MachineSpec machine) => machine.Seed is { Password: null, HostKey: null }
         ? throw new ProviderFault(FaultKind.Rejected, "Azure needs a first user that can sign in: add an SSH key to your profile, or have the blueprint ask for a password.")

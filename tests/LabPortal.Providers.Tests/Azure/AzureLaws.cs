@@ -135,6 +135,20 @@ public sealed class AzureLaws(ArmPeer peer) : IClassFixture<ArmPeer>, IDisposabl
     }
 
     [Theory]
+    [InlineData("labs")]
+    [InlineData("/labs")]
+    [InlineData("/subscriptions/1/labs")]
+    [InlineData("/subscriptions/a b/resourceGroups//providers")]
+    public async Task What_is_no_resource_id_is_said_so_and_breaks_nothing(string typed)
+    {
+        await using var provider = Open(more: new JsonObject { ["subnet"] = typed }.ToJsonString());
+        Assert.StartsWith($"The subnet {typed} is no resource id", Assert.Single((await provider.CheckAsync(Cancellation)).Problems).What, StringComparison.Ordinal);
+        Assert.Equal(FaultKind.Rejected, (await Assert.ThrowsAsync<ProviderFault>(() => provider.EnsureExistsAsync(NewMachine(), Cancellation))).Kind);
+        var image = NewMachine().Image with { Settings = new Dictionary<string, string> { ["image"] = typed } };
+        Assert.Equal(FaultKind.Rejected, (await Assert.ThrowsAsync<ProviderFault>(() => ((IImagesAbility)provider).FindAsync(image, Cancellation))).Kind);
+    }
+
+    [Theory]
     [InlineData("*", "", true)]
     [InlineData("Microsoft.Compute/*", "", true)]
     [InlineData("*/write", "", true)]
