@@ -11,7 +11,7 @@ internal sealed partial class AwsProvider
 {
     private const int MostRemembered = 1000;
 
-    /// <summary>Labs whose group this process has seen to be gone: it is not waited for again.</summary>
+    /// <summary>Labs whose group this process has seen to be gone: one look is enough then. Another node may have made it anew since.</summary>
     private readonly ConcurrentDictionary<LabId, bool> _withoutGroup = new();
 
     private async Task<string?> EnsureGroupAsync(Owner machine, CancellationToken cancellation)
@@ -31,13 +31,13 @@ internal sealed partial class AwsProvider
     /// <summary>Once the lab has no other machine. Waits until its last one is gone: a group that is in use cannot be removed.</summary>
     private async Task RemoveGroupAsync(Owner owner, CancellationToken cancellation)
     {
-        if (!settings.LabGroups || _withoutGroup.ContainsKey(owner.Lab)) return;
+        if (!settings.LabGroups) return;
         var lab = owner.Lab.ToString();
         var name = owner.Machine is null ? "" : owner.ResourceName;
         if (_justMade.Any(made => made.Key != name && made.Value.Made.Tags.GetValueOrDefault(AwsMapping.LabTag) == lab && Remembered(made.Key) is not null)) return;
         if ((await OfLabAsync()).Any(IsAnother)) return;
         var group = await FindGroupAsync(owner, cancellation);
-        if (group is null)
+        if (group is null && !_withoutGroup.ContainsKey(owner.Lab))
         {
             // Absent is what two reads do not show.
             await Task.Delay(times.Settling, pool.Time, cancellation);

@@ -162,6 +162,32 @@ public sealed partial class AwsLaws(Ec2Peer peer) : IClassFixture<Ec2Peer>, IDis
     }
 
     [Fact]
+    public async Task What_is_no_network_and_that_nobody_reaches_machines_is_said_by_the_check()
+    {
+        await using var mistyped = Open(more: """{"reachedFrom": [{"network": "10.0.0.0/8"}, {"network": "everywhere"}]}""");
+        Assert.Equal(("everywhere is no network.", true), Assert.Single((await mistyped.CheckAsync(Cancellation)).Problems) is var wrong ? (wrong.What, wrong.Blocks) : default);
+        await using var closed = Open(more: """{"securityGroups": []}""");
+        Assert.Equal(("Nothing lets the portal reach machines.", false), Assert.Single((await closed.CheckAsync(Cancellation)).Problems) is var none ? (none.What, none.Blocks) : default);
+    }
+
+    /// <summary>The group was removed by this node, made anew by another one, and its lab ends on this one.</summary>
+    [Fact]
+    public async Task A_group_that_another_node_made_anew_is_removed_by_this_one()
+    {
+        await using var here = Open();
+        await using var there = Open();
+        var machine = NewMachine();
+        await here.EnsureExistsAsync(machine, Cancellation);
+        await here.EnsureGoneAsync(machine.Reference, Cancellation);
+        Assert.Empty(_account.Everything());
+        var next = machine with { Owner = machine.Owner with { Generation = 2 } };
+        await EventuallyAsync(async () => Assert.Null(await Record.ExceptionAsync(() => there.EnsureExistsAsync(next, Cancellation))));
+        await EventuallyAsync(async () => Assert.IsType<Observation.Present>(Assert.Single(await here.ObserveAsync([next.Reference], Cancellation))));
+        await here.EnsureGoneAsync(next.Reference, Cancellation);
+        Assert.Empty(_account.Everything());
+    }
+
+    [Fact]
     public async Task A_check_names_each_permission_that_is_missing_and_a_clock_that_is_wrong_before_a_call_fails_for_it()
     {
         await using var provider = Open();
